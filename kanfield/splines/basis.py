@@ -1,0 +1,113 @@
+"""Uniform B-splines: the k+1 basis functions that do not vanish on a cell, in closed form.
+
+A grid of ``G`` cells on ``[lower, upper]`` carries ``K = G + k`` B-splines of order ``k`` (knots continue past
+both borders with the same spacing); only ``k + 1`` of them are non-zero at any point. See de Boor,
+*A Practical Guide to Splines*, 1978; the notation is that of KAN (arXiv:2404.19756).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+ORDERS = (1, 2, 3)
+
+
+class Grid(NamedTuple):
+    """Uniform cells for every input.
+
+    Args:
+        lower: left borders, shape ``(I,)``.
+        upper: right borders, shape ``(I,)``, each above its left border.
+        size: number of cells ``G``, the same for all inputs.
+    """
+
+    lower: Tensor
+    upper: Tensor
+    size: int
+
+    @property
+    def scale(self) -> Tensor:
+        """Cells per unit of x, shape ``(I,)``. Every backend gets this very tensor."""
+        return self.size / (self.upper - self.lower)
+
+
+class Cells(NamedTuple):
+    """Where numbers lie on their grids; all of x's shape.
+
+    ``index`` is the cell (int64), ``local`` the coordinate from its left border in cells: in [0, 1] inside
+    the grid, negative or above 1 outside it. ``outside`` is -1 below the grid, 1 above it and 0 inside.
+    """
+
+    index: Tensor
+    local: Tensor
+    outside: Tensor
+
+
+def locate(x: Tensor, lower: Tensor, scale: Tensor, size: int) -> Cells:
+    """Cells of ``x``, shape ``(..., I)``; NaN goes to cell 0 with a local coordinate of NaN.
+
+    >>> locate(torch.tensor([[0.5], [1.2]]), torch.tensor([0.0]), torch.tensor([4.0]), 4).index.tolist()
+    [[2], [3]]
+    """
+    position = (x - lower) * scale  # the native kernels compute this very expression
+    still = position.detach()
+    index = torch.nan_to_num(still, nan=0.0).clamp(0, size - 1).to(torch.int64)
+    outside = (still > size).to(torch.int8) - (still < 0).to(torch.int8)
+    return Cells(index, position - index, outside)
+
+
+def active_basis(cells: Cells, scale: Tensor, order: int, derivative: int = 0) -> list[Tensor]:
+    """The ``order + 1`` non-zero basis functions at ``cells``, or their derivatives in x.
+
+    Outside the grid the value continues linearly with the border's slope, so the first derivative is that
+    slope and higher ones are zero.
+
+    Returns:
+        ``order + 1`` tensors of the cells' shape; tap ``j`` belongs to coefficient ``cells.index + j``.
+
+    >>> grid = Grid(torch.tensor([0.0]), torch.tensor([4.0]), 4)
+    >>> cells = locate(torch.tensor([[1.5]]), grid.lower, grid.scale, grid.size)
+    >>> [round(b.item(), 3) for b in active_basis(cells, grid.scale, 2)]
+    [0.125, 0.75, 0.125]
+    """
+    if order not in ORDERS:
+        raise ValueError(f"spline order {order} is not one of {ORDERS}")
+    if derivative < 0:
+        raise ValueError(f"derivative order {derivative} is negative")
+    if derivative > order:
+        return [torch.zeros_like(cells.local) for _ in range(order + 1)]
+    below, above = cells.outside < 0, cells.outside > 0
+    border = torch.where(above, 1.0, torch.where(below, 0.0, cells.local))
+    values = _polynomials(border, order, derivative)
+    if derivative == 0:
+        beyond = cells.local - border
+        return [b + beyond * s for b, s in zip(values, _polynomials(border, order, 1), strict=True)]
+    factor = scale**derivative
+    if derivative >= 2:
+        factor = torch.where(cells.outside != 0, 0.0, factor)
+    return [b * factor for b in values]
+
+
+def _polynomials(t: Tensor, order: int, derivative: int) -> list[Tensor]:
+    """Derivatives in t of the basis on one cell; ``0 * t`` keeps NaN where they are constant."""
+    r, zero = 1 - t, 0 * t
+    table = {
+        (1, 0): lambda: [r, t],
+        (1, 1): lambda: [zero - 1, zero + 1],
+        (2, 0): lambda: [r * r / 2, 0.5 + t * r, t * t / 2],
+        (2, 1): lambda: [-r, r - t, t],
+        (2, 2): lambda: [zero + 1, zero - 2, zero + 1],
+        (3, 0): lambda: [
+            r * r * r / 6,
+            2 / 3 + t * t * (t / 2 - 1),
+            2 / 3 + r * r * (r / 2 - 1),
+            t * t * t / 6,
+        ],
+        (3, 1): lambda: [-r * r / 2, t * (1.5 * t - 2), r * (2 - 1.5 * r), t * t / 2],
+        (3, 2): lambda: [r, 3 * t - 2, 3 * r - 2, t],
+        (3, 3): lambda: [zero - 1, zero + 3, zero - 3, zero + 1],
+    }
+    return table[order, derivative]()

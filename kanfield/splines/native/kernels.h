@@ -1,0 +1,41 @@
+// The three spline primitives on plain arrays. kernels.cpp is compiled once for each instruction set,
+// each time in a namespace of its own; spline.cpp picks one of the tables when it is loaded.
+#pragma once
+
+#include <cstdint>
+
+namespace kanfield {
+
+// One problem. All arrays are contiguous, row-major; `outputs` is a multiple of the vector width.
+template <typename T>
+struct Problem {
+  const T* x;       // (samples, inputs)
+  const T* lower;   // (inputs)
+  const T* scale;   // (inputs) cells per unit of x
+  const T* weight;  // (samples, inputs) or null for one
+  int64_t samples, inputs, outputs;
+  int64_t grid;  // cells
+  int order, derivative, threads;
+};
+
+template <typename T>
+struct Kernels {
+  int64_t width;  // elements in one vector register
+  // y (samples, outputs) += sum_ij w B_j(x) coef[i K + j]
+  void (*synthesis)(const Problem<T>&, const T* coef, T* y);
+  // out (inputs K, outputs) += sum_n w B_j(x) g[n]
+  void (*analysis)(const Problem<T>&, const T* g, T* out);
+  // p (samples, inputs) += w sum_oj B_j(x) coef[i K + j, o] g[n, o]
+  void (*projection)(const Problem<T>&, const T* coef, const T* g, T* p);
+};
+
+#define KANFIELD_DECLARE(ISA)        \
+  namespace ISA {                    \
+  extern const Kernels<float> f32;   \
+  extern const Kernels<double> f64;  \
+  }
+KANFIELD_DECLARE(baseline)
+KANFIELD_DECLARE(avx2)
+KANFIELD_DECLARE(avx512)
+
+}  // namespace kanfield

@@ -1,0 +1,170 @@
+// The Python module kanfield.splines._native: checks shapes, pads outputs to whole vector registers and
+// calls the kernels compiled for the best instruction set of this processor.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "kernels.h"
+
+namespace nb = nanobind;
+using namespace kanfield;
+
+namespace {
+
+template <typename T>
+using Matrix = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+template <typename T>
+using Output = nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+template <typename T>
+using Vector = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+struct InstructionSet {
+  const char* name;
+  const Kernels<float>* f32;
+  const Kernels<double>* f64;
+};
+
+// KANFIELD_ISA=baseline or avx2 asks for less than the processor can do, so that tests reach every copy.
+InstructionSet choose() {
+  const char* wanted = std::getenv("KANFIELD_ISA");
+  const std::string limit = wanted ? wanted : "";
+  const bool known = limit.empty() || limit == "baseline" || limit == "avx2" || limit == "avx512";
+  if (!known) throw std::runtime_error("KANFIELD_ISA is '" + limit + "': use avx512, avx2 or baseline");
+#ifdef KANFIELD_X86
+  const bool fma = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool wide = fma && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+  if (wide && (limit.empty() || limit == "avx512")) return {"avx512", &avx512::f32, &avx512::f64};
+  if (fma && limit != "baseline") return {"avx2", &avx2::f32, &avx2::f64};
+#endif
+  return {"baseline", &baseline::f32, &baseline::f64};
+}
+
+const InstructionSet& instruction_set() {
+  static const InstructionSet chosen = choose();
+  return chosen;
+}
+
+template <typename T>
+const Kernels<T>& kernels() {
+  if constexpr (sizeof(T) == 4) return *instruction_set().f32;
+  else return *instruction_set().f64;
+}
+
+void require(bool condition, const char* message) {
+  if (!condition) throw std::invalid_argument(message);
+}
+
+template <typename T>
+Problem<T> problem(const Matrix<T>& x, const std::optional<Matrix<T>>& weight, const Vector<T>& lower,
+                   const Vector<T>& scale, int64_t outputs, int64_t grid, int order, int derivative,
+                   int threads) {
+  require(order >= 1 && order <= 3, "order must be 1, 2 or 3");
+  require(derivative >= 0, "derivative must not be negative");
+  require(grid >= 1, "a grid has at least one cell");
+  require(threads >= 1, "threads must be at least 1");
+  require(lower.shape(0) == x.shape(1) && scale.shape(0) == x.shape(1), "one range per input is needed");
+  require(!weight || (weight->shape(0) == x.shape(0) && weight->shape(1) == x.shape(1)),
+          "weight must have the shape of x");
+  return {x.data(), lower.data(), scale.data(), weight ? weight->data() : nullptr,
+          int64_t(x.shape(0)), int64_t(x.shape(1)), outputs, grid, order, derivative, threads};
+}
+
+// Rows of `columns` numbers, copied behind one another with `wide` columns, the rest zero.
+template <typename T>
+std::vector<T> widen(const T* data, int64_t rows, int64_t columns, int64_t wide) {
+  std::vector<T> out(rows * wide, T(0));
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < columns; ++c) out[r * wide + c] = data[r * columns + c];
+  return out;
+}
+
+template <typename T>
+void narrow(const std::vector<T>& data, int64_t rows, int64_t columns, int64_t wide, T* out) {
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < columns; ++c) out[r * columns + c] = data[r * wide + c];
+}
+
+template <typename T>
+int64_t padded(int64_t outputs) {
+  const int64_t width = kernels<T>().width;
+  return (outputs + width - 1) / width * width;
+}
+
+template <typename T>
+void synthesis(Matrix<T> x, Matrix<T> coef, std::optional<Matrix<T>> weight, Vector<T> lower,
+               Vector<T> scale, Output<T> y, int64_t grid, int order, int derivative, int threads) {
+  const int64_t outputs = coef.shape(1), wide = padded<T>(outputs);
+  const auto p = problem<T>(x, weight, lower, scale, wide, grid, order, derivative, threads);
+  const int64_t rows = p.inputs * (grid + order);
+  require(int64_t(coef.shape(0)) == rows, "coef must have inputs * (grid + order) rows");
+  require(int64_t(y.shape(0)) == p.samples && int64_t(y.shape(1)) == outputs, "y has the wrong shape");
+  nb::gil_scoped_release release;
+  if (wide == outputs) return kernels<T>().synthesis(p, coef.data(), y.data());
+  const auto c = widen(coef.data(), rows, outputs, wide);
+  std::vector<T> out(p.samples * wide, T(0));
+  kernels<T>().synthesis(p, c.data(), out.data());
+  narrow(out, p.samples, outputs, wide, y.data());
+}
+
+template <typename T>
+void analysis(Matrix<T> x, std::optional<Matrix<T>> weight, Matrix<T> g, Vector<T> lower,
+              Vector<T> scale, Output<T> out, int64_t grid, int order, int derivative, int threads) {
+  const int64_t outputs = g.shape(1), wide = padded<T>(outputs);
+  const auto p = problem<T>(x, weight, lower, scale, wide, grid, order, derivative, threads);
+  const int64_t rows = p.inputs * (grid + order);
+  require(int64_t(g.shape(0)) == p.samples, "g must have one row per sample");
+  require(int64_t(out.shape(0)) == rows && int64_t(out.shape(1)) == outputs, "out has the wrong shape");
+  nb::gil_scoped_release release;
+  if (wide == outputs) return kernels<T>().analysis(p, g.data(), out.data());
+  const auto gradient = widen(g.data(), p.samples, outputs, wide);
+  std::vector<T> sums(rows * wide, T(0));
+  kernels<T>().analysis(p, gradient.data(), sums.data());
+  narrow(sums, rows, outputs, wide, out.data());
+}
+
+template <typename T>
+void projection(Matrix<T> x, Matrix<T> coef, Matrix<T> g, Vector<T> lower, Vector<T> scale,
+                Output<T> out, int64_t grid, int order, int derivative, int threads) {
+  const int64_t outputs = coef.shape(1), wide = padded<T>(outputs);
+  const auto p = problem<T>(x, std::nullopt, lower, scale, wide, grid, order, derivative, threads);
+  const int64_t rows = p.inputs * (grid + order);
+  require(int64_t(coef.shape(0)) == rows, "coef must have inputs * (grid + order) rows");
+  require(int64_t(g.shape(0)) == p.samples && int64_t(g.shape(1)) == outputs, "g has the wrong shape");
+  require(int64_t(out.shape(0)) == p.samples && int64_t(out.shape(1)) == p.inputs,
+          "out has the wrong shape");
+  nb::gil_scoped_release release;
+  if (wide == outputs) return kernels<T>().projection(p, coef.data(), g.data(), out.data());
+  const auto c = widen(coef.data(), rows, outputs, wide);
+  const auto gradient = widen(g.data(), p.samples, outputs, wide);
+  kernels<T>().projection(p, c.data(), gradient.data(), out.data());
+}
+
+template <typename T>
+void add(nb::module_& m) {
+  m.def("synthesis", &synthesis<T>, nb::arg("x"), nb::arg("coef"), nb::arg("weight").none(),
+        nb::arg("lower"), nb::arg("scale"), nb::arg("y"), nb::arg("grid"), nb::arg("order"),
+        nb::arg("derivative"), nb::arg("threads"));
+  m.def("analysis", &analysis<T>, nb::arg("x"), nb::arg("weight").none(), nb::arg("g"),
+        nb::arg("lower"), nb::arg("scale"), nb::arg("out"), nb::arg("grid"), nb::arg("order"),
+        nb::arg("derivative"), nb::arg("threads"));
+  m.def("projection", &projection<T>, nb::arg("x"), nb::arg("coef"), nb::arg("g"), nb::arg("lower"),
+        nb::arg("scale"), nb::arg("out"), nb::arg("grid"), nb::arg("order"), nb::arg("derivative"),
+        nb::arg("threads"));
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+  m.doc() = "The spline primitives on CPU arrays; outputs are added to the array that is passed in.";
+  add<float>(m);
+  add<double>(m);
+  m.def("instruction_set", [] { return instruction_set().name; },
+        "The instruction set whose kernels are in use: avx512, avx2 or baseline.");
+  m.attr("openmp") = KANFIELD_OPENMP;
+}

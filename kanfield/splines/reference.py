@@ -1,0 +1,114 @@
+"""The spline primitives in plain torch: any device, any float type, every torch transform.
+
+The fast backends are tested against this module. It gathers the k+1 coefficients that an input touches and
+never builds the dense basis of shape (N, I, K); samples go in chunks, so memory stays bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from kanfield.splines.basis import active_basis, locate
+
+# Elements of one gathered table (samples x inputs x outputs); 64 MiB in fp32.
+CHUNK_ELEMENTS = 1 << 24
+
+
+def synthesis(
+    x: Tensor,
+    coef: Tensor,
+    weight: Tensor | None,
+    lower: Tensor,
+    scale: Tensor,
+    size: int,
+    order: int,
+    derivative: int,
+) -> Tensor:
+    """``y[n, o] = sum_ij weight[n, i] B_j^(v)(x[n, i]) coef[i K + j, o]``, shape ``(N, O)``.
+
+    Args:
+        x: inputs, shape ``(N, I)``. weight: ``(N, I)`` or None for one.
+        coef: coefficients, shape ``(I * K, O)`` with ``K = size + order``.
+        lower, scale: left borders and cells per unit, shape ``(I,)``.
+    """
+    parts = []
+    for rows in _chunks(x, coef.shape[1]):
+        taps = _taps(x[rows], _slice(weight, rows), lower, scale, size, order, derivative)
+        parts.append(sum(torch.einsum("ni,nio->no", b, coef[index]) for index, b in taps))
+    return torch.cat(parts) if parts else x.new_zeros(0, coef.shape[1])
+
+
+def analysis(
+    x: Tensor,
+    weight: Tensor | None,
+    g: Tensor,
+    lower: Tensor,
+    scale: Tensor,
+    size: int,
+    order: int,
+    derivative: int,
+) -> Tensor:
+    """``out[i K + j, o] = sum_n weight[n, i] B_j^(v)(x[n, i]) g[n, o]``: synthesis transposed in coef.
+
+    Args:
+        g: gradient of synthesis' output, shape ``(N, O)``; the others as in :func:`synthesis`.
+
+    Returns:
+        Shape ``(I * K, O)``.
+    """
+    out = g.new_zeros(x.shape[1] * (size + order), g.shape[1])
+    for rows in _chunks(x, g.shape[1]):
+        taps = _taps(x[rows], _slice(weight, rows), lower, scale, size, order, derivative)
+        for index, b in taps:
+            terms = b[:, :, None] * g[rows][:, None, :]
+            out = out.index_add(0, index.reshape(-1), terms.reshape(-1, g.shape[1]))
+    return out
+
+
+def projection(
+    x: Tensor,
+    coef: Tensor,
+    g: Tensor,
+    lower: Tensor,
+    scale: Tensor,
+    size: int,
+    order: int,
+    derivative: int,
+) -> Tensor:
+    """``out[n, i] = sum_oj B_j^(v)(x[n, i]) coef[i K + j, o] g[n, o]``, shape ``(N, I)``.
+
+    Arguments as in :func:`synthesis` and :func:`analysis`.
+    """
+    parts = []
+    for rows in _chunks(x, coef.shape[1]):
+        taps = _taps(x[rows], None, lower, scale, size, order, derivative)
+        parts.append(sum(b * torch.einsum("no,nio->ni", g[rows], coef[index]) for index, b in taps))
+    return torch.cat(parts) if parts else torch.zeros_like(x)
+
+
+def _taps(
+    x: Tensor,
+    weight: Tensor | None,
+    lower: Tensor,
+    scale: Tensor,
+    size: int,
+    order: int,
+    derivative: int,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each tap j the rows of coef that it touches and its weighted basis values, both (N, I)."""
+    cells = locate(x, lower, scale, size)
+    first = cells.index + (size + order) * torch.arange(x.shape[1], device=x.device)
+    for j, b in enumerate(active_basis(cells, scale, order, derivative)):
+        yield first + j, b if weight is None else b * weight
+
+
+def _chunks(x: Tensor, outputs: int) -> Iterator[slice]:
+    step = max(1, CHUNK_ELEMENTS // max(1, x.shape[1] * outputs))
+    return (slice(start, start + step) for start in range(0, x.shape[0], step))
+
+
+def _slice(weight: Tensor | None, rows: slice) -> Tensor | None:
+    return None if weight is None else weight[rows]

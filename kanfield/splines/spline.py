@@ -1,0 +1,229 @@
+"""``spline``: the differentiable B-spline operator, whose cost per sample does not depend on the grid.
+
+Three primitives carry everything, each with a derivative order v (:mod:`kanfield.splines.reference` states
+them): *synthesis* (values), *analysis* (its transpose: gradients of coefficients) and *projection* (gradients
+of inputs). They are closed under differentiation, so derivatives of any order run on the same kernels. They are
+registered with ``torch.library``; autocast runs them in float32.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.library import custom_op, register_autocast
+
+from kanfield.splines import reference
+from kanfield.splines.backend import choose_backend, native
+from kanfield.splines.basis import ORDERS, Grid
+
+
+def spline(
+    x: Tensor,
+    coef: Tensor,
+    grid: Grid,
+    order: int = 3,
+    *,
+    derivative: int = 0,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Sum of univariate B-splines: ``y[n, o] = sum_ij w[n, i] B_j(x[n, i]) coef[i K + j, o]``.
+
+    Outside a grid the spline continues linearly. Half precision is computed in float32 and cast back.
+    Differentiable any number of times in ``x``, ``coef`` and ``weight``; the grid gets no gradient.
+
+    Args:
+        x: inputs, shape ``(N, I)``.
+        coef: coefficients, shape ``(I * K, O)``, ``K = grid.size + order``.
+        grid: ranges of shape ``(I,)`` and number of cells.
+        order: polynomial degree k: 1, 2 or 3.
+        derivative: compute the derivative of this order in x instead of the value.
+        weight: factor of each input's spline, shape ``(N, I)``, or None for one.
+
+    Returns:
+        Shape ``(N, O)``.
+
+    Raises:
+        ValueError: shapes, order or derivative do not fit; the message says which.
+
+    >>> grid = Grid(torch.tensor([-1.0]), torch.tensor([1.0]), 5)
+    >>> spline(torch.zeros(2, 1), torch.ones(8, 3), grid).shape
+    torch.Size([2, 3])
+    """
+    _check(x, coef, grid, order, derivative, weight)
+    dtype = torch.promote_types(x.dtype, coef.dtype)
+    work = torch.promote_types(dtype, torch.float32)
+    x, coef, weight = x.to(work), coef.to(work), None if weight is None else weight.to(work)
+    lower = grid.lower.to(work).detach()
+    scale = (grid.size / (grid.upper.to(work) - lower)).detach()
+    arguments = (x, coef, weight, lower, scale, grid.size, order, derivative)
+    # torch.func and forward-mode transforms see through plain torch only, not through operators.
+    plain = not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
+    return (reference.synthesis if plain else synthesis)(*arguments).to(dtype)
+
+
+def _check(
+    x: Tensor, coef: Tensor, grid: Grid, order: int, derivative: int, weight: Tensor | None
+) -> None:
+    if order not in ORDERS:
+        raise ValueError(f"spline order {order} is not one of {ORDERS}")
+    if derivative < 0:
+        raise ValueError(f"derivative order {derivative} is negative")
+    if grid.size < 1:
+        raise ValueError(f"a grid needs at least one cell, got {grid.size}")
+    if x.ndim != 2:
+        raise ValueError(f"x must have shape (N, I), got {tuple(x.shape)}")
+    rows = x.shape[1] * (grid.size + order)
+    if coef.ndim != 2 or coef.shape[0] != rows:
+        raise ValueError(
+            f"coef must have shape ({rows}, O) for {x.shape[1]} inputs, grid size {grid.size} and "
+            f"order {order}, got {tuple(coef.shape)}"
+        )
+    if grid.lower.shape != (x.shape[1],) or grid.upper.shape != (x.shape[1],):
+        raise ValueError(f"the grid must have one range for each of {x.shape[1]} inputs")
+    if weight is not None and weight.shape != x.shape:
+        raise ValueError(f"weight must have x's shape {tuple(x.shape)}, got {tuple(weight.shape)}")
+
+
+@custom_op("kanfield::synthesis", mutates_args=())
+def synthesis(
+    x: Tensor,
+    coef: Tensor,
+    weight: Tensor | None,
+    lower: Tensor,
+    scale: Tensor,
+    size: int,
+    order: int,
+    derivative: int,
+) -> Tensor:
+    """Values, shape ``(N, O)``; see :func:`kanfield.splines.reference.synthesis`."""
+    if choose_backend(x) == "reference":
+        return reference.synthesis(x, coef, weight, lower, scale, size, order, derivative)
+    y = x.new_zeros(x.shape[0], coef.shape[1])
+    if y.numel():
+        native.synthesis(*_arrays(x, coef, weight, lower, scale, y), size, order, derivative, _threads())
+    return y
+
+
+@custom_op("kanfield::analysis", mutates_args=())
+def analysis(
+    x: Tensor,
+    weight: Tensor | None,
+    g: Tensor,
+    lower: Tensor,
+    scale: Tensor,
+    size: int,
+    order: int,
+    derivative: int,
+) -> Tensor:
+    """Gradient of coefficients, shape ``(I * K, O)``; see :func:`kanfield.splines.reference.analysis`."""
+    if choose_backend(x) == "reference":
+        return reference.analysis(x, weight, g, lower, scale, size, order, derivative)
+    out = x.new_zeros(x.shape[1] * (size + order), g.shape[1])
+    if out.numel():
+        native.analysis(*_arrays(x, weight, g, lower, scale, out), size, order, derivative, _threads())
+    return out
+
+
+@custom_op("kanfield::projection", mutates_args=())
+def projection(
+    x: Tensor,
+    coef: Tensor,
+    g: Tensor,
+    lower: Tensor,
+    scale: Tensor,
+    size: int,
+    order: int,
+    derivative: int,
+) -> Tensor:
+    """Gradient of inputs, shape ``(N, I)``; see :func:`kanfield.splines.reference.projection`."""
+    if choose_backend(x) == "reference":
+        return reference.projection(x, coef, g, lower, scale, size, order, derivative)
+    out = torch.zeros_like(x, memory_format=torch.contiguous_format)
+    if out.numel() and g.shape[1]:
+        native.projection(*_arrays(x, coef, g, lower, scale, out), size, order, derivative, _threads())
+    return out
+
+
+def _arrays(*tensors: Tensor | None) -> list[Tensor | None]:
+    # DLPack refuses tensors that require grad; inside an operator there is nothing to record anyway.
+    return [None if t is None else t.detach().contiguous() for t in tensors]
+
+
+def _threads() -> int:
+    return torch.get_num_threads()
+
+
+@synthesis.register_fake
+def _(x, coef, weight, lower, scale, size, order, derivative):  # type: ignore[no-untyped-def]
+    return x.new_empty(x.shape[0], coef.shape[1])
+
+
+@analysis.register_fake
+def _(x, weight, g, lower, scale, size, order, derivative):  # type: ignore[no-untyped-def]
+    return x.new_empty(x.shape[1] * (size + order), g.shape[1])
+
+
+@projection.register_fake
+def _(x, coef, g, lower, scale, size, order, derivative):  # type: ignore[no-untyped-def]
+    return x.new_empty(x.shape)
+
+
+# Backward rules. Each is again made of the three primitives, at this derivative order or the next.
+
+
+def _save(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    ctx.save_for_backward(*inputs[:5])
+    ctx.settings = inputs[5:]
+
+
+def _times(weight: Tensor | None, value: Tensor) -> Tensor:
+    return value if weight is None else weight * value
+
+
+def _synthesis_backward(ctx, g):  # type: ignore[no-untyped-def]
+    x, coef, weight, lower, scale = ctx.saved_tensors
+    size, order, v = ctx.settings
+    grid = (lower, scale, size, order)
+    needs_x, needs_coef, needs_weight = ctx.needs_input_grad[:3]
+    return (
+        _times(weight, projection(x, coef, g, *grid, v + 1)) if needs_x else None,
+        analysis(x, weight, g, *grid, v) if needs_coef else None,
+        projection(x, coef, g, *grid, v) if needs_weight else None,
+        *(None,) * 5,
+    )
+
+
+def _analysis_backward(ctx, h):  # type: ignore[no-untyped-def]
+    x, weight, g, lower, scale = ctx.saved_tensors
+    size, order, v = ctx.settings
+    grid = (lower, scale, size, order)
+    needs_x, needs_weight, needs_g = ctx.needs_input_grad[:3]
+    return (
+        _times(weight, projection(x, h, g, *grid, v + 1)) if needs_x else None,
+        projection(x, h, g, *grid, v) if needs_weight else None,
+        synthesis(x, h, weight, *grid, v) if needs_g else None,
+        *(None,) * 5,
+    )
+
+
+def _projection_backward(ctx, u):  # type: ignore[no-untyped-def]
+    x, coef, g, lower, scale = ctx.saved_tensors
+    size, order, v = ctx.settings
+    grid = (lower, scale, size, order)
+    needs_x, needs_coef, needs_g = ctx.needs_input_grad[:3]
+    return (
+        u * projection(x, coef, g, *grid, v + 1) if needs_x else None,
+        analysis(x, u, g, *grid, v) if needs_coef else None,
+        synthesis(x, coef, u, *grid, v) if needs_g else None,
+        *(None,) * 5,
+    )
+
+
+for _operator, _backward in (
+    (synthesis, _synthesis_backward),
+    (analysis, _analysis_backward),
+    (projection, _projection_backward),
+):
+    _operator.register_autograd(_backward, setup_context=_save)
+    for _device in ("cpu", "cuda"):
+        register_autocast(_operator, _device, torch.float32)
