@@ -6,6 +6,9 @@
 namespace kanfield::KANFIELD_ISA {
 namespace {
 
+// Loops over taps and registers of a tile must unroll, or their sums would live in memory.
+#define UNROLL _Pragma("GCC unroll 16")
+
 // A register of numbers, and a register of integers of the same size.
 template <typename T>
 struct Simd;
@@ -35,8 +38,8 @@ inline void store(T* p, typename Simd<T>::vec v) {
 }
 
 constexpr int kInputs = KANFIELD_VECTOR_BYTES / 4;  // inputs whose basis values are held at a time
+constexpr int kGroup = 4;                           // of them, those whose tables share the first-level cache
 constexpr int kSamples = 256;                       // samples in a block
-constexpr int kTile = 8;                            // output registers in a tile
 
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -120,11 +123,11 @@ inline void basis(const Located<T>& at, typename Simd<T>::vec scale, typename Si
   if constexpr (V == 0) {
     vec slope[K + 1];
     polynomials<K, 1>(at.border, slope);
-    for (int j = 0; j <= K; ++j) b[j] += at.beyond * slope[j];
+    UNROLL for (int j = 0; j <= K; ++j) b[j] += at.beyond * slope[j];
   }
-  for (int v = 0; v < V; ++v) factor *= scale;
+  UNROLL for (int v = 0; v < V; ++v) factor *= scale;
   if constexpr (V >= 2) factor = at.outside ? vec{} : factor;
-  for (int j = 0; j <= K; ++j) b[j] *= factor;
+  UNROLL for (int j = 0; j <= K; ++j) b[j] *= factor;
 }
 
 // A block of samples and kInputs inputs: the cells and basis values of each sample lie together.
@@ -153,8 +156,8 @@ struct Block {
         const Located<T> located(load(xs + i), load(lower + i), load(scale + i), T(p.grid));
         typename Simd<T>::vec b[K + 1];
         basis<K, V>(located, load(scale + i), load(ws + i), b);
-        for (int m = 0; m < W; ++m) cells[n][i + m] = int32_t(located.cell[m]);
-        for (int j = 0; j <= K; ++j) store(&values[n][j][i], b[j]);
+        UNROLL for (int m = 0; m < W; ++m) cells[n][i + m] = int32_t(located.cell[m]);
+        UNROLL for (int j = 0; j <= K; ++j) store(&values[n][j][i], b[j]);
       }
     }
   }
@@ -177,19 +180,17 @@ void with_derivative(int derivative, F f) {
   }
 }
 
-// Calls f(first register, Constant<registers>) for tiles of LARGEST, then 4, 2 and 1 registers.
-template <int LARGEST, typename F>
-void over_tiles(int64_t registers, F f) {
-  int64_t r = 0;
-  for (; r + LARGEST <= registers; r += LARGEST) f(r, Constant<LARGEST>{});
-  if constexpr (LARGEST > 4) {
-    if (r + 4 <= registers) f(r, Constant<4>{}), r += 4;
-  }
-  if constexpr (LARGEST > 2) {
-    if (r + 2 <= registers) f(r, Constant<2>{}), r += 2;
-  }
-  if constexpr (LARGEST > 1) {
-    if (r < registers) f(r, Constant<1>{});
+// Calls f(begin, end, first register, Constant<registers>) for every group of inputs and every tile of
+// 8, 4, 2 and 1 registers.
+template <typename F>
+void over_tiles(int inputs, int64_t registers, F f) {
+  for (int begin = 0; begin < inputs; begin += kGroup) {
+    const int end = int(smaller(begin + kGroup, inputs));
+    for (int64_t tile = 0; tile < registers / 8; ++tile) f(begin, end, 8 * tile, Constant<8>{});
+    int64_t r = registers / 8 * 8;
+    if (registers & 4) f(begin, end, r, Constant<4>{}), r += 4;
+    if (registers & 2) f(begin, end, r, Constant<2>{}), r += 2;
+    if (registers & 1) f(begin, end, r, Constant<1>{});
   }
 }
 
@@ -206,23 +207,23 @@ void over_blocks(int64_t samples, int threads, F f) {
 // ---- synthesis ---------------------------------------------------------------------------------
 
 template <int K, int TILE, typename T>
-void synthesize_tile(const Problem<T>& p, const Block<T, K>& block, int samples, int64_t input,
-                     int inputs, const T* coef, T* y) {
+void synthesize_tile(const Problem<T>& p, const Block<T, K>& block, int samples, int64_t input, int begin,
+                     int end, const T* coef, T* y) {
   constexpr int W = Simd<T>::width;
   const int64_t O = p.outputs, rows = p.grid + K;
-  for (int n = 0; n < samples; ++n, y += O) {
+  for (int n = 0; n < samples; ++n) {
     // Narrow tiles keep one sum for each tap: a single chain of additions would wait for itself.
     constexpr int CHAINS = TILE >= 4 ? 1 : K + 1;
     typename Simd<T>::vec sum[CHAINS][TILE] = {};
-    for (int i = 0; i < inputs; ++i) {
+    for (int i = begin; i < end; ++i) {
       const T* row = coef + ((input + i) * rows + block.cells[n][i]) * O;
-      for (int j = 0; j <= K; ++j, row += O) {
+      UNROLL for (int j = 0; j <= K; ++j) {
         const T b = block.values[n][j][i];
-        for (int v = 0; v < TILE; ++v) sum[j % CHAINS][v] += b * load(row + v * W);
+        UNROLL for (int v = 0; v < TILE; ++v) sum[j % CHAINS][v] += b * load(row + j * O + v * W);
       }
     }
-    for (int c = 0; c < CHAINS; ++c)
-      for (int v = 0; v < TILE; ++v) store(y + v * W, load(y + v * W) + sum[c][v]);
+    UNROLL for (int c = 0; c < CHAINS; ++c)
+      UNROLL for (int v = 0; v < TILE; ++v) store(y + n * O + v * W, load(y + n * O + v * W) + sum[c][v]);
   }
 }
 
@@ -235,8 +236,8 @@ void synthesis(const Problem<T>& p, const T* coef, T* y) {
       for (int64_t i = 0; i < p.inputs; i += kInputs) {
         const int inputs = int(smaller(kInputs, p.inputs - i));
         block.template fill<derivative.value>(p, first, samples, i, inputs);
-        over_tiles<kTile>(p.outputs / W, [&](int64_t r, auto tile) {
-          synthesize_tile<K, tile.value>(p, block, samples, i, inputs, coef + r * W,
+        over_tiles(inputs, p.outputs / W, [&](int begin, int end, int64_t r, auto tile) {
+          synthesize_tile<K, tile.value>(p, block, samples, i, begin, end, coef + r * W,
                                          y + first * p.outputs + r * W);
         });
       }
@@ -247,22 +248,22 @@ void synthesis(const Problem<T>& p, const T* coef, T* y) {
 // ---- projection --------------------------------------------------------------------------------
 
 template <int K, int TILE, typename T>
-void project_tile(const Problem<T>& p, const Block<T, K>& block, int samples, int64_t input,
-                  int inputs, const T* coef, const T* g, T* out) {
+void project_tile(const Problem<T>& p, const Block<T, K>& block, int samples, int64_t input, int begin,
+                  int end, const T* coef, const T* g, T* out) {
   constexpr int W = Simd<T>::width;
   const int64_t O = p.outputs, rows = p.grid + K;
-  for (int n = 0; n < samples; ++n, g += O, out += p.inputs) {
+  for (int n = 0; n < samples; ++n) {
     typename Simd<T>::vec gradient[TILE];
-    for (int v = 0; v < TILE; ++v) gradient[v] = load(g + v * W);
-    for (int i = 0; i < inputs; ++i) {
+    UNROLL for (int v = 0; v < TILE; ++v) gradient[v] = load(g + n * O + v * W);
+    for (int i = begin; i < end; ++i) {
       const T* row = coef + ((input + i) * rows + block.cells[n][i]) * O;
       typename Simd<T>::vec total = {};
-      for (int j = 0; j <= K; ++j, row += O) {
-        typename Simd<T>::vec dot = load(row) * gradient[0];
-        for (int v = 1; v < TILE; ++v) dot += load(row + v * W) * gradient[v];
+      UNROLL for (int j = 0; j <= K; ++j) {
+        typename Simd<T>::vec dot = load(row + j * O) * gradient[0];
+        UNROLL for (int v = 1; v < TILE; ++v) dot += load(row + j * O + v * W) * gradient[v];
         total += block.values[n][j][i] * dot;
       }
-      out[i] += lane_sum<W>(&total);
+      out[n * p.inputs + i] += lane_sum<W>(&total);
     }
   }
 }
@@ -276,8 +277,8 @@ void projection(const Problem<T>& p, const T* coef, const T* g, T* out) {
       for (int64_t i = 0; i < p.inputs; i += kInputs) {
         const int inputs = int(smaller(kInputs, p.inputs - i));
         block.template fill<derivative.value>(p, first, samples, i, inputs);
-        over_tiles<kTile>(p.outputs / W, [&](int64_t r, auto tile) {
-          project_tile<K, tile.value>(p, block, samples, i, inputs, coef + r * W,
+        over_tiles(inputs, p.outputs / W, [&](int begin, int end, int64_t r, auto tile) {
+          project_tile<K, tile.value>(p, block, samples, i, begin, end, coef + r * W,
                                       g + first * p.outputs + r * W, out + first * p.inputs + i);
         });
       }
@@ -288,18 +289,18 @@ void projection(const Problem<T>& p, const T* coef, const T* g, T* out) {
 // ---- analysis ----------------------------------------------------------------------------------
 
 template <int K, int TILE, typename T>
-void analyze_tile(const Problem<T>& p, const Block<T, K>& block, int samples, int64_t input,
-                  int inputs, const T* g, T* out) {
+void analyze_tile(const Problem<T>& p, const Block<T, K>& block, int samples, int64_t input, int begin,
+                  int end, const T* g, T* out) {
   constexpr int W = Simd<T>::width;
   const int64_t O = p.outputs, rows = p.grid + K;
-  for (int n = 0; n < samples; ++n, g += O) {
+  for (int n = 0; n < samples; ++n) {
     typename Simd<T>::vec gradient[TILE];
-    for (int v = 0; v < TILE; ++v) gradient[v] = load(g + v * W);
-    for (int i = 0; i < inputs; ++i) {
+    UNROLL for (int v = 0; v < TILE; ++v) gradient[v] = load(g + n * O + v * W);
+    for (int i = begin; i < end; ++i) {
       T* row = out + ((input + i) * rows + block.cells[n][i]) * O;
-      for (int j = 0; j <= K; ++j, row += O) {
+      UNROLL for (int j = 0; j <= K; ++j) {
         const T b = block.values[n][j][i];
-        for (int v = 0; v < TILE; ++v) store(row + v * W, load(row + v * W) + b * gradient[v]);
+        UNROLL for (int v = 0; v < TILE; ++v) store(row + j * O + v * W, load(row + j * O + v * W) + b * gradient[v]);
       }
     }
   }
@@ -322,9 +323,9 @@ void analysis(const Problem<T>& p, const T* g, T* out) {
       for (int64_t first = 0; first < p.samples; first += kSamples) {
         const int samples = int(smaller(kSamples, p.samples - first));
         block.template fill<derivative.value>(p, first, samples, input, inputs);
-        over_tiles<kTile>(to - from, [&](int64_t r, auto tile) {
+        over_tiles(inputs, to - from, [&](int begin, int end, int64_t r, auto tile) {
           const int64_t column = (from + r) * W;
-          analyze_tile<K, tile.value>(p, block, samples, input, inputs,
+          analyze_tile<K, tile.value>(p, block, samples, input, begin, end,
                                       g + first * p.outputs + column, out + column);
         });
       }
