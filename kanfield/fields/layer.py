@@ -1,0 +1,177 @@
+"""A KAN layer: a B-spline with its own coefficients on every edge (arXiv:2404.19756)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from kanfield.splines import ORDERS, Grid, refine, refit, spline
+
+Levels = int | Sequence[int]
+
+# What optimisers call their moments, and the power of 1/factor by which refinement scales each:
+# gradients live in the dual space, so they shrink as every coefficient is shared out among finer ones.
+_MOMENTS = {"momentum_buffer": 1, "exp_avg": 1, "exp_avg_sq": 2, "max_exp_avg_sq": 2}
+
+
+class KANLayer(nn.Module):
+    """``y = spline(x) + base(x) @ base_weight``, a learnable spline on each of its edges.
+
+    The cost of a sample does not depend on the grid size: a cubic spline touches 4 coefficients per edge
+    whether its grid has 5 cells or 500. Outside its range a spline continues linearly.
+
+    Args:
+        in_features: number of inputs ``I``.
+        out_features: number of outputs ``O``.
+        grid_size: cells ``G`` of every input's grid; or several sizes, each dividing the largest, for nested
+            levels: the layer is the sum of splines at all of them, merged before it is evaluated.
+        order: polynomial degree k: 1, 2 or 3.
+        base: the smooth branch beside the splines, ``"silu"`` or None for none.
+        noise: spread of a fresh layer's splines: coefficients are drawn with this over the square
+            root of the number of splines that are summed.
+
+    Attributes:
+        coef: coefficients at the finest level, shape ``(I * (G + k), O)``.
+        coarse_coef: those of the coarser levels, fine to coarse, each ``(I * (G_l + k), O)``.
+        base_weight: shape ``(I, O)``, or None.
+        lower, upper: the grids' ranges, shape ``(I,)``; buffers, [-1, 1] in a fresh layer.
+
+    Shape:
+        - Input: ``(*, I)``.
+        - Output: ``(*, O)``.
+
+    Raises:
+        ValueError: sizes, order or base are out of their range.
+
+    Examples:
+        >>> layer = KANLayer(2, 5, grid_size=10)
+        >>> layer(torch.randn(128, 2)).shape
+        torch.Size([128, 5])
+    """
+
+    lower: Tensor
+    upper: Tensor
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        grid_size: Levels = 10,
+        order: int = 3,
+        base: str | None = "silu",
+        noise: float = 0.1,
+    ) -> None:
+        super().__init__()
+        levels = sorted({grid_size} if isinstance(grid_size, int) else set(grid_size), reverse=True)
+        if in_features < 1 or out_features < 1:
+            raise ValueError(f"a layer needs inputs and outputs, got {in_features} -> {out_features}")
+        if not levels or levels[-1] < 1 or any(levels[0] % size for size in levels):
+            raise ValueError(f"grid sizes must be at least 1 and divide the largest, got {grid_size}")
+        if order not in ORDERS:
+            raise ValueError(f"spline order {order} is not one of {ORDERS}")
+        if base not in ("silu", None):
+            raise ValueError(f"base {base!r} is not 'silu' or None")
+        self.in_features, self.out_features = in_features, out_features
+        self.levels, self.order, self.base, self.noise = levels, order, base, noise
+        self.coef = nn.Parameter(torch.empty(in_features * (levels[0] + order), out_features))
+        self.coarse_coef = nn.ParameterList(
+            torch.empty(in_features * (size + order), out_features) for size in levels[1:]
+        )
+        self.base_weight = nn.Parameter(torch.empty(in_features, out_features)) if base else None
+        self.register_buffer("lower", torch.empty(in_features))
+        self.register_buffer("upper", torch.empty(in_features))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw fresh parameters (noise on every level, Xavier on the base) and reset the ranges."""
+        for coef in (self.coef, *self.coarse_coef):
+            nn.init.normal_(coef, std=self.noise / (self.in_features * len(self.levels)) ** 0.5)
+        if self.base_weight is not None:
+            nn.init.xavier_uniform_(self.base_weight)
+        self.lower.fill_(-1.0)
+        self.upper.fill_(1.0)
+
+    @property
+    def grid_size(self) -> int:
+        """Cells of the finest level."""
+        return self.levels[0]
+
+    @property
+    def grid(self) -> Grid:
+        """The finest grid, as the spline operator takes it."""
+        return Grid(self.lower, self.upper, self.grid_size)
+
+    def merged_coef(self) -> Tensor:
+        """Coefficients of the sum over all levels on the finest grid, shape ``(I * (G + k), O)``."""
+        total: Tensor = self.coef
+        for size, coef in zip(self.levels[1:], self.coarse_coef, strict=True):
+            total = total + refine(coef, size, self.grid_size // size, self.order)
+        return total
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Evaluate the layer; see the class for shapes."""
+        flat = x.reshape(-1, self.in_features)
+        y = spline(flat, self.merged_coef(), self.grid, self.order)
+        if self.base_weight is not None:
+            y = y + functional.silu(flat) @ self.base_weight
+        return y.reshape(*x.shape[:-1], self.out_features)
+
+    @torch.no_grad()
+    def refine(self, factor: int, optimizers: Iterable[Optimizer] = ()) -> None:
+        """Refine the finest grid (grid extension) without changing the function.
+
+        Parameters stay the same objects with new data, so optimisers keep hold of them.
+
+        Args:
+            factor: whole number of new cells in an old one.
+            optimizers: those whose moments of ``coef`` are carried over (Muon, Adam and their kin).
+
+        Raises:
+            ValueError: factor is not a positive whole number.
+        """
+        if factor < 1:
+            raise ValueError(f"factor must be a positive whole number, got {factor}")
+        size, rows = self.grid_size, self.coef.shape[0]
+        for optimizer in optimizers:
+            state = optimizer.state.get(self.coef, {})
+            for name, moment in state.items():
+                if isinstance(moment, Tensor) and moment.ndim == 2 and moment.shape[0] == rows:
+                    finer = refine(moment, size, factor, self.order)
+                    state[name] = finer / factor ** _MOMENTS.get(name, 1)
+        self.coef.data = refine(self.coef.data, size, factor, self.order)
+        self.coef.grad = None
+        self.levels = [factor * size, *self.levels[1:]]
+
+    @torch.no_grad()
+    def set_range(self, lower: Tensor, upper: Tensor) -> None:
+        """Move the grids to new ranges, shape ``(I,)`` each, refitting every level to the old function.
+
+        The optimisers' moments are left as they are: they belong to coefficients that have moved by a
+        fraction of a cell, and decay within some steps.
+
+        Raises:
+            ValueError: a range is empty or not finite.
+        """
+        if not bool(torch.isfinite(lower).all() & torch.isfinite(upper).all() & (lower < upper).all()):
+            raise ValueError("every range needs finite borders, the lower below the upper")
+        for size, coef in zip(self.levels, (self.coef, *self.coarse_coef), strict=True):
+            old = Grid(self.lower, self.upper, size)
+            coef.copy_(refit(coef, old, Grid(lower.to(coef), upper.to(coef), size), self.order))
+        self.lower.copy_(lower)
+        self.upper.copy_(upper)
+
+    def outside(self, x: Tensor) -> Tensor:
+        """Fraction (0 to 1) of the numbers in ``x``, shape ``(*, I)``, that lie outside their grids."""
+        return ((x < self.lower) | (x > self.upper)).float().mean()
+
+    def extra_repr(self) -> str:
+        """The layer's settings, as ``print`` shows them."""
+        sizes = self.levels[0] if len(self.levels) == 1 else self.levels[::-1]
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, grid_size={sizes}, "
+            f"order={self.order}, base={self.base!r}"
+        )

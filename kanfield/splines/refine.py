@@ -1,0 +1,108 @@
+"""Other grids for the same function: exact two-scale refinement, and least squares for the rest."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+
+from kanfield.splines.basis import Grid, active_basis, locate
+
+
+@functools.lru_cache(maxsize=64)
+def two_scale_matrix(size: int, factor: int, order: int) -> Tensor:
+    """Matrix P with ``fine = P @ coarse``: the same splines on ``factor`` times as many cells, exactly.
+
+    A B-spline is the sum of the finer ones weighted by the coefficients of
+    ``(1 + z + ... + z^(factor-1))^(order+1) / factor^order``.
+
+    Args:
+        size: coarse cells ``G``. factor: whole number of fine cells in a coarse one. order: 1, 2 or 3.
+
+    Returns:
+        float64, shape ``(factor * G + order, G + order)``; rows sum to one.
+
+    >>> two_scale_matrix(1, 2, 1).tolist()
+    [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
+    """
+    mask = torch.ones(1, dtype=torch.float64)
+    box = torch.ones(1, 1, factor, dtype=torch.float64)
+    for _ in range(order + 1):
+        mask = torch.nn.functional.conv1d(mask[None, None], box, padding=factor - 1)[0, 0]
+    mask = mask / factor**order
+    matrix = torch.zeros(factor * size + order, size + order, dtype=torch.float64)
+    for coarse in range(size + order):
+        for m, value in enumerate(mask):
+            fine = factor * (coarse - order) + order + m  # left knots of both bases agree at m = 0
+            if 0 <= fine < matrix.shape[0]:
+                matrix[fine, coarse] = value
+    return matrix
+
+
+def refine(coef: Tensor, size: int, factor: int, order: int) -> Tensor:
+    """Coefficients of the same function on a grid of ``factor * size`` cells over the same range.
+
+    Args:
+        coef: shape ``(I * (size + order), O)``.
+
+    Returns:
+        Shape ``(I * (factor * size + order), O)``, differentiable in ``coef``.
+
+    >>> refine(torch.tensor([[0.0], [1.0]]), size=1, factor=2, order=1).flatten().tolist()
+    [0.0, 0.5, 1.0]
+    """
+    if factor == 1:
+        return coef
+    matrix = two_scale_matrix(size, factor, order).to(coef)
+    outputs = coef.shape[1]
+    return torch.matmul(matrix, coef.reshape(-1, size + order, outputs)).reshape(-1, outputs)
+
+
+def refit(coef: Tensor, old: Grid, new: Grid, order: int) -> Tensor:
+    """Coefficients on ``new`` closest to the function on ``old``, each spline by least squares of its own.
+
+    The fit runs over 4 points in every new cell; where a new range leaves the old one it follows the linear
+    continuation. A function that the new grid can hold is kept to rounding.
+
+    Args:
+        coef: shape ``(I * (old.size + order), O)``.
+
+    Returns:
+        Shape ``(I * (new.size + order), O)``, without a graph.
+
+    >>> grid = Grid(torch.tensor([0.0]), torch.tensor([1.0]), 4)
+    >>> wider = Grid(torch.tensor([0.0]), torch.tensor([2.0]), 8)
+    >>> line = torch.arange(-1.0, 6.0).reshape(-1, 1)
+    >>> refit(line, grid, wider, order=3).flatten().round(decimals=3)[:3].tolist()
+    [-1.0, 0.0, 1.0]
+    """
+    with torch.no_grad():
+        points, solve = _collocation(new.size, order)
+        points, solve = points.to(coef), solve.to(coef)
+        x = new.lower + points[:, None] * (new.upper - new.lower)  # (M, I)
+        values = _each_spline(x, coef, old, order)  # (I, M, O)
+        return torch.matmul(solve, values).reshape(-1, coef.shape[1])
+
+
+@functools.lru_cache(maxsize=64)
+def _collocation(size: int, order: int) -> tuple[Tensor, Tensor]:
+    """Points of the fit in [0, 1], shape (M,), and the matrix from values there to coefficients, (K, M)."""
+    points = torch.linspace(0, 1, 4 * size + order + 1, dtype=torch.float64)
+    scale = torch.tensor([float(size)], dtype=torch.float64)
+    cells = locate(points[:, None], torch.zeros(1, dtype=torch.float64), scale, size)
+    basis = torch.zeros(len(points), size + order, dtype=torch.float64)
+    for j, b in enumerate(active_basis(cells, scale, order)):
+        basis.scatter_(1, cells.index + j, b)
+    return points, torch.linalg.pinv(basis)
+
+
+def _each_spline(x: Tensor, coef: Tensor, grid: Grid, order: int) -> Tensor:
+    """Values (I, M, O) of the splines of every input at points x (M, I), not summed over inputs."""
+    inputs, rows = x.shape[1], grid.size + order
+    cells = locate(x, grid.lower, grid.scale, grid.size)
+    first = cells.index + rows * torch.arange(inputs, device=x.device)
+    taps = active_basis(cells, grid.scale, order)
+    total = sum(b[:, :, None] * coef[first + j] for j, b in enumerate(taps))
+    assert isinstance(total, Tensor)
+    return total.transpose(0, 1)
