@@ -1,0 +1,35 @@
+"""kanfield: fit images with neural fields, above all Kolmogorov-Arnold networks on fine B-spline grids.
+
+>>> from kanfield import KAN, fit, load, read_image
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from kanfield.fields import KAN as KAN
+    from kanfield.fields import KANLayer as KANLayer
+    from kanfield.images import read_image as read_image
+    from kanfield.training.fit import fit as fit
+    from kanfield.training.run import load as load
+
+# torch takes seconds to import: a name brings its module only when it is asked for.
+_HOMES = {
+    "KAN": "kanfield.fields",
+    "KANLayer": "kanfield.fields",
+    "fit": "kanfield.training.fit",
+    "load": "kanfield.training.run",
+    "read_image": "kanfield.images",
+}
+
+__all__ = ["KAN", "KANLayer", "__version__", "fit", "load", "read_image"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'kanfield' has no attribute '{name}'")

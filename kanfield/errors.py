@@ -20,3 +20,11 @@ class InputError(KanfieldError, ValueError):
 
 class RunFailed(KanfieldError, RuntimeError):
     """A run that had started could not finish; what could be saved is saved (exit code 1)."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """SIGINT or SIGTERM stopped a run, which is saved (exit code 130 or 143)."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

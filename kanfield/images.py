@@ -6,7 +6,6 @@ An image is 8-bit pixels; a field is fitted to their values in [0, 1] at the coo
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import io
 import math
@@ -22,6 +21,7 @@ from PIL import Image as PILImage
 from PIL import ImageFile, ImageOps, UnidentifiedImageError
 
 from kanfield.errors import InputError
+from kanfield.files import replacing
 
 if TYPE_CHECKING:
     import torch
@@ -235,22 +235,14 @@ def write_image(path: str | os.PathLike[str], image: Image) -> None:
     """
     path = Path(path)
     name, options = _writer(path, image)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        with replacing(path) as temporary, open(temporary, "wb") as file:
             image.to_pil().save(file, name, **options)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
     except OSError as error:
         if errno.errorcode.get(error.errno or 0) in _WRONG_PLACE:
             mend = "give a file in a folder that exists and is writable"
             raise InputError(f"{path} cannot be written ({error.strerror}): {mend}.") from None
         raise
-    finally:
-        # Gone after a good write; it must not hide the error of a bad one.
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def _writer(path: Path, image: Image) -> tuple[str, dict[str, Any]]:

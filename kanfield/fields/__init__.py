@@ -1,6 +1,29 @@
 """Fields: coordinates (N, d) to values (N, c). One family a file."""
 
-from kanfield.fields.kan import KAN
-from kanfield.fields.layer import KANLayer
+from __future__ import annotations
 
-__all__ = ["KAN", "KANLayer"]
+from collections.abc import Sequence
+
+from torch import nn
+
+from kanfield.fields.kan import KAN
+from kanfield.fields.layer import KANLayer, Levels
+
+# What `kanfield models` lists.
+MODELS = {"kan": "Kolmogorov-Arnold network: a B-spline on every edge, on fine grids"}
+
+
+def build_field(
+    model: str, inputs: int, outputs: int, widths: Sequence[int], grids: Sequence[Levels], order: int, noise: float
+) -> nn.Module:
+    """A fresh field of a family in :data:`MODELS`, with ``widths`` hidden units.
+
+    >>> build_field("kan", 2, 3, [16], [20, 10], order=3, noise=0.1).layers[0].out_features
+    16
+    """
+    if model not in MODELS:
+        raise ValueError(f"unknown model {model!r}; known: {', '.join(MODELS)}")
+    return KAN([inputs, *widths, outputs], list(grids), order, noise=noise)
+
+
+__all__ = ["KAN", "MODELS", "KANLayer", "build_field"]

@@ -1,0 +1,229 @@
+"""Settings of a fit: one schema for flags, configuration files and the run's own ``config.yaml``.
+
+A flag beats the file, the file beats the preset. Knows nothing of torch, so the command line can show its
+help at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from kanfield.errors import InputError
+from kanfield.training.presets import PRESETS
+
+Levels = int | list[int]
+
+
+@dataclass
+class Phase:
+    """A stretch of training at one rate, with a fresh optimiser: ``{steps: 5000, lr: 0.001}``."""
+
+    steps: int
+    lr: float
+
+
+@dataclass
+class Settings:
+    """What a fit can be told. None leaves the choice to the preset, or switches a thing off."""
+
+    model: str = "kan"
+    preset: str | None = None
+    size: int | None = None
+    held_out: str | None = None
+    widths: list[int] | None = None
+    grids: list[Levels] | None = None
+    order: int | None = None
+    noise: float | None = None
+    steps: int | None = None
+    seconds: float | None = None
+    phases: list[Phase] | None = None
+    target_psnr: float | None = None
+    lossless: bool = False
+    batch_size: int | None = None
+    optimizer: Literal["muon", "adam"] | None = None
+    lr: float | None = None
+    adam_lr: float | None = None
+    range_steps: int | None = None
+    seed: int = 0
+    threads: int | None = None
+    device: str = "auto"
+    precision: Literal["fp32", "fp64"] = "fp32"
+    checkpoint_seconds: float = 10.0
+    timelapse: bool = False
+
+
+def resolve(settings: Settings) -> Settings:
+    """The settings with every gap filled from the preset, checked.
+
+    Raises:
+        InputError: a value is impossible or two contradict each other; the message names the option.
+
+    >>> resolve(Settings()).preset
+    'smooth'
+    >>> resolve(Settings(lossless=True)).preset
+    'lossless'
+    """
+    if settings.model != "kan" and settings.preset is not None:
+        raise InputError(f"--preset {settings.preset} is the KAN's: leave it out with --model {settings.model}")
+    name = settings.preset or ("lossless" if settings.lossless else "smooth")
+    if name not in PRESETS:
+        raise InputError(f"--preset {name} is unknown; use one of {', '.join(PRESETS)}")
+    filled = dataclasses.replace(settings, preset=name)
+    for key, value in PRESETS[name].items():
+        if key == "steps" and (settings.seconds is not None or settings.phases is not None):
+            continue
+        if getattr(filled, key) is None:
+            setattr(filled, key, value)
+    if settings.lr is not None and settings.adam_lr is None and filled.optimizer == "muon":
+        # One --lr moves both rates, in the proportion of the preset.
+        filled.adam_lr = PRESETS[name]["adam_lr"] * settings.lr / PRESETS[name]["lr"]
+    _check(filled)
+    return filled
+
+
+def _check(s: Settings) -> None:
+    def demand(condition: bool, message: str) -> None:
+        if not condition:
+            raise InputError(message)
+
+    def positive(key: str, value: float | None) -> None:
+        fine = value is None or (math.isfinite(value) and value > 0)
+        demand(fine, f"--{key} {value} is impossible: give a number above zero")
+
+    for key in ("steps", "seconds", "batch_size", "lr", "adam_lr", "threads", "checkpoint_seconds"):
+        positive(key.replace("_", "-"), getattr(s, key))
+    demand(s.steps is None or s.seconds is None, "--steps and --seconds contradict each other: give one")
+    demand(s.phases is None or s.seconds is None, "phases count steps: leave --seconds out")
+    demand(s.seed >= 0, f"--seed {s.seed} is impossible: give 0 or more")
+    demand(s.size is None or s.size >= 2, f"--size {s.size} is too small: give 2 pixels or more")
+    demand(s.order in (1, 2, 3), f"--order {s.order} is impossible: splines have order 1, 2 or 3")
+    demand(s.optimizer in ("muon", "adam"), f"--optimizer {s.optimizer} is unknown: use muon or adam")
+    demand(s.precision in ("fp32", "fp64"), f"--precision {s.precision} is unknown: use fp32 or fp64")
+    target = s.target_psnr
+    demand(
+        target is None or (math.isfinite(target) and target > 0),
+        f"--target-psnr {target} is impossible: give decibels above zero",
+    )
+    demand(
+        not (s.lossless and s.held_out),
+        "--lossless and --held-out contradict each other: pixels never seen cannot be exact",
+    )
+    widths, grids = s.widths or [], s.grids or []
+    demand(all(w >= 1 for w in widths), f"--widths {widths}: every width must be at least 1")
+    for grid in grids:
+        levels = [grid] if isinstance(grid, int) else grid
+        fine = bool(levels) and all(g >= 1 for g in levels) and all(max(levels) % g == 0 for g in levels)
+        demand(fine, f"--grids {grid}: sizes must be at least 1 and nested levels divide the largest")
+    demand(
+        len(grids) == len(widths) + 1,
+        f"--widths names {len(widths)} hidden layers, so --grids needs {len(widths) + 1} sizes, "
+        f"not {len(grids)}",
+    )
+    for phase in s.phases or []:
+        positive("phases steps", phase.steps)
+        positive("phases lr", phase.lr)
+
+
+def read_settings(path: Path) -> tuple[Settings, str | None]:
+    """Settings from a YAML file, and the image it names (None for none).
+
+    Raises:
+        InputError: the file cannot be read, a key is unknown (the nearest one is named) or a value has the
+            wrong type.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        where = "" if line is None else f" at line {line + 1}"
+        raise InputError(f"{path} is not YAML{where}: one 'key: value' a line") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no settings: one 'key: value' a line")
+    image = content.pop("image", None)
+    return settings_from(content, str(path)), None if image is None else str(image)
+
+
+def settings_from(content: dict[str, Any], where: str) -> Settings:
+    """Settings from plain keys and values; ``where`` names their source in errors.
+
+    >>> settings_from({"steps": 100, "lr": 1e-3}, "here").steps
+    100
+    """
+    hints = typing.get_type_hints(Settings)
+    for key in content:
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), hints, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; known keys: {', '.join(hints)}"
+            raise InputError(f"{where}: unknown key '{key}'{hint}")
+    values = {key: _typed(value, hints[key], f"{where}: {key}") for key, value in content.items()}
+    return Settings(**values)
+
+
+def to_plain(settings: Settings, image: str) -> dict[str, Any]:
+    """Plain keys and values that :func:`read_settings` reads back, without those that are off."""
+    content = {"image": image, **dataclasses.asdict(settings)}
+    return {key: value for key, value in content.items() if value is not None}
+
+
+def overlay(base: Settings, flags: dict[str, Any]) -> Settings:
+    """``base`` with the flags that were given; a budget given as a flag replaces the file's."""
+    flags = {key: value for key, value in flags.items() if value is not None}
+    if "steps" in flags or "seconds" in flags:
+        base = dataclasses.replace(base, steps=None, seconds=None)
+    return dataclasses.replace(base, **flags)
+
+
+def _typed(value: Any, hint: Any, where: str) -> Any:
+    """``value`` as the type that ``hint`` asks for, or InputError."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        for option in arguments:
+            try:
+                return _typed(value, option, where)
+            except InputError:
+                continue
+    elif origin is Literal:
+        if value in arguments:
+            return value
+    elif origin is list:
+        if isinstance(value, list):
+            return [_typed(item, arguments[0], where) for item in value]
+    elif hint is Phase:
+        if isinstance(value, dict) and set(value) == {"steps", "lr"}:
+            return Phase(_typed(value["steps"], int, where), _typed(value["lr"], float, where))
+    elif hint is float:
+        # YAML reads 1e-3 (without a dot) as text.
+        if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+            try:
+                return float(value)
+            except ValueError:
+                pass
+    elif hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
+        return value
+    raise InputError(f"{where}: {value!r} is not what belongs there ({_describe(hint)})")
+
+
+def _describe(hint: Any) -> str:
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    names |= {type(None): "nothing", Phase: "{steps: N, lr: X}"}
+    if hint in names:
+        return names[hint]
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is list:
+        return f"a list of {_describe(arguments[0])}"
+    if typing.get_origin(hint) is Literal:
+        return " or ".join(arguments)
+    return " or ".join(_describe(a) for a in arguments if a is not type(None))

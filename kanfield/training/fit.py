@@ -1,0 +1,201 @@
+"""``fit``: from an image to a run folder, and ``resume``: the rest of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from kanfield.errors import InputError, RunFailed
+from kanfield.images import Image, read_image, write_image
+from kanfield.splines import explain_backend
+from kanfield.training.config import Settings, overlay, resolve, settings_from, to_plain
+from kanfield.training.folder import RunFolder
+from kanfield.training.monitors import CsvLog, FrameLog, Monitor, TensorBoardLog
+from kanfield.training.results import write_results
+from kanfield.training.run import Run, load, make_field
+from kanfield.training.signals import Signals
+from kanfield.training.terminal import TerminalLog
+from kanfield.training.trainer import Trainer
+
+
+def fit(
+    image: str | os.PathLike[str] | Image,
+    settings: Settings | None = None,
+    *,
+    out: str | os.PathLike[str] = "runs",
+    console: Console | None = None,
+    **overrides: Any,
+) -> Run:
+    """Fit a field to an image; what ``kanfield fit`` does.
+
+    Args:
+        image: a file, or what :func:`kanfield.read_image` returned.
+        settings: what to do; gaps are filled from the preset.
+        out: where the run folder ``<image-stem>/<model>-<NNNN>`` is made.
+        console: where progress goes; None for silence.
+        **overrides: single settings by name, e.g. ``steps=200`` (see
+            :class:`kanfield.training.config.Settings`).
+
+    Returns:
+        The finished run.
+
+    Raises:
+        InputError: the image or a setting cannot be used; nothing was written.
+        RunFailed: training diverged or memory ran out; what could be saved is.
+        Interrupted: SIGINT or SIGTERM came; the run is saved.
+
+    >>> import tempfile, numpy as np
+    >>> picture = Image(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), "L")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fit(picture, out=folder, widths=[4], grids=[8, 8], steps=20).metrics["steps"]
+    20
+    """
+    given = settings_from(overrides, "fit")
+    chosen = {key: getattr(given, key) for key in overrides}
+    settings = resolve(overlay(settings or Settings(), chosen))
+    if not isinstance(image, Image):
+        image = read_image(image, settings.size)
+    device = pick_device(settings.device)
+    folder = RunFolder.create(Path(out), image.source or Path("image"), settings.model)
+    source = image.source
+    if source is None:
+        source = folder.path / "input.png"
+        write_image(source, image)
+    folder.write_config(settings, source.resolve())
+    return _train(folder, image, settings, device, console, resumed=False)
+
+
+def resume(path: str | os.PathLike[str], *, console: Console | None = None) -> Run:
+    """Go on with a run where its checkpoint left it; a finished run is returned as it is.
+
+    Raises:
+        InputError: the folder is not a run, or its image has changed or gone.
+    """
+    run = load(path)
+    if run.folder.metrics.exists():
+        if console is not None:
+            console.print(f"{run.path} is finished: nothing to do", highlight=False)
+        return run
+    device = pick_device(run.settings.device)
+    resumed = run.folder.last.exists()
+    return _train(run.folder, run.image, run.settings, device, console, resumed)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that ``--device`` means; ``auto`` takes a GPU where there is one.
+
+    Raises:
+        InputError: there is no such device here.
+
+    >>> pick_device("cpu")
+    device(type='cpu')
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except Exception as error:  # torch raises RuntimeError, AssertionError and others here
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device {name} cannot be used ({reason}); use auto or cpu") from None
+    return device
+
+
+def _train(
+    folder: RunFolder,
+    image: Image,
+    settings: Settings,
+    device: torch.device,
+    console: Console | None,
+    resumed: bool,
+) -> Run:
+    say = console.print if console is not None else lambda *_, **__: None
+    with _threads(settings.threads), Signals() as signals:
+        net = make_field(settings, image).to(device)
+        trainer = Trainer(net, image, settings, folder, fingerprint=_fingerprint(image))
+        _introduce(console, image, trainer)
+        differences = trainer.restore() if resumed else []
+        if resumed:
+            say(f"resumed at step {trainer.progress.step}", highlight=False)
+        if differences and settings.seconds is None:
+            say(
+                "[yellow]the result will not be bit-identical to an uninterrupted run's: "
+                f"{'; '.join(differences)}[/]",
+                highlight=False,
+            )
+        board = TensorBoardLog(folder.path, to_plain(settings, str(image.source)), _position(trainer, resumed))
+        monitors: list[Monitor] = [CsvLog(folder.rows, _position(trainer, resumed)), board]
+        if settings.timelapse:
+            monitors.append(FrameLog(folder.frames))
+        if console is not None:
+            monitors.append(TerminalLog(console, trainer.steps, settings.seconds))
+        trainer.monitors = monitors
+        try:
+            trainer.train(signals)
+        except torch.OutOfMemoryError:
+            raise RunFailed(_out_of_memory(folder)) from None
+        except MemoryError:
+            raise RunFailed(_out_of_memory(folder)) from None
+        finally:
+            for monitor in reversed(monitors):
+                if monitor is not board:
+                    monitor.close()
+        trainer.use_best_weights()
+        board.edges(net, trainer.progress.step)
+        board.close()
+        write_results(trainer)
+    return load(folder.path)
+
+
+def _introduce(console: Console | None, image: Image, trainer: Trainer) -> None:
+    """Say what is about to happen, and anything a person should know before."""
+    if console is None:
+        return
+    settings, device = trainer.settings, next(trainer.net.parameters()).device
+    backend, why = explain_backend(device.type)
+    parameters = sum(t.numel() for t in trainer.net.parameters())
+    pixels = image.height * image.width
+    name = image.source.name if image.source else "image"
+    kind = f"{settings.model} {settings.preset}" if settings.model == "kan" else settings.model
+    lines = [
+        f"{name}: {image.width} x {image.height} {image.mode}, {pixels:,} pixels",
+        *image.notes,
+        f"{kind}: {parameters:,} parameters, {parameters / pixels:.2f} a pixel",
+        f"{device}, {torch.get_num_threads()} threads, {backend} backend ({why})",
+        f"run folder {trainer.folder.path}; watch it with: tensorboard --logdir {trainer.folder.path}",
+    ]
+    for line in lines:
+        slow = device.type == "cpu" and backend == "reference" and "backend (" in line
+        console.print(line, style="yellow" if slow else "", highlight=False, markup=False, soft_wrap=True)
+
+
+def _position(trainer: Trainer, resumed: bool) -> int | None:
+    return trainer.progress.step if resumed else None
+
+
+def _out_of_memory(folder: RunFolder) -> str:
+    return f"out of memory; checkpoints so far are in {folder.path}; try a smaller --batch-size or --size"
+
+
+def _fingerprint(image: Image) -> str:
+    return hashlib.sha256(image.pixels.tobytes() + str(image.pixels.shape).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,108 @@
+"""The run folder: where it lies, how its files are called, which runs are unfinished."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kanfield.errors import InputError
+from kanfield.files import write_text
+from kanfield.training.config import Settings, read_settings, to_plain
+
+
+class RunFolder:
+    """Paths inside ``runs/<image-stem>/<model>-<NNNN>/``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.metrics = path / "metrics.json"
+        self.rows = path / "metrics.csv"
+        self.last = path / "checkpoints" / "last.safetensors"
+        self.best = path / "checkpoints" / "best.safetensors"
+        self.reconstruction = path / "reconstruction.png"  # PNG holds every mode that is read
+        self.error_map = path / "error.png"
+        self.frames = path / "timelapse"
+
+    @classmethod
+    def create(cls, out: Path, image: Path, model: str) -> RunFolder:
+        """Make a new numbered folder under ``out``; an old one is never used again.
+
+        Raises:
+            InputError: the folder cannot be made.
+        """
+        parent = out / (image.stem or "image")
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            taken = [int(m[1]) for p in parent.iterdir() if (m := re.fullmatch(rf"{model}-(\d+)", p.name))]
+            number = max(taken, default=0) + 1
+            while True:
+                path = parent / f"{model}-{number:04d}"
+                try:
+                    (path / "checkpoints").mkdir(parents=True)
+                    return cls(path)
+                except FileExistsError:
+                    number += 1  # another fit took it in this moment
+        except OSError as error:
+            raise InputError(
+                f"--out {out}: no run folder can be made there ({error.strerror}); "
+                "give a folder that is writable"
+            ) from None
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """An existing run.
+
+        Raises:
+            InputError: the folder is not one.
+        """
+        folder = cls(path)
+        if not folder.config.is_file():
+            raise InputError(f"{path} is not a run folder: it has no config.yaml")
+        return folder
+
+    @classmethod
+    def latest_unfinished(cls, out: Path) -> RunFolder:
+        """The most recent run under ``out`` that has no ``metrics.json`` yet.
+
+        Raises:
+            InputError: there is none.
+        """
+        runs = [cls(config.parent) for config in out.glob("*/*-*/config.yaml")]
+        unfinished = [run for run in runs if not run.metrics.exists()]
+        if not unfinished:
+            raise InputError(f"--resume: no unfinished run under {out}; name the run folder or --out")
+        return max(unfinished, key=lambda run: run.config.stat().st_mtime)
+
+    def write_config(self, settings: Settings, image: Path) -> None:
+        """Write ``config.yaml``, which reruns the fit."""
+        content = to_plain(settings, str(image))
+        write_text(self.config, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+    def read_config(self) -> tuple[Settings, Path]:
+        """Settings and image of the run."""
+        settings, image = read_settings(self.config)
+        if image is None:
+            raise InputError(f"{self.config} names no image")
+        return settings, Path(image)
+
+    def read_metrics(self) -> dict[str, Any]:
+        """The content of ``metrics.json``.
+
+        Raises:
+            InputError: the run is unfinished, or the file is damaged.
+        """
+        try:
+            content = json.loads(self.metrics.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(
+                f"{self.path} is unfinished: go on with kanfield fit --resume {self.path}"
+            ) from None
+        except ValueError:
+            raise InputError(f"{self.metrics} is damaged: kanfield eval {self.path} measures anew") from None
+        assert isinstance(content, dict)
+        return content

@@ -1,0 +1,134 @@
+"""Where a run's progress goes: ``metrics.csv`` and TensorBoard. The terminal has a module of its own."""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Protocol
+
+import yaml
+from torch import nn
+
+from kanfield.files import replacing
+from kanfield.images import Image, write_image
+from kanfield.training.edges import edge_figure
+
+
+@dataclass
+class Row:
+    """One log step. None where a value was not measured at this step."""
+
+    step: int
+    seconds: float  # training time
+    loss: float  # mean squared error of the batch, values in [-1, 1]
+    psnr: float | None  # dB, whole image, pixels trained on
+    held_out_psnr: float | None  # dB, pixels never seen
+    lr: float
+    outside: float  # fraction of hidden values outside their grids
+    pixels_per_second: float
+
+
+class Monitor(Protocol):
+    """Something that watches a run."""
+
+    def log(self, row: Row) -> None:
+        """A log step."""
+
+    def picture(self, step: int, image: Image) -> None:
+        """A reconstruction, at log-spaced steps."""
+
+    def close(self) -> None:
+        """The run is over."""
+
+
+class CsvLog:
+    """``metrics.csv``: a row a log step. When a run is resumed, rows past its checkpoint go."""
+
+    def __init__(self, path: Path, resumed_at: int | None) -> None:
+        names = [field.name for field in fields(Row)]
+        kept: list[dict[str, str]] = []
+        if resumed_at is not None and path.is_file():
+            with open(path, newline="", encoding="utf-8") as file:
+                kept = [r for r in csv.DictReader(file) if (r["step"] or "").isdigit()]
+                kept = [r for r in kept if int(r["step"]) <= resumed_at and None not in r.values()]
+        with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(kept)
+        self._file = open(path, "a", newline="", encoding="utf-8", buffering=1)  # noqa: SIM115
+        self._writer = csv.DictWriter(self._file, names)
+
+    def log(self, row: Row) -> None:
+        """Append the row; line-buffered, so that it is there to read at once."""
+        self._writer.writerow(asdict(row))
+
+    def picture(self, step: int, image: Image) -> None:
+        """Pictures do not fit a table."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class FrameLog:
+    """Numbered pictures for ``--timelapse``; a resumed run writes the same ones again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(exist_ok=True)
+
+    def log(self, row: Row) -> None:
+        """Numbers do not fit a picture."""
+
+    def picture(self, step: int, image: Image) -> None:
+        """Write a frame."""
+        write_image(self._folder / f"{step:08d}.png", image)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class TensorBoardLog:
+    """Event files beside ``config.yaml``; a resumed run's continue at its checkpoint."""
+
+    def __init__(self, folder: Path, config: dict[str, object], resumed_at: int | None) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from torch.utils.tensorboard import SummaryWriter
+        purge = None if resumed_at is None else resumed_at + 1
+        self._writer = SummaryWriter(str(folder), purge_step=purge)
+        if resumed_at is None:
+            text = yaml.safe_dump(config, sort_keys=False)
+            self._writer.add_text("config", "\n".join(f"    {line}" for line in text.splitlines()))
+
+    def log(self, row: Row) -> None:
+        """Write the row's scalars."""
+        names = {
+            "loss": "train/loss",
+            "psnr": "psnr/seen",
+            "held_out_psnr": "psnr/held_out",
+            "lr": "train/learning_rate",
+            "outside": "train/out_of_range",
+            "pixels_per_second": "train/pixels_per_second",
+        }
+        for field, tag in names.items():
+            value = getattr(row, field)
+            if value is not None:
+                self._writer.add_scalar(tag, value, row.step)
+
+    def picture(self, step: int, image: Image) -> None:
+        """Write a reconstruction."""
+        self._writer.add_image("reconstruction", image.pixels, step, dataformats="HWC")
+        self._writer.flush()
+
+    def edges(self, field: nn.Module, step: int) -> None:
+        """Write a figure of learned edge functions, for fields that have them."""
+        figure = edge_figure(field)
+        if figure is not None:
+            self._writer.add_figure("edges", figure, step)
+
+    def close(self) -> None:
+        """Flush and close the event file."""
+        self._writer.close()

@@ -1,0 +1,91 @@
+"""What a run leaves behind: the reconstruction, the error map, ``metrics.json``."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as imageio
+import torch
+
+from kanfield import metrics
+from kanfield.files import replacing, write_json
+from kanfield.images import Image, write_image
+from kanfield.training.evaluation import error_map
+from kanfield.training.trainer import Trainer
+
+_FRAME_MS = 150
+
+
+def measure(trainer: Trainer) -> tuple[Image, dict[str, Any]]:
+    """The reconstruction with the trainer's current weights, and what ``metrics.json`` says of it."""
+    image, p = trainer.image, trainer.progress
+    result = trainer.look()
+    picture = result.picture(image)
+    distance, reason = metrics.lpips(image.pixels, picture.pixels)
+    parameters = sum(t.numel() for t in trainer.net.parameters())
+    wrong = int((image.pixels != picture.pixels).any(2).sum())
+    content = {
+        "psnr": result.psnr,
+        "psnr_8bit": metrics.psnr_8bit(image.pixels, picture.pixels),
+        "held_out_psnr": result.held_out_psnr,
+        "ssim": metrics.ssim(image.pixels, picture.pixels),
+        "lpips": distance,
+        "lpips_reason": reason,
+        "lossless": wrong == 0,
+        "wrong_pixels": wrong,
+        "target_reached": _target_reached(trainer, result.psnr, wrong),
+        "seconds": round(p.seconds, 3),
+        "steps": p.step,
+        "best_step": p.best_step,
+        "parameters": parameters,
+        "parameters_per_pixel": parameters / (image.height * image.width),
+        "peak_memory_bytes": peak_memory_bytes(next(trainer.net.parameters()).device),
+        **trainer.machine(),
+        "seed": trainer.settings.seed,
+        "model": trainer.settings.model,
+        "preset": trainer.settings.preset,
+        "run": str(trainer.folder.path),
+        "seconds_to_psnr": p.seconds_to_psnr,
+        "steps_to_psnr": p.steps_to_psnr,
+    }
+    return picture, content
+
+
+def write_results(trainer: Trainer) -> dict[str, Any]:
+    """Write pictures and ``metrics.json`` of the best weights; the file comes last and ends the run."""
+    folder = trainer.folder
+    picture, content = measure(trainer)
+    write_image(folder.reconstruction, picture)
+    write_image(folder.error_map, error_map(trainer.image, picture))
+    if folder.frames.is_dir():
+        write_timelapse(folder.frames, folder.path / "timelapse.webp")
+    write_json(folder.metrics, content)
+    return content
+
+
+def write_timelapse(frames: Path, target: Path) -> None:
+    """Join the numbered frames to an animation; the last picture stays on for a while."""
+    pictures = [imageio.imread(path) for path in sorted(frames.glob("*.png"))]
+    if not pictures:
+        return
+    with replacing(target) as temporary:
+        durations = [_FRAME_MS] * (len(pictures) - 1) + [8 * _FRAME_MS]
+        imageio.imwrite(temporary, pictures, extension=".webp", duration=durations, loop=0, quality=90)
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """The most memory that this process has held, on the GPU where the field is on one."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _target_reached(trainer: Trainer, psnr: float, wrong: int) -> bool | None:
+    settings = trainer.settings
+    if settings.lossless:
+        return wrong == 0
+    return None if settings.target_psnr is None else psnr >= settings.target_psnr

@@ -1,0 +1,308 @@
+"""The training loop: one field, one image, steps until the budget or the goal."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from kanfield.errors import InputError, RunFailed
+from kanfield.images import Image, coordinates, held_out_mask
+from kanfield.splines import choose_backend
+from kanfield.training.checkpoint import (
+    Checkpoint,
+    load_field,
+    load_optimizers,
+    optimizer_tensors,
+    read_checkpoint,
+    write_checkpoint,
+)
+from kanfield.training.config import Settings
+from kanfield.training.evaluation import Evaluation, evaluate
+from kanfield.training.folder import RunFolder
+from kanfield.training.monitors import Monitor, Row
+from kanfield.training.optimizers import build_optimizers
+from kanfield.training.sampling import PixelSampler
+from kanfield.training.schedule import phase_at, scale_phases, warm_up_and_decay
+from kanfield.training.signals import Signals
+
+LOG_EVERY = 10  # steps
+RANGE_EVERY = 10  # steps between moves of the hidden grids
+EVALUATION_SHARE = 0.1  # of the time, at most about this much goes into looking at the whole image
+FOCUS_BELOW = 0.25  # of the pixels wrong: from here on a lossless fit attends to those
+DIVERGED_LOSS = 100.0  # values lie in [-1, 1], so an untrained field's loss is about 1
+PSNR_MARKS = range(20, 105, 5)  # dB whose first crossing is noted
+
+
+@dataclass
+class Progress:
+    """Where a run stands; plain values, saved in its checkpoint."""
+
+    step: int = 0
+    seconds: float = 0.0
+    best_psnr: float | None = None
+    best_step: int = 0
+    wrong_pixels: int | None = None
+    evaluated_at: int = 0
+    seconds_to_psnr: dict[str, float] = field(default_factory=dict)
+    steps_to_psnr: dict[str, int] = field(default_factory=dict)
+
+
+class Trainer:
+    """Trains a field on an image inside a run folder.
+
+    Args:
+        net: the field, (N, 2) to (N, c), on its device.
+        image: the target. settings: resolved ones. folder: where checkpoints go. monitors: who watches.
+        fingerprint: of the image's pixels; a run goes on with the same ones only.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        image: Image,
+        settings: Settings,
+        folder: RunFolder,
+        monitors: Sequence[Monitor] = (),
+        fingerprint: str = "",
+    ) -> None:
+        self.net, self.image, self.settings, self.folder = net, image, settings, folder
+        self.monitors, self.fingerprint = monitors, fingerprint
+        like = next(net.parameters())
+        self.coords = coordinates(image.height, image.width).to(like)
+        self.targets = torch.from_numpy(image.values()).to(like)
+        hidden = torch.zeros(len(self.targets), dtype=torch.bool)
+        if settings.held_out is not None:
+            mask = held_out_mask(image.height, image.width, settings.held_out, settings.seed)
+            hidden = torch.from_numpy(mask)
+        self.seen = (~hidden).nonzero()[:, 0].to(like.device)
+        self.unseen = hidden.nonzero()[:, 0].to(like.device)
+        assert settings.batch_size is not None
+        self.sampler = PixelSampler(self.seen, settings.batch_size, settings.seed)
+        self.phases = settings.phases
+        if settings.phases is not None and settings.steps is not None:
+            self.phases = scale_phases(settings.phases, settings.steps)
+        self.steps = sum(p.steps for p in self.phases) if self.phases else settings.steps
+        self.progress = Progress()
+        self.optimizers = self._fresh_optimizers(0)
+        self.focus: Tensor | None = None
+        self.best_weights: dict[str, Tensor] | None = None
+        batches = len(self.targets) / self.sampler.batch_size
+        # A look costs a forward pass over the image; a step three over a batch.
+        every = batches / (3 * EVALUATION_SHARE)
+        self.evaluate_every = LOG_EVERY * max(1, round(every / LOG_EVERY))
+
+    # ---- the loop ------------------------------------------------------------------------------
+
+    def train(self, signals: Signals) -> None:
+        """Step until the budget is used or the goal is reached.
+
+        Raises:
+            RunFailed: the loss is no longer finite; the best weights are on disk.
+            Interrupted: a signal came; the run is saved.
+        """
+        p, settings = self.progress, self.settings
+        clock = time.perf_counter()
+        saved_at: float | None = None if p.step == 0 else clock
+        while not self._is_done():
+            loss = self._step()
+            p.step += 1
+            now = time.perf_counter()
+            p.seconds, clock = p.seconds + now - clock, now
+            looks = p.step % self.evaluate_every == 0 or self._is_last_step()
+            if looks or p.step % LOG_EVERY == 0:
+                self._log(loss, self._evaluate() if looks else None)
+                now = time.perf_counter()
+                p.seconds, clock = p.seconds + now - clock, now
+            if signals.received is not None:
+                self.save()
+                raise signals.interrupted(p.step, self.folder.path)
+            if saved_at is None or now - saved_at >= settings.checkpoint_seconds:
+                self.save()
+                saved_at = clock = time.perf_counter()
+        self.save()
+
+    def _is_done(self) -> bool:
+        return self._is_last_step() or self.reached_goal()
+
+    def _is_last_step(self) -> bool:
+        p, seconds = self.progress, self.settings.seconds
+        return (self.steps is not None and p.step >= self.steps) or (
+            seconds is not None and p.seconds >= seconds
+        )
+
+    def reached_goal(self) -> bool:
+        """Whether ``--target-psnr`` or ``--lossless`` is met, as of the last look at the image."""
+        p, target = self.progress, self.settings.target_psnr
+        if target is not None and p.best_psnr is not None and p.best_psnr >= target:
+            return True
+        return self.settings.lossless and p.wrong_pixels == 0
+
+    def _step(self) -> Tensor:
+        self._set_rates()
+        indices = self.sampler.batch(self.progress.step, self.focus)
+        x, target = self.coords[indices], 2 * self.targets[indices] - 1
+        if self._ranges_due() and hasattr(self.net, "fit_ranges"):
+            self.net.fit_ranges(x)
+        loss = nn.functional.mse_loss(self.net(x), target)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return loss.detach()
+
+    def _ranges_due(self) -> bool:
+        step = phase_at(self.phases, self.progress.step)[1] if self.phases else self.progress.step
+        return step < (self.settings.range_steps or 0) and step % RANGE_EVERY == 0
+
+    def _set_rates(self) -> None:
+        p, settings = self.progress, self.settings
+        if self.phases is not None:
+            if phase_at(self.phases, p.step)[1] == 0:
+                self.optimizers = self._fresh_optimizers(p.step)
+            return
+        done = p.step + 1
+        progress = done / (self.steps + 1) if self.steps else p.seconds / (settings.seconds or 1.0)
+        factor = max(warm_up_and_decay(progress), 1e-3)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
+
+    def _fresh_optimizers(self, step: int) -> list[Optimizer]:
+        settings = self.settings
+        assert settings.lr is not None and settings.adam_lr is not None and settings.optimizer is not None
+        rate = phase_at(self.phases, step)[0].lr if self.phases else settings.lr
+        adam_rate = rate if self.phases else settings.adam_lr
+        optimizers = build_optimizers(self.net, settings.optimizer, rate, adam_rate)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["initial_lr"] = group["lr"]
+        return optimizers
+
+    # ---- looking at the image ------------------------------------------------------------------
+
+    def look(self) -> Evaluation:
+        """The whole image with the weights as they are."""
+        return evaluate(self.net, self.coords, self.targets, self.seen, self.unseen)
+
+    def use_best_weights(self) -> None:
+        """Put the best weights seen into the field."""
+        if self.best_weights is not None:
+            self.net.load_state_dict(self.best_weights)
+
+    def _evaluate(self) -> Evaluation:
+        p, result = self.progress, self.look()
+        p.wrong_pixels = len(result.wrong)
+        if self.settings.lossless:
+            self.focus = result.wrong if len(result.wrong) < FOCUS_BELOW * len(self.seen) else None
+        exact = self.settings.lossless and p.wrong_pixels == 0
+        if not math.isnan(result.psnr) and (exact or result.psnr > (p.best_psnr or -math.inf)):
+            p.best_psnr, p.best_step = result.psnr, p.step
+            self.best_weights = {n: t.detach().clone() for n, t in self.net.state_dict().items()}
+        for mark in PSNR_MARKS:
+            if result.psnr >= mark and str(mark) not in p.steps_to_psnr:
+                p.steps_to_psnr[str(mark)] = p.step
+                p.seconds_to_psnr[str(mark)] = round(p.seconds, 3)
+        if _is_log_spaced(p.evaluated_at, p.step) or self._is_done():
+            picture = result.picture(self.image)
+            for monitor in self.monitors:
+                monitor.picture(p.step, picture)
+        p.evaluated_at = p.step
+        return result
+
+    def _log(self, loss: Tensor, result: Evaluation | None) -> None:
+        p, value = self.progress, loss.item()
+        if not math.isfinite(value) or value > DIVERGED_LOSS:
+            self._fail(f"training diverged at step {p.step} (loss {value:.3g})")
+        outside = 0.0
+        if hasattr(self.net, "outside"):
+            outside = float(self.net.outside(self.coords[self.sampler.batch(p.step)[:512]]))
+        row = Row(
+            step=p.step,
+            seconds=round(p.seconds, 4),
+            loss=value,
+            psnr=result.psnr if result else None,
+            held_out_psnr=result.held_out_psnr if result else None,
+            lr=self.optimizers[0].param_groups[0]["lr"],
+            outside=outside,
+            pixels_per_second=p.step * self.sampler.batch_size / max(p.seconds, 1e-9),
+        )
+        for monitor in self.monitors:
+            monitor.log(row)
+
+    def _fail(self, what: str) -> None:
+        kept = "no weights were good enough to keep"
+        if self.best_weights is not None:
+            self._save_best()
+            p = self.progress
+            kept = f"the best weights ({p.best_psnr:.2f} dB at step {p.best_step}) are kept"
+        raise RunFailed(f"{what}; {kept} in {self.folder.path}; try a smaller --lr")
+
+    # ---- checkpoints ---------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write the checkpoint: the best weights first, so that they are never older than the state."""
+        self._save_best()
+        tensors = {**self.net.state_dict(), **optimizer_tensors(self.optimizers)}
+        if self.focus is not None:
+            tensors["wrong"] = self.focus
+        write_checkpoint(self.folder.last, Checkpoint(tensors, {**self._info(), **asdict(self.progress)}))
+
+    def _save_best(self) -> None:
+        if self.best_weights is not None:
+            info = {**self._info(), "psnr": self.progress.best_psnr, "step": self.progress.best_step}
+            write_checkpoint(self.folder.best, Checkpoint(self.best_weights, info))
+
+    def restore(self) -> list[str]:
+        """Take up the run where its checkpoint left it.
+
+        Returns:
+            What keeps the rest from being bit-identical to an uninterrupted run, in words.
+        """
+        last = read_checkpoint(self.folder.last)
+        if last.info.get("image") != self.fingerprint:
+            raise InputError(f"{self.image.source} is not the image that {self.folder.path} was fitted to")
+        load_field(self.net, last, self.folder.last)
+        names = Progress.__dataclass_fields__
+        self.progress = Progress(**{k: v for k, v in last.info.items() if k in names})
+        self.optimizers = self._fresh_optimizers(max(0, self.progress.step - 1))
+        load_optimizers(self.optimizers, last.tensors)
+        self.focus = last.tensors.get("wrong")
+        if self.progress.best_psnr is not None:
+            best = read_checkpoint(self.folder.best)
+            self.best_weights = best.tensors
+            self.progress.best_psnr, self.progress.best_step = best.info["psnr"], best.info["step"]
+        here = self.machine()
+        return [
+            f"{key} was {last.info.get(key)}, now {here[key]}"
+            for key in ("backend", "threads", "device", "torch")
+            if last.info.get(key) != here[key]
+        ]
+
+    def _info(self) -> dict[str, Any]:
+        return {"image": self.fingerprint, **self.machine()}
+
+    def machine(self) -> dict[str, Any]:
+        """What the weights' last bits depend on."""
+        like = next(self.net.parameters())
+        return {
+            "backend": choose_backend(like),
+            "threads": torch.get_num_threads(),
+            "device": str(like.device),
+            "torch": torch.__version__,
+        }
+
+
+def _is_log_spaced(before: int, step: int) -> bool:
+    """Whether a power of 1.5 lies in (before, step]."""
+    if step < 1:
+        return False
+    power = math.floor(math.log(step, 1.5) + 1e-9)
+    return math.ceil(1.5**power) > before
