@@ -63,7 +63,7 @@ def lpips(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[float | None, str
     if not weights.is_file():
         return None, (
             "AlexNet's weights are not in torch's cache; fetch them once with: "
-            'python -c "import torchvision; torchvision.models.alexnet(weights=\'DEFAULT\')"'
+            "python -c \"import torchvision; torchvision.models.alexnet(weights='DEFAULT')\""
         )
     if min(a.shape[:2]) < 64:
         return None, "LPIPS needs an image of at least 64 x 64 pixels"

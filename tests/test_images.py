@@ -160,9 +160,7 @@ def test_palette_is_read_as_rgb(tmp_path: Path) -> None:
     assert image.notes == ("Palette colours converted to RGB.",)
 
 
-@pytest.mark.parametrize(
-    ("transparency", "alpha"), [(1, [255, 0, 255]), (bytes([9, 99, 255]), [9, 99, 255])]
-)
+@pytest.mark.parametrize(("transparency", "alpha"), [(1, [255, 0, 255]), (bytes([9, 99, 255]), [9, 99, 255])])
 def test_palette_with_transparency_is_read_as_rgba(tmp_path: Path, transparency, alpha) -> None:
     palette_picture().save(tmp_path / "a.png", transparency=transparency)
     image = read_image(tmp_path / "a.png")
@@ -264,9 +262,7 @@ def test_deep_colour_png(tmp_path: Path, colour_type: int) -> None:
     import zlib
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     line = bytes(1 + 2 * 2 * {2: 3, 4: 2, 6: 4}[colour_type])
     path = tmp_path / "deep.png"
@@ -455,9 +451,7 @@ def test_random_fraction_is_exact_and_seeded(text: str, count: int) -> None:
 
 @pytest.mark.parametrize("pattern", ["", "half", "0", "1", "1.5", "-0.1", "nan"])
 def test_unknown_patterns(pattern: str) -> None:
-    with pytest.raises(
-        InputError, match=r"--held-out .* checkerboard, every-second, or a fraction"
-    ):
+    with pytest.raises(InputError, match=r"--held-out .* checkerboard, every-second, or a fraction"):
         held_out_mask(4, 4, pattern, seed=0)
 
 

@@ -11,7 +11,7 @@ import importlib
 import os
 from collections.abc import Iterator
 from contextvars import ContextVar
-from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ BACKENDS = ("native", "reference")
 _forced: ContextVar[str | None] = ContextVar("kanfield_backend", default=None)
 
 
-def _load_native() -> tuple[ModuleType | None, str]:
+def _load_native() -> tuple[Any, str]:
     # torch comes first: the core then shares torch's OpenMP threads.
     try:
         return importlib.import_module("kanfield.splines._native"), ""

@@ -37,11 +37,11 @@ class Grid(NamedTuple):
 class Cells(NamedTuple):
     """Where numbers lie on their grids; all of x's shape.
 
-    ``index`` is the cell (int64), ``local`` the coordinate from its left border in cells: in [0, 1] inside
+    ``cell`` is its number (int64), ``local`` the coordinate from its left border in cells: in [0, 1] inside
     the grid, negative or above 1 outside it. ``outside`` is -1 below the grid, 1 above it and 0 inside.
     """
 
-    index: Tensor
+    cell: Tensor
     local: Tensor
     outside: Tensor
 
@@ -49,14 +49,14 @@ class Cells(NamedTuple):
 def locate(x: Tensor, lower: Tensor, scale: Tensor, size: int) -> Cells:
     """Cells of ``x``, shape ``(..., I)``; NaN goes to cell 0 with a local coordinate of NaN.
 
-    >>> locate(torch.tensor([[0.5], [1.2]]), torch.tensor([0.0]), torch.tensor([4.0]), 4).index.tolist()
+    >>> locate(torch.tensor([[0.5], [1.2]]), torch.tensor([0.0]), torch.tensor([4.0]), 4).cell.tolist()
     [[2], [3]]
     """
     position = (x - lower) * scale  # the native kernels compute this very expression
     still = position.detach()
-    index = torch.nan_to_num(still, nan=0.0).clamp(0, size - 1).to(torch.int64)
+    cell = torch.nan_to_num(still, nan=0.0).clamp(0, size - 1).to(torch.int64)
     outside = (still > size).to(torch.int8) - (still < 0).to(torch.int8)
-    return Cells(index, position - index, outside)
+    return Cells(cell, position - cell, outside)
 
 
 def active_basis(cells: Cells, scale: Tensor, order: int, derivative: int = 0) -> list[Tensor]:
@@ -66,7 +66,7 @@ def active_basis(cells: Cells, scale: Tensor, order: int, derivative: int = 0) -
     slope and higher ones are zero.
 
     Returns:
-        ``order + 1`` tensors of the cells' shape; tap ``j`` belongs to coefficient ``cells.index + j``.
+        ``order + 1`` tensors of the cells' shape; tap ``j`` belongs to coefficient ``cells.cell + j``.
 
     >>> grid = Grid(torch.tensor([0.0]), torch.tensor([4.0]), 4)
     >>> cells = locate(torch.tensor([[1.5]]), grid.lower, grid.scale, grid.size)

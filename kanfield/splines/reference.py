@@ -37,7 +37,8 @@ def synthesis(
     parts = []
     for rows in _chunks(x, coef.shape[1]):
         taps = _taps(x[rows], _slice(weight, rows), lower, scale, size, order, derivative)
-        parts.append(sum(torch.einsum("ni,nio->no", b, coef[index]) for index, b in taps))
+        terms = [torch.einsum("ni,nio->no", b, coef[index]) for index, b in taps]
+        parts.append(torch.stack(terms).sum(0))
     return torch.cat(parts) if parts else x.new_zeros(0, coef.shape[1])
 
 
@@ -85,7 +86,8 @@ def projection(
     parts = []
     for rows in _chunks(x, coef.shape[1]):
         taps = _taps(x[rows], None, lower, scale, size, order, derivative)
-        parts.append(sum(b * torch.einsum("no,nio->ni", g[rows], coef[index]) for index, b in taps))
+        terms = [b * torch.einsum("no,nio->ni", g[rows], coef[index]) for index, b in taps]
+        parts.append(torch.stack(terms).sum(0))
     return torch.cat(parts) if parts else torch.zeros_like(x)
 
 
@@ -100,7 +102,7 @@ def _taps(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """For each tap j the rows of coef that it touches and its weighted basis values, both (N, I)."""
     cells = locate(x, lower, scale, size)
-    first = cells.index + (size + order) * torch.arange(x.shape[1], device=x.device)
+    first = cells.cell + (size + order) * torch.arange(x.shape[1], device=x.device)
     for j, b in enumerate(active_basis(cells, scale, order, derivative)):
         yield first + j, b if weight is None else b * weight
 

@@ -93,7 +93,7 @@ def _collocation(size: int, order: int) -> tuple[Tensor, Tensor]:
     cells = locate(points[:, None], torch.zeros(1, dtype=torch.float64), scale, size)
     basis = torch.zeros(len(points), size + order, dtype=torch.float64)
     for j, b in enumerate(active_basis(cells, scale, order)):
-        basis.scatter_(1, cells.index + j, b)
+        basis.scatter_(1, cells.cell + j, b)
     return points, torch.linalg.pinv(basis)
 
 
@@ -101,7 +101,7 @@ def _each_spline(x: Tensor, coef: Tensor, grid: Grid, order: int) -> Tensor:
     """Values (I, M, O) of the splines of every input at points x (M, I), not summed over inputs."""
     inputs, rows = x.shape[1], grid.size + order
     cells = locate(x, grid.lower, grid.scale, grid.size)
-    first = cells.index + rows * torch.arange(inputs, device=x.device)
+    first = cells.cell + rows * torch.arange(inputs, device=x.device)
     taps = active_basis(cells, grid.scale, order)
     total = sum(b[:, :, None] * coef[first + j] for j, b in enumerate(taps))
     assert isinstance(total, Tensor)

@@ -61,9 +61,7 @@ def spline(
     return (reference.synthesis if plain else synthesis)(*arguments).to(dtype)
 
 
-def _check(
-    x: Tensor, coef: Tensor, grid: Grid, order: int, derivative: int, weight: Tensor | None
-) -> None:
+def _check(x: Tensor, coef: Tensor, grid: Grid, order: int, derivative: int, weight: Tensor | None) -> None:
     if order not in ORDERS:
         raise ValueError(f"spline order {order} is not one of {ORDERS}")
     if derivative < 0:

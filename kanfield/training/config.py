@@ -73,7 +73,9 @@ def resolve(settings: Settings) -> Settings:
     'lossless'
     """
     if settings.model != "kan" and settings.preset is not None:
-        raise InputError(f"--preset {settings.preset} is the KAN's: leave it out with --model {settings.model}")
+        raise InputError(
+            f"--preset {settings.preset} is the KAN's: leave it out with --model {settings.model}"
+        )
     name = settings.preset or ("lossless" if settings.lossless else "smooth")
     if name not in PRESETS:
         raise InputError(f"--preset {name} is unknown; use one of {', '.join(PRESETS)}")

@@ -22,7 +22,7 @@ def evaluate_field(field: nn.Module, coords: Tensor) -> Tensor:
 
     Fields work in [-1, 1]; this is the one place that maps their output to image values and clamps it.
     """
-    values = [((field(part) + 1) / 2).clamp(0, 1) for part in coords.split(CHUNK)]
+    values = [((field(part) + 1) / 2).clamp(0, 1) for part in torch.split(coords, CHUNK)]
     return torch.cat(values).float()
 
 
@@ -65,9 +65,7 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(
-    field: nn.Module, coords: Tensor, targets: Tensor, seen: Tensor, unseen: Tensor
-) -> Evaluation:
+def evaluate(field: nn.Module, coords: Tensor, targets: Tensor, seen: Tensor, unseen: Tensor) -> Evaluation:
     """Evaluate a field on an image.
 
     Args:

@@ -63,6 +63,7 @@ def fit(
     if not isinstance(image, Image):
         image = read_image(image, settings.size)
     device = pick_device(settings.device)
+    make_field(settings, image)  # a field that cannot be built must not leave a folder behind
     folder = RunFolder.create(Path(out), image.source or Path("image"), settings.model)
     source = image.source
     if source is None:
@@ -121,7 +122,7 @@ def _train(
     say = console.print if console is not None else lambda *_, **__: None
     with _threads(settings.threads), Signals() as signals:
         net = make_field(settings, image).to(device)
-        trainer = Trainer(net, image, settings, folder, fingerprint=_fingerprint(image))
+        trainer = Trainer(net, image, settings, folder, fingerprint=fingerprint(image))
         _introduce(console, image, trainer)
         differences = trainer.restore() if resumed else []
         if resumed:
@@ -132,7 +133,9 @@ def _train(
                 f"{'; '.join(differences)}[/]",
                 highlight=False,
             )
-        board = TensorBoardLog(folder.path, to_plain(settings, str(image.source)), _position(trainer, resumed))
+        board = TensorBoardLog(
+            folder.path, to_plain(settings, str(image.source)), _position(trainer, resumed)
+        )
         monitors: list[Monitor] = [CsvLog(folder.rows, _position(trainer, resumed)), board]
         if settings.timelapse:
             monitors.append(FrameLog(folder.frames))
@@ -186,7 +189,8 @@ def _out_of_memory(folder: RunFolder) -> str:
     return f"out of memory; checkpoints so far are in {folder.path}; try a smaller --batch-size or --size"
 
 
-def _fingerprint(image: Image) -> str:
+def fingerprint(image: Image) -> str:
+    """A hash of the pixels and their shape."""
     return hashlib.sha256(image.pixels.tobytes() + str(image.pixels.shape).encode()).hexdigest()
 
 

@@ -36,7 +36,8 @@ def orthogonalize(matrix: Tensor) -> Tensor:
         step = _A * unit + _B * gram + _C * (gram @ gram)
         total = total @ step
         gram = step @ gram @ step
-    return x @ total
+    result: Tensor = x @ total
+    return result
 
 
 class Muon(Optimizer):
@@ -86,7 +87,7 @@ def build_optimizers(field: nn.Module, name: str, lr: float, adam_lr: float) -> 
         field: its ``matrices()``, where it has them, are what Muon trains.
         lr: rate of the optimiser named. adam_lr: rate of the parameters that Muon leaves to Adam.
     """
-    matrices = list(field.matrices()) if name == "muon" and hasattr(field, "matrices") else []
+    matrices: list[Tensor] = getattr(field, "matrices", list)() if name == "muon" else []
     taken = {id(p) for p in matrices}
     others = [p for p in field.parameters() if id(p) not in taken]
     optimizers: list[Optimizer] = [Muon(matrices, lr=lr)] if matrices else []

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,17 @@ EVALUATION_SHARE = 0.1  # of the time, at most about this much goes into looking
 FOCUS_BELOW = 0.25  # of the pixels wrong: from here on a lossless fit attends to those
 DIVERGED_LOSS = 100.0  # values lie in [-1, 1], so an untrained field's loss is about 1
 PSNR_MARKS = range(20, 105, 5)  # dB whose first crossing is noted
+
+
+@runtime_checkable
+class HasGrids(Protocol):
+    """A field whose grids follow the data, as :class:`kanfield.KAN`'s do."""
+
+    def fit_ranges(self, x: Tensor, margin: float = 0.05) -> None:
+        """Move the grids to where the coordinates ``x`` (N, 2) lead."""
+
+    def outside(self, x: Tensor) -> Tensor:
+        """Fraction of values that leave their grids."""
 
 
 @dataclass
@@ -148,7 +159,7 @@ class Trainer:
         self._set_rates()
         indices = self.sampler.batch(self.progress.step, self.focus)
         x, target = self.coords[indices], 2 * self.targets[indices] - 1
-        if self._ranges_due() and hasattr(self.net, "fit_ranges"):
+        if isinstance(self.net, HasGrids) and self._ranges_due():
             self.net.fit_ranges(x)
         loss = nn.functional.mse_loss(self.net(x), target)
         for optimizer in self.optimizers:
@@ -222,7 +233,7 @@ class Trainer:
         if not math.isfinite(value) or value > DIVERGED_LOSS:
             self._fail(f"training diverged at step {p.step} (loss {value:.3g})")
         outside = 0.0
-        if hasattr(self.net, "outside"):
+        if isinstance(self.net, HasGrids):
             outside = float(self.net.outside(self.coords[self.sampler.batch(p.step)[:512]]))
         row = Row(
             step=p.step,
