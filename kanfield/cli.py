@@ -161,9 +161,8 @@ class Fit:
         given += ["--config"] if self.config else []
         given += ["IMAGE"] if self.image else []
         if given:
-            raise InputError(
-                f"--resume takes image and settings from the run's own config.yaml: leave out {', '.join(given)}"
-            )
+            names = ", ".join(given)
+            raise InputError(f"--resume takes everything from the run's own config.yaml: leave out {names}")
 
     def _merged(self, flags: dict[str, Any]) -> tuple[Settings, Path]:
         from kanfield.training.config import Settings, overlay, read_settings, settings_from

@@ -2,8 +2,8 @@
 
 Three primitives carry everything, each with a derivative order v (:mod:`kanfield.splines.reference` states
 them): *synthesis* (values), *analysis* (its transpose: gradients of coefficients) and *projection* (gradients
-of inputs). They are closed under differentiation, so derivatives of any order run on the same kernels. They are
-registered with ``torch.library``; autocast runs them in float32.
+of inputs). They are closed under differentiation, so derivatives of any order run on the same kernels. All
+are registered with ``torch.library``; autocast runs them in float32.
 """
 
 from __future__ import annotations
