@@ -23,20 +23,21 @@ def build_field(
     grids: Sequence[Levels],
     order: int,
     noise: float,
+    frequency: float,
 ) -> nn.Module:
     """A fresh field of a family in :data:`MODELS`, with ``widths`` hidden units.
 
     Raises:
         InputError: there is no such family.
 
-    >>> build_field("kan", 2, 3, [16], [20, 10], order=3, noise=0.1).layers[0].out_features
+    >>> build_field("kan", 2, 3, [16], [20, 10], order=3, noise=0.1, frequency=0.0).layers[0].out_features
     16
     """
     if model not in MODELS:
         near = difflib.get_close_matches(model, MODELS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(MODELS)}"
         raise InputError(f"--model {model} is unknown; {hint}")
-    return KAN([inputs, *widths, outputs], list(grids), order, noise=noise)
+    return KAN([inputs, *widths, outputs], list(grids), order, noise=noise, frequency=frequency)
 
 
 __all__ = ["KAN", "MODELS", "KANLayer", "build_field"]

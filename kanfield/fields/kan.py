@@ -21,6 +21,8 @@ class KAN(nn.Module):
         order: polynomial degree of the splines: 1, 2 or 3.
         base: the branch beside the splines, ``"silu"`` or None.
         noise: spread of the initial splines (see :class:`KANLayer`): the smaller, the smoother the start.
+        frequency: spread of the initial cycles over [-1, 1] in the first layer: the larger, the sooner fine
+            detail is fitted, and the less true the field is between the pixels.
 
     Shape:
         - Input: ``(*, widths[0])``; the first layer's grids span [-1, 1].
@@ -41,7 +43,8 @@ class KAN(nn.Module):
         grids: Levels | Sequence[Levels] = 10,
         order: int = 3,
         base: str | None = "silu",
-        noise: float = 0.1,
+        noise: float = 0.05,
+        frequency: float = 0.0,
     ) -> None:
         super().__init__()
         sizes = [grids] * (len(widths) - 1) if isinstance(grids, int) else list(grids)
@@ -50,8 +53,8 @@ class KAN(nn.Module):
                 f"{len(widths)} widths need {max(1, len(widths) - 1)} grid sizes, got {len(sizes)}"
             )
         self.layers = nn.ModuleList(
-            KANLayer(inputs, outputs, size, order, base, noise)
-            for inputs, outputs, size in zip(widths[:-1], widths[1:], sizes, strict=True)
+            KANLayer(inputs, outputs, size, order, base, noise, 0.0 if number else frequency)
+            for number, (inputs, outputs, size) in enumerate(zip(widths[:-1], widths[1:], sizes, strict=True))
         )
 
     def reset_parameters(self) -> None:

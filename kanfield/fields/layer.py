@@ -13,6 +13,8 @@ from kanfield.splines import ORDERS, Grid, refine, refit, spline
 
 Levels = int | Sequence[int]
 
+WAVE_AMPLITUDE = 0.5
+
 # What optimisers call their moments, and the power of 1/factor by which refinement scales each:
 # gradients live in the dual space, so they shrink as every coefficient is shared out among finer ones.
 _MOMENTS = {"momentum_buffer": 1, "exp_avg": 1, "exp_avg_sq": 2, "max_exp_avg_sq": 2}
@@ -33,6 +35,9 @@ class KANLayer(nn.Module):
         base: the smooth branch beside the splines, ``"silu"`` or None for none.
         noise: spread of a fresh layer's splines: coefficients are drawn with this over the square
             root of the number of splines that are summed.
+        frequency: for layers that see coordinates: fresh splines also hold a sine wave each, of random phase
+            and a random number of cycles over [-1, 1] with this standard deviation. As with Fourier features
+            (arXiv:2006.10739) it sets how fine the details are that training starts from.
 
     Attributes:
         coef: coefficients at the finest level, shape ``(I * (G + k), O)``.
@@ -63,7 +68,8 @@ class KANLayer(nn.Module):
         grid_size: Levels = 10,
         order: int = 3,
         base: str | None = "silu",
-        noise: float = 0.1,
+        noise: float = 0.05,
+        frequency: float = 0.0,
     ) -> None:
         super().__init__()
         levels = sorted({grid_size} if isinstance(grid_size, int) else set(grid_size), reverse=True)
@@ -76,7 +82,8 @@ class KANLayer(nn.Module):
         if base not in ("silu", None):
             raise ValueError(f"base {base!r} is not 'silu' or None")
         self.in_features, self.out_features = in_features, out_features
-        self.levels, self.order, self.base, self.noise = levels, order, base, noise
+        self.levels, self.order, self.base = levels, order, base
+        self.noise, self.frequency = noise, frequency
         self.coef = nn.Parameter(torch.empty(in_features * (levels[0] + order), out_features))
         self.coarse_coef = nn.ParameterList(
             torch.empty(in_features * (size + order), out_features) for size in levels[1:]
@@ -87,13 +94,26 @@ class KANLayer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw fresh parameters (noise on every level, Xavier on the base) and reset the ranges."""
+        """Draw fresh parameters and reset the ranges to [-1, 1]."""
         for coef in (self.coef, *self.coarse_coef):
             nn.init.normal_(coef, std=self.noise / (self.in_features * len(self.levels)) ** 0.5)
+        if self.frequency:
+            with torch.no_grad():
+                self.coef.add_(self._waves())
         if self.base_weight is not None:
-            nn.init.xavier_uniform_(self.base_weight)
+            nn.init.normal_(self.base_weight, std=self.in_features**-0.5)
         self.lower.fill_(-1.0)
         self.upper.fill_(1.0)
+
+    def _waves(self) -> Tensor:
+        """Coefficients (I * K, O) that hold a random sine wave on every edge."""
+        rows = self.grid_size + self.order
+        # A coefficient's spline is centred here (its Greville point), in [-1, 1] and a little beyond.
+        centres = 2 * (torch.arange(rows) - (self.order - 1) / 2) / self.grid_size - 1
+        shape = (self.in_features, 1, self.out_features)
+        cycles, phase = self.frequency * torch.randn(shape), 2 * torch.pi * torch.rand(shape)
+        waves = WAVE_AMPLITUDE * torch.sin(torch.pi * cycles * centres[:, None] + phase)
+        return waves.reshape(-1, self.out_features)
 
     @property
     def grid_size(self) -> int:

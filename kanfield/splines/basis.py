@@ -1,7 +1,7 @@
 """Uniform B-splines: the k+1 basis functions that do not vanish on a cell, in closed form.
 
-A grid of ``G`` cells on ``[lower, upper]`` carries ``K = G + k`` B-splines of order ``k``, their knots going on
-past both borders with the same spacing; only ``k + 1`` of them are non-zero at any point. See de Boor,
+A grid of ``G`` cells on ``[lower, upper]`` carries ``K = G + k`` B-splines of order ``k``, their knots going
+on past both borders with the same spacing; only ``k + 1`` of them are non-zero at any point. See de Boor,
 *A Practical Guide to Splines*, 1978; the notation is that of KAN (arXiv:2404.19756).
 """
 

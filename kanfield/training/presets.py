@@ -4,44 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
-# smooth: true between the pixels, the first grid and the initial noise kept small.
-# lossless: fine hidden grids, every 8-bit pixel exact.
-# compact: few parameters a pixel.
+_COMMON = {"order": 2, "noise": 0.05, "optimizer": "muon", "batch_size": 2048, "range_steps": 200}
+
 PRESETS: dict[str, dict[str, Any]] = {
+    # True between the pixels: a modest first grid, and a start from waves of modest frequency.
     "smooth": {
+        **_COMMON,
         "widths": [64, 64, 64],
         "grids": [48, 10, 10, 10],
-        "order": 3,
-        "noise": 0.05,
-        "optimizer": "muon",
+        "frequency": 10.0,
         "lr": 5e-3,
-        "adam_lr": 3e-3,
-        "batch_size": 4096,
-        "steps": 600,
-        "range_steps": 200,
+        "adam_lr": 5e-3,
+        "epochs": 50,
     },
+    # Every 8-bit pixel exact: fine hidden grids.
     "lossless": {
+        **_COMMON,
         "widths": [64, 64],
         "grids": [200, 40, 40],
-        "order": 3,
-        "noise": 0.1,
-        "optimizer": "muon",
-        "lr": 1e-2,
-        "adam_lr": 3e-3,
-        "batch_size": 4096,
-        "steps": 2000,
-        "range_steps": 200,
-    },
-    "compact": {
-        "widths": [32, 32],
-        "grids": [32, 12, 12],
-        "order": 3,
-        "noise": 0.05,
-        "optimizer": "muon",
+        "frequency": 15.0,
         "lr": 1e-2,
         "adam_lr": 1e-2,
-        "batch_size": 4096,
-        "steps": 1000,
-        "range_steps": 200,
+        "epochs": 100,
+    },
+    # At most half a parameter a pixel of a 256 x 256 image.
+    "compact": {
+        **_COMMON,
+        "widths": [32, 32],
+        "grids": [48, 8, 8],
+        "frequency": 10.0,
+        "lr": 1e-2,
+        "adam_lr": 1e-2,
+        "epochs": 50,
     },
 }

@@ -108,7 +108,8 @@ def load(path: str | os.PathLike[str]) -> Run:
 def make_field(settings: Settings, image: Image) -> nn.Module:
     """The fresh field that resolved settings ask for, in their precision; its seed is theirs."""
     assert settings.widths is not None and settings.grids is not None
-    assert settings.order is not None and settings.noise is not None
+    assert settings.order is not None
+    assert settings.noise is not None and settings.frequency is not None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         field = build_field(
@@ -119,5 +120,6 @@ def make_field(settings: Settings, image: Image) -> nn.Module:
             settings.grids,
             settings.order,
             settings.noise,
+            settings.frequency,
         )
     return field.double() if settings.precision == "fp64" else field

@@ -100,6 +100,8 @@ class Trainer:
         if settings.phases is not None and settings.steps is not None:
             self.phases = scale_phases(settings.phases, settings.steps)
         self.steps = sum(p.steps for p in self.phases) if self.phases else settings.steps
+        if settings.epochs is not None:
+            self.steps = math.ceil(settings.epochs * len(self.seen) / self.sampler.batch_size)
         self.progress = Progress()
         self.optimizers = self._fresh_optimizers(0)
         self.focus: Tensor | None = None

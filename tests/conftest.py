@@ -1,0 +1,39 @@
+"""What several test files share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from kanfield.splines import backend as backends
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers_every_time() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def _keep_threads() -> Iterator[None]:
+    """Puts back the number of threads that a test changes."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def native_core() -> None:
+    """For tests that mean nothing without the compiled core."""
+    if backends.native is None:
+        pytest.skip(f"the native core is not built: {backends.native_error}")
+
+
+@pytest.fixture(params=backends.BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs a test once on every backend that is there."""
+    if request.param == "native" and backends.native is None:
+        pytest.skip(f"the native core is not built: {backends.native_error}")
+    with backends.use_backend(request.param):
+        yield request.param

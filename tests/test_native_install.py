@@ -1,0 +1,104 @@
+"""kanfield with its compiled core, without it, and installed where nothing compiles."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HIDE_THE_CORE = "import sys; sys.modules['kanfield.splines._native'] = None\n"
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("KANFIELD_")}
+    return subprocess.run(
+        command, env=inherited | environment, capture_output=True, text=True, check=False, timeout=600
+    )
+
+
+@pytest.mark.usefixtures("native_core")
+def test_doctor_finds_the_core_and_its_results_right() -> None:
+    outcome = run(sys.executable, "-m", "kanfield", "doctor", "--json")
+    assert outcome.returncode == 0, outcome.stderr
+    findings = json.loads(outcome.stdout)
+    assert findings["healthy"] and findings["native_core"] and findings["self_test"]["passed"]
+    assert findings["backend"]["cpu"] == "native"
+    assert any(name in findings["backend"]["reason"] for name in ("avx512", "avx2", "baseline"))
+
+
+@pytest.mark.usefixtures("native_core")
+def test_doctor_does_not_ask_for_a_compiler_where_the_core_is_only_not_in_use() -> None:
+    outcome = run(sys.executable, "-m", "kanfield", "doctor", KANFIELD_BACKEND="reference")
+    assert outcome.returncode == 0, outcome.stderr
+    assert "forced" in outcome.stdout
+    assert "Install a C++ compiler" not in outcome.stdout
+
+
+@pytest.mark.usefixtures("native_core")
+@pytest.mark.parametrize("variable", ["KANFIELD_ISA", "KANFIELD_BACKEND"])
+def test_a_wrong_setting_is_one_line_without_a_traceback(variable: str) -> None:
+    outcome = run(sys.executable, "-m", "kanfield", "doctor", **{variable: "mmx"})
+    assert outcome.returncode == 2
+    assert "mmx" in outcome.stderr and variable in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+def test_without_the_core_doctor_warns_and_splines_still_work() -> None:
+    code = HIDE_THE_CORE + (
+        "import torch\n"
+        "from kanfield.cli import main\n"
+        "from kanfield.splines import Grid, spline\n"
+        "y = spline(torch.zeros(2, 1), torch.ones(8, 3), Grid(-torch.ones(1), torch.ones(1), 5))\n"
+        "assert torch.allclose(y, torch.ones(2, 3))\n"
+        "main(['doctor'])\n"
+        "print('----')\n"
+        "main(['doctor', '--json'])\n"
+    )
+    outcome = run(sys.executable, "-c", code, COLUMNS="200")
+    assert outcome.returncode == 0, outcome.stderr
+    report, findings = outcome.stdout.split("----")
+    assert "Warning" in report and "Install a C++ compiler" in report
+    told = json.loads(findings)
+    assert told["healthy"] and not told["native_core"]
+    assert told["backend"]["cpu"] == "reference"
+    assert "not built" in told["backend"]["reason"]
+
+
+def test_an_install_without_a_compiler_goes_through(tmp_path: Path) -> None:
+    false = shutil.which("false")
+    if false is None:
+        pytest.skip("no program 'false' to stand in for a broken compiler")
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, source)
+    ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd")
+    shutil.copytree(ROOT / "kanfield", source / "kanfield", ignore=ignored)
+
+    pip = (sys.executable, "-m", "pip", "install", "--no-deps", "--no-cache-dir", "--target", str(target))
+    outcome = run(*pip, str(source), CXX=false)
+    if outcome.returncode and "connection" in (outcome.stdout + outcome.stderr).lower():
+        pytest.skip("the package index cannot be reached")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    assert not [p for p in target.rglob("_native*")]
+
+    # An editable install of the checkout would answer the import first.
+    code = (
+        "import sys\n"
+        "sys.meta_path = [f for f in sys.meta_path if '_editable_' not in type(f).__module__]\n"
+        f"sys.path.insert(0, {str(target)!r})\n"
+        "import kanfield, kanfield.cli\n"
+        f"assert kanfield.__file__.startswith({str(target)!r}), kanfield.__file__\n"
+        "kanfield.cli.main(['doctor'])\n"
+    )
+    outcome = subprocess.run(
+        (sys.executable, "-c", code), cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert "Warning" in outcome.stdout and "reference" in outcome.stdout
