@@ -268,6 +268,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(str(error), error.exit_code)
     except Interrupted as error:
         _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
     except BrokenPipeError:
         raise SystemExit(0) from None
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from kanfield.training import checkpoint
 from kanfield.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from kanfield.training.fit import fit
 
-SMALL = "--widths 8 --grids 8,4 --batch-size 64 --threads 1".split()
+SMALL = shlex.split("--widths 8 --grids 8,4 --batch-size 64 --threads 1")
 KEYS = {
     *("psnr", "psnr_8bit", "held_out_psnr", "ssim", "lpips", "lpips_reason", "lossless", "wrong_pixels"),
     *("target_reached", "seconds", "steps", "parameters", "parameters_per_pixel", "peak_memory_bytes"),
@@ -302,7 +303,9 @@ def _newer(path: Path) -> None:
     ],
     ids=["garbage", "empty", "foreign", "newer", "missing"],
 )
-@pytest.mark.parametrize("words", [["eval", "run"], ["render", "run", "--out", "x.png"]], ids=["eval", "render"])
+@pytest.mark.parametrize(
+    "words", [["eval", "run"], ["render", "run", "--out", "x.png"]], ids=["eval", "render"]
+)
 def test_weights_that_cannot_be_read_are_named(here, run, capsys, words, spoil, telling):
     spoil(run / "checkpoints/best.safetensors")
     said = refused(capsys, *words)
@@ -509,7 +512,7 @@ def test_held_out_pixels_have_a_psnr_of_their_own(here, capsys):
 
 def test_lossless_stops_at_the_first_exact_reconstruction(here, capsys):
     image = picture(here / "b.png", size=(8, 8))
-    words = "--lossless --widths 16 --grids 32,16 --threads 1 --steps 3000 --json --quiet".split()
+    words = shlex.split("--lossless --widths 16 --grids 32,16 --threads 1 --steps 3000 --json --quiet")
     main(["fit", "b.png", *words])
     metrics = json.loads(capsys.readouterr().out)
     assert metrics["lossless"] is metrics["target_reached"] is True
@@ -530,7 +533,7 @@ def test_lossless_out_of_budget_counts_the_wrong_pixels(here, capsys):
 
 def test_a_preset_alone_never_stops_early(here):
     picture(here / "b.png", size=(4, 4))
-    words = "--preset lossless --widths 16 --grids 32,16 --threads 1 --steps 300 --quiet".split()
+    words = shlex.split("--preset lossless --widths 16 --grids 32,16 --threads 1 --steps 300 --quiet")
     main(["fit", "b.png", *words])
     metrics = json.loads((here / "runs/b/kan-0001/metrics.json").read_text())
     assert metrics["lossless"] is True and metrics["steps"] == 300

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 
 import numpy as np
 import pytest
@@ -100,7 +101,19 @@ def test_resolving_twice_changes_nothing():
 
 def test_a_flag_beats_the_file_and_the_file_the_preset(image, tmp_path):
     (tmp_path / "c.yaml").write_text("steps: 7\nbatch_size: 32\nwidths: [8]\ngrids: [8, 4]\n")
-    main(["fit", str(image), "--config", str(tmp_path / "c.yaml"), "--steps", "3", "--out", str(tmp_path), "--quiet"])
+    main(
+        [
+            "fit",
+            str(image),
+            "--config",
+            str(tmp_path / "c.yaml"),
+            "--steps",
+            "3",
+            "--out",
+            str(tmp_path),
+            "--quiet",
+        ]
+    )
     written = yaml.safe_load((tmp_path / "a/kan-0001/config.yaml").read_text())
     assert written["steps"] == 3  # flag
     assert written["batch_size"] == 32  # file
@@ -230,7 +243,7 @@ def test_no_phases_at_all_are_refused():
     ],
 )
 def test_a_run_repeats_bit_for_bit_from_its_own_configuration(image, tmp_path, flags):
-    words = "--widths 8 --grids 8,4 --batch-size 64 --threads 1 --steps 30 --quiet".split()
+    words = shlex.split("--widths 8 --grids 8,4 --batch-size 64 --threads 1 --steps 30 --quiet")
     if "--grids" in flags:
         words = [w for w in words if w not in ("--grids", "8,4")]
     main(["fit", str(image), "--out", str(tmp_path), *words, *flags.split()])

@@ -11,6 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from kanfield import doctor
+from kanfield.cli import main
+from kanfield.doctor import examine, print_report
+from kanfield.splines import use_backend
+
 ROOT = Path(__file__).parent.parent
 HIDE_THE_CORE = "import sys; sys.modules['kanfield.splines._native'] = None\n"
 
@@ -26,6 +31,7 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_doctor_finds_the_core_and_its_results_right() -> None:
     outcome = run(sys.executable, "-m", "kanfield", "doctor", "--json")
     assert outcome.returncode == 0, outcome.stderr
+    assert "Warning" not in outcome.stderr
     findings = json.loads(outcome.stdout)
     assert findings["healthy"] and findings["native_core"] and findings["self_test"]["passed"]
     assert findings["backend"]["cpu"] == "native"
@@ -33,20 +39,32 @@ def test_doctor_finds_the_core_and_its_results_right() -> None:
 
 
 @pytest.mark.usefixtures("native_core")
-def test_doctor_does_not_ask_for_a_compiler_where_the_core_is_only_not_in_use() -> None:
-    outcome = run(sys.executable, "-m", "kanfield", "doctor", KANFIELD_BACKEND="reference")
-    assert outcome.returncode == 0, outcome.stderr
-    assert "forced" in outcome.stdout
-    assert "Install a C++ compiler" not in outcome.stdout
+def test_doctor_does_not_ask_for_a_compiler_where_the_core_is_only_not_in_use(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with use_backend("reference"):
+        findings = examine()
+        print_report(findings)
+    assert findings["backend"]["cpu"] == "reference"
+    assert "Install a C++ compiler" not in capsys.readouterr().out
+
+
+def test_doctor_calls_wrong_results_unhealthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "self_test", lambda dtype: 1e-3)
+    findings = examine()
+    assert not findings["healthy"] and not findings["self_test"]["passed"]
+    with pytest.raises(SystemExit) as stop:
+        main(["doctor", "--json"])
+    assert stop.value.code == 1
 
 
 @pytest.mark.usefixtures("native_core")
 @pytest.mark.parametrize("variable", ["KANFIELD_ISA", "KANFIELD_BACKEND"])
 def test_a_wrong_setting_is_one_line_without_a_traceback(variable: str) -> None:
     outcome = run(sys.executable, "-m", "kanfield", "doctor", **{variable: "mmx"})
-    assert outcome.returncode == 2
-    assert "mmx" in outcome.stderr and variable in outcome.stderr
+    assert variable in outcome.stderr and "mmx" in outcome.stderr
     assert "Traceback" not in outcome.stderr
+    assert outcome.returncode == 2
 
 
 def test_without_the_core_doctor_warns_and_splines_still_work() -> None:
@@ -86,7 +104,7 @@ def test_an_install_without_a_compiler_goes_through(tmp_path: Path) -> None:
     if outcome.returncode and "connection" in (outcome.stdout + outcome.stderr).lower():
         pytest.skip("the package index cannot be reached")
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    assert not [p for p in target.rglob("_native*")]
+    assert not list(target.rglob("_native*"))
 
     # An editable install of the checkout would answer the import first.
     code = (

@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from kanfield.splines import ORDERS, Grid, refine, refit, spline
+from kanfield.splines.refine import apply_two_scale, two_scale_matrix
 
 Levels = int | Sequence[int]
 
@@ -89,6 +90,7 @@ class KANLayer(nn.Module):
             torch.empty(in_features * (size + order), out_features) for size in levels[1:]
         )
         self.base_weight = nn.Parameter(torch.empty(in_features, out_features)) if base else None
+        self._register_masks()
         self.register_buffer("lower", torch.empty(in_features))
         self.register_buffer("upper", torch.empty(in_features))
         self.reset_parameters()
@@ -128,9 +130,15 @@ class KANLayer(nn.Module):
     def merged_coef(self) -> Tensor:
         """Coefficients of the sum over all levels on the finest grid, shape ``(I * (G + k), O)``."""
         total: Tensor = self.coef
-        for size, coef in zip(self.levels[1:], self.coarse_coef, strict=True):
-            total = total + refine(coef, size, self.grid_size // size, self.order)
+        for number, coef in enumerate(self.coarse_coef):
+            total = total + apply_two_scale(getattr(self, f"mask_{number}"), coef)
         return total
+
+    def _register_masks(self) -> None:
+        """Buffers with the matrices from every coarse level to the finest, shape (K, K_l)."""
+        for number, size in enumerate(self.levels[1:]):
+            mask = two_scale_matrix(size, self.grid_size // size, self.order).to(self.coef)
+            self.register_buffer(f"mask_{number}", mask, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Evaluate the layer; see the class for shapes."""
@@ -153,18 +161,22 @@ class KANLayer(nn.Module):
         Raises:
             ValueError: factor is not a positive whole number.
         """
-        if factor < 1:
+        if factor < 1 or factor != int(factor):
             raise ValueError(f"factor must be a positive whole number, got {factor}")
         size, rows = self.grid_size, self.coef.shape[0]
+        finer_coef = refine(self.coef.data, size, int(factor), self.order)
         for optimizer in optimizers:
             state = optimizer.state.get(self.coef, {})
             for name, moment in state.items():
                 if isinstance(moment, Tensor) and moment.ndim == 2 and moment.shape[0] == rows:
                     finer = refine(moment, size, factor, self.order)
                     state[name] = finer / factor ** _MOMENTS.get(name, 1)
-        self.coef.data = refine(self.coef.data, size, factor, self.order)
+        # A new shape alone would keep the node that accumulates gradients of the old one.
+        self.coef.data = torch.empty(0, dtype=torch.bool, device=finer_coef.device)
+        self.coef.data = finer_coef
         self.coef.grad = None
-        self.levels = [factor * size, *self.levels[1:]]
+        self.levels = [int(factor) * size, *self.levels[1:]]
+        self._register_masks()
 
     @torch.no_grad()
     def set_range(self, lower: Tensor, upper: Tensor) -> None:

@@ -26,9 +26,13 @@ _forced: ContextVar[str | None] = ContextVar("kanfield_backend", default=None)
 def _load_native() -> tuple[Any, str]:
     # torch comes first: the core then shares torch's OpenMP threads.
     try:
-        return importlib.import_module("kanfield.splines._native"), ""
+        core = importlib.import_module("kanfield.splines._native")
+        core.instruction_set()
     except ImportError as error:
         return None, str(error)
+    except RuntimeError as error:
+        raise InputError(str(error)) from None
+    return core, ""
 
 
 native, native_error = _load_native()
@@ -70,9 +74,11 @@ def choose_backend(x: Tensor) -> str:
     >>> choose_backend(torch.zeros(1, 1)) in BACKENDS
     True
     """
-    if (name := forced_backend()) is not None:
-        return name
     fits = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    if (name := forced_backend()) is not None:
+        if name == "native" and not fits:
+            raise InputError(f"the native backend serves the CPU, not {x.device}; leave it unforced")
+        return name
     return "native" if native is not None and fits else "reference"
 
 

@@ -56,9 +56,16 @@ def spline(
     lower = grid.lower.to(work).detach()
     scale = (grid.size / (grid.upper.to(work) - lower)).detach()
     arguments = (x, coef, weight, lower, scale, grid.size, order, derivative)
-    # torch.func and forward-mode transforms see through plain torch only, not through operators.
-    plain = not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
-    return (reference.synthesis if plain else synthesis)(*arguments).to(dtype)
+    if torch.compiler.is_compiling() or not _transforms_active():
+        return synthesis(*arguments).to(dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        return reference.synthesis(*arguments).to(dtype)
+
+
+def _transforms_active() -> bool:
+    """Whether torch.func or forward-mode AD is at work: they see through plain torch, not operators."""
+    forward_mode = torch.autograd.forward_ad._current_level >= 0
+    return forward_mode or torch._C._are_functorch_transforms_active()
 
 
 def _check(x: Tensor, coef: Tensor, grid: Grid, order: int, derivative: int, weight: Tensor | None) -> None:

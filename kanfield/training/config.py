@@ -44,7 +44,6 @@ class Settings:
     order: int | None = None
     noise: float | None = None
     frequency: float | None = None
-    epochs: float | None = None
     steps: int | None = None
     seconds: float | None = None
     phases: list[Phase] | None = None
@@ -82,10 +81,7 @@ def resolve(settings: Settings) -> Settings:
     if name not in PRESETS:
         raise InputError(f"--preset {name} is unknown; use one of {', '.join(PRESETS)}")
     filled = dataclasses.replace(settings, preset=name)
-    budget = (settings.epochs, settings.steps, settings.seconds, settings.phases)
     for key, value in PRESETS[name].items():
-        if key == "epochs" and any(given is not None for given in budget):
-            continue
         if getattr(filled, key) is None:
             setattr(filled, key, value)
     if settings.lr is not None and settings.adam_lr is None and filled.optimizer == "muon":
@@ -104,7 +100,7 @@ def _check(s: Settings) -> None:
         fine = value is None or (math.isfinite(value) and value > 0)
         demand(fine, f"--{key} {value} is impossible: give a number above zero")
 
-    for key in ("epochs", "steps", "seconds", "batch_size", "lr", "adam_lr", "threads", "checkpoint_seconds"):
+    for key in ("steps", "seconds", "batch_size", "lr", "adam_lr", "threads", "checkpoint_seconds"):
         positive(key.replace("_", "-"), getattr(s, key))
     demand(s.steps is None or s.seconds is None, "--steps and --seconds contradict each other: give one")
     demand(s.phases is None or s.seconds is None, "phases count steps: leave --seconds out")
@@ -185,7 +181,7 @@ def overlay(base: Settings, flags: dict[str, Any]) -> Settings:
     """``base`` with the flags that were given; a budget given as a flag replaces the file's."""
     flags = {key: value for key, value in flags.items() if value is not None}
     if "steps" in flags or "seconds" in flags:
-        base = dataclasses.replace(base, epochs=None, steps=None, seconds=None)
+        base = dataclasses.replace(base, steps=None, seconds=None)
     return dataclasses.replace(base, **flags)
 
 

@@ -66,8 +66,16 @@ class Muon(Optimizer):
             raise ValueError("Muon trains matrices only; give the other parameters to Adam")
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Update every matrix that has a gradient."""
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Update every matrix that has a gradient.
+
+        Args:
+            closure: computes the loss and its gradients first; what it returns is returned.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             lr, momentum = group["lr"], group["momentum"]
             for p in group["params"]:
@@ -78,6 +86,7 @@ class Muon(Optimizer):
                 buffer.lerp_(p.grad, 1 - momentum)
                 update = orthogonalize(torch.lerp(p.grad, buffer, momentum))
                 p.add_(update, alpha=-lr * max(1.0, p.shape[0] / p.shape[1]) ** 0.5)
+        return loss
 
 
 def build_optimizers(field: nn.Module, name: str, lr: float, adam_lr: float) -> list[Optimizer]:

@@ -12,10 +12,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         **_COMMON,
         "widths": [64, 64, 64],
         "grids": [48, 10, 10, 10],
-        "frequency": 10.0,
+        "frequency": 8.0,
         "lr": 5e-3,
         "adam_lr": 5e-3,
-        "epochs": 50,
     },
     # Every 8-bit pixel exact: fine hidden grids.
     "lossless": {
@@ -25,7 +24,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "frequency": 15.0,
         "lr": 1e-2,
         "adam_lr": 1e-2,
-        "epochs": 100,
     },
     # At most half a parameter a pixel of a 256 x 256 image.
     "compact": {
@@ -35,6 +33,20 @@ PRESETS: dict[str, dict[str, Any]] = {
         "frequency": 10.0,
         "lr": 1e-2,
         "adam_lr": 1e-2,
-        "epochs": 50,
     },
 }
+
+_EPOCHS = {"smooth": 50.0, "lossless": 100.0, "compact": 50.0}
+
+
+def preset_epochs(preset: str, parameters_per_pixel: float) -> float:
+    """How often a preset sees every pixel when it is given no budget.
+
+    With more than two parameters for a pixel that it may see, a field soon has its pixels and from then on
+    only strays between them: ``smooth`` trains shorter in proportion.
+
+    >>> preset_epochs("smooth", 1.0), preset_epochs("smooth", 4.0)
+    (50.0, 25.0)
+    """
+    epochs = _EPOCHS[preset]
+    return epochs * min(1.0, 2 / parameters_per_pixel) if preset == "smooth" else epochs

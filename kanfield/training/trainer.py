@@ -28,6 +28,7 @@ from kanfield.training.evaluation import Evaluation, evaluate
 from kanfield.training.folder import RunFolder
 from kanfield.training.monitors import Monitor, Row
 from kanfield.training.optimizers import build_optimizers
+from kanfield.training.presets import preset_epochs
 from kanfield.training.sampling import PixelSampler
 from kanfield.training.schedule import phase_at, scale_phases, warm_up_and_decay
 from kanfield.training.signals import Signals
@@ -100,8 +101,11 @@ class Trainer:
         if settings.phases is not None and settings.steps is not None:
             self.phases = scale_phases(settings.phases, settings.steps)
         self.steps = sum(p.steps for p in self.phases) if self.phases else settings.steps
-        if settings.epochs is not None:
-            self.steps = math.ceil(settings.epochs * len(self.seen) / self.sampler.batch_size)
+        if self.steps is None and settings.seconds is None:
+            assert settings.preset is not None
+            parameters = sum(p.numel() for p in net.parameters())
+            epochs = preset_epochs(settings.preset, parameters / len(self.seen))
+            self.steps = math.ceil(epochs * len(self.seen) / self.sampler.batch_size)
         self.progress = Progress()
         self.optimizers = self._fresh_optimizers(0)
         self.focus: Tensor | None = None
