@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import io
 import json
 import re
@@ -151,7 +152,7 @@ class Fit:
 
     def _settings(self) -> dict[str, Any]:
         others = {"image", "resume", "out", "config", "json", "quiet"}
-        return {k: v for k, v in vars(self).items() if k not in others and v not in (None, False)}
+        return {k: v for k, v in vars(self).items() if k not in others and v is not None and v is not False}
 
     def _check_resume(self, flags: dict[str, Any]) -> None:
         assert self.resume is not None
@@ -247,6 +248,7 @@ class Doctor:
             raise SystemExit(1)
 
 
+COMMANDS = ("fit", "eval", "render", "models", "doctor")
 Command = (
     Annotated[Fit, subcommand("fit")]
     | Annotated[Eval, subcommand("eval")]
@@ -281,6 +283,10 @@ def _parse(words: list[str]) -> Any:
     """The command that the words ask for; what tyro says of a mistake becomes one line."""
     if not words:
         words = ["--help"]
+    if not words[0].startswith("-") and words[0] not in COMMANDS:
+        near = difflib.get_close_matches(words[0], COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"commands: {', '.join(COMMANDS)}"
+        raise InputError(f"unknown command '{words[0]}'; {hint}")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):

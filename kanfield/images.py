@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _READABLE = "8-bit PNG, JPEG, WebP or BMP"
 _READ_FORMATS = {"PNG", "JPEG", "MPO", "WEBP", "BMP"}  # MPO: a camera's JPEG with extra pictures
 _MODES = {"L", "LA", "RGB", "RGBA"}
-_MAX_PIXELS = 178_956_970  # where Pillow refuses to decode: the same bound for resizing
+MAX_PIXELS = 178_956_970  # where Pillow refuses to decode: the same bound for resizing
 
 # Suffix -> Pillow's name, options of Image.save, longest side the format can hold.
 _WRITERS: dict[str, tuple[str, dict[str, Any], int]] = {
@@ -213,8 +213,8 @@ def _resized(old: tuple[int, int], size: int) -> tuple[int, int]:
     if size < 2:
         raise InputError(f"--size {size} is too small: give 2 pixels or more.")
     width, height = (max(1, math.floor(side * size / max(old) + 0.5)) for side in old)
-    if width * height > _MAX_PIXELS:
-        raise InputError(f"--size {size} makes over {_MAX_PIXELS:,} pixels: give a smaller size.")
+    if width * height > MAX_PIXELS:
+        raise InputError(f"--size {size} makes over {MAX_PIXELS:,} pixels: give a smaller size.")
     return width, height
 
 

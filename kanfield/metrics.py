@@ -47,8 +47,11 @@ def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
         warnings.simplefilter("ignore")  # torchmetrics warns of optional packages
         from torchmetrics.functional.image import structural_similarity_index_measure
 
-    value = structural_similarity_index_measure(_batch(a), _batch(b), data_range=1.0)
-    return float(value)  # type: ignore[arg-type]
+    _, similarity = structural_similarity_index_measure(
+        _batch(a), _batch(b), data_range=1.0, return_full_image=True
+    )
+    edge = _SSIM_WINDOW // 2  # nearer the border the window would see reflected pixels
+    return float(similarity[..., edge:-edge, edge:-edge].mean())
 
 
 def lpips(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[float | None, str | None]:

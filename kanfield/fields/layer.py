@@ -172,7 +172,8 @@ class KANLayer(nn.Module):
                     finer = refine(moment, size, factor, self.order)
                     state[name] = finer / factor ** _MOMENTS.get(name, 1)
         # A new shape alone would keep the node that accumulates gradients of the old one.
-        self.coef.data = torch.empty(0, dtype=torch.bool, device=finer_coef.device)
+        other = torch.float16 if finer_coef.dtype != torch.float16 else torch.float32
+        self.coef.data = torch.empty(0, dtype=other, device=finer_coef.device)
         self.coef.data = finer_coef
         self.coef.grad = None
         self.levels = [int(factor) * size, *self.levels[1:]]

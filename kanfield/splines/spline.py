@@ -65,7 +65,7 @@ def spline(
 def _transforms_active() -> bool:
     """Whether torch.func or forward-mode AD is at work: they see through plain torch, not operators."""
     forward_mode = torch.autograd.forward_ad._current_level >= 0
-    return forward_mode or torch._C._are_functorch_transforms_active()
+    return bool(forward_mode or torch._C._are_functorch_transforms_active())
 
 
 def _check(x: Tensor, coef: Tensor, grid: Grid, order: int, derivative: int, weight: Tensor | None) -> None:

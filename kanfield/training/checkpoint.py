@@ -13,11 +13,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from kanfield.errors import InputError
+from kanfield.errors import InputError, RunFailed
 from kanfield.files import replacing
 
 FORMAT = 1
 _OPTIMIZER = "optimizer"
+FOCUS = "focus"  # pixels that a lossless fit attends to
 
 
 @dataclass
@@ -29,11 +30,21 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint in one atomic step: weights and state are never of different ages."""
+    """Write a checkpoint in one atomic step: weights and state are never of different ages.
+
+    Raises:
+        RunFailed: the disk is full or the folder gone; an older checkpoint stays as it was.
+    """
     info = json.dumps({"format": FORMAT, **checkpoint.info}, allow_nan=False)
     tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"kanfield": info})
+    try:
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata={"kanfield": info})
+    except (SafetensorError, OSError) as error:
+        raise RunFailed(
+            f"{path} cannot be written ({error}); the checkpoint before it is intact: make room, then "
+            f"kanfield fit --resume {path.parent.parent}"
+        ) from None
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -67,7 +78,7 @@ def load_field(field: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
         InputError: names or shapes differ from the field's.
     """
     weights = {n: t for n, t in checkpoint.tensors.items() if not n.startswith(f"{_OPTIMIZER}.")}
-    weights = {n: t for n, t in weights.items() if n in field.state_dict() or n != "wrong"}
+    weights.pop(FOCUS, None)
     try:
         field.load_state_dict(weights)
     except RuntimeError as error:

@@ -81,6 +81,9 @@ def resolve(settings: Settings) -> Settings:
     if name not in PRESETS:
         raise InputError(f"--preset {name} is unknown; use one of {', '.join(PRESETS)}")
     filled = dataclasses.replace(settings, preset=name)
+    if settings.widths is not None and settings.grids is None:
+        first, *_, hidden = PRESETS[name]["grids"]
+        filled.grids = [first, *[hidden] * len(settings.widths)]
     for key, value in PRESETS[name].items():
         if getattr(filled, key) is None:
             setattr(filled, key, value)
@@ -103,6 +106,7 @@ def _check(s: Settings) -> None:
     for key in ("steps", "seconds", "batch_size", "lr", "adam_lr", "threads", "checkpoint_seconds"):
         positive(key.replace("_", "-"), getattr(s, key))
     demand(s.steps is None or s.seconds is None, "--steps and --seconds contradict each other: give one")
+    demand(s.phases is None or len(s.phases) > 0, "phases: give at least one {steps: N, lr: X}")
     demand(s.phases is None or s.seconds is None, "phases count steps: leave --seconds out")
     demand(s.seed >= 0, f"--seed {s.seed} is impossible: give 0 or more")
     demand(s.size is None or s.size >= 2, f"--size {s.size} is too small: give 2 pixels or more")
@@ -201,6 +205,8 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
         if isinstance(value, list):
             return [_typed(item, arguments[0], where) for item in value]
     elif hint is Phase:
+        if isinstance(value, Phase):
+            return value
         if isinstance(value, dict) and set(value) == {"steps", "lr"}:
             return Phase(_typed(value["steps"], int, where), _typed(value["lr"], float, where))
     elif hint is float:
@@ -224,7 +230,8 @@ def _describe(hint: Any) -> str:
         return names[hint]
     arguments = typing.get_args(hint)
     if typing.get_origin(hint) is list:
-        return f"a list of {_describe(arguments[0])}"
+        plural = {"a whole number": "whole numbers", "{steps: N, lr: X}": "{steps: N, lr: X}"}
+        return f"a list of {plural.get(_describe(arguments[0]), 'grid sizes or lists of them')}"
     if typing.get_origin(hint) is Literal:
         return " or ".join(arguments)
     return " or ".join(_describe(a) for a in arguments if a is not type(None))

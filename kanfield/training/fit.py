@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 
 from kanfield.errors import InputError, RunFailed
-from kanfield.images import Image, read_image, write_image
+from kanfield.images import Image, held_out_mask, read_image, write_image
 from kanfield.splines import explain_backend
 from kanfield.training.config import Settings, overlay, resolve, settings_from, to_plain
 from kanfield.training.folder import RunFolder
@@ -62,11 +63,13 @@ def fit(
     settings = resolve(overlay(settings or Settings(), chosen))
     if not isinstance(image, Image):
         image = read_image(image, settings.size)
+    elif settings.size is not None:
+        raise InputError("size resizes files: give the file's path, or read_image(path, size=...)")
     device = pick_device(settings.device)
-    make_field(settings, image)  # a field that cannot be built must not leave a folder behind
+    _check_buildable(settings, image)
     folder = RunFolder.create(Path(out), image.source or Path("image"), settings.model)
     source = image.source
-    if source is None:
+    if source is None or not np.array_equal(read_image(source, settings.size).pixels, image.pixels):
         source = folder.path / "input.png"
         write_image(source, image)
     folder.write_config(settings, source.resolve())
@@ -144,10 +147,12 @@ def _train(
         trainer.monitors = monitors
         try:
             trainer.train(signals)
-        except torch.OutOfMemoryError:
-            raise RunFailed(_out_of_memory(folder)) from None
-        except MemoryError:
-            raise RunFailed(_out_of_memory(folder)) from None
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise RunFailed(
+                f"out of memory; checkpoints so far are in {folder.path}; try a smaller --batch-size or --size"
+            ) from None
         finally:
             for monitor in reversed(monitors):
                 if monitor is not board:
@@ -185,8 +190,22 @@ def _position(trainer: Trainer, resumed: bool) -> int | None:
     return trainer.progress.step if resumed else None
 
 
-def _out_of_memory(folder: RunFolder) -> str:
-    return f"out of memory; checkpoints so far are in {folder.path}; try a smaller --batch-size or --size"
+def _check_buildable(settings: Settings, image: Image) -> None:
+    """Find what cannot work before a run folder is made."""
+    if settings.held_out is not None:
+        held_out_mask(image.height, image.width, settings.held_out, settings.seed)
+    try:
+        make_field(settings, image)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, InputError) or not _is_out_of_memory(error):
+            raise
+        raise InputError("the field does not fit into memory: give smaller --widths or --grids") from None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch's CPU allocator raises a plain RuntimeError.
+    words = ("allocate", "out of memory", "overflow", "invalid for input of size")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 def fingerprint(image: Image) -> str:

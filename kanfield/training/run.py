@@ -12,7 +12,7 @@ from torch import nn
 
 from kanfield.errors import InputError
 from kanfield.fields import build_field
-from kanfield.images import Image, read_image
+from kanfield.images import MAX_PIXELS, Image, read_image
 from kanfield.training.checkpoint import load_field, read_checkpoint
 from kanfield.training.config import Settings, resolve
 from kanfield.training.evaluation import render
@@ -89,6 +89,10 @@ class Run:
         w, h = size or (max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale)))
         if min(w, h) < 1:
             raise InputError(f"--size {w}x{h} is impossible: give pixels as WIDTHxHEIGHT")
+        if w * h > MAX_PIXELS:
+            raise InputError(
+                f"a picture of {w} x {h} is over {MAX_PIXELS:,} pixels: draw it in parts, --crop"
+            )
         return render(self.field, self.image, (h, w), (x0, y0, x1, y1))
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -54,6 +55,6 @@ class PixelSampler:
         return self._order
 
     def _generator(self, stream: int, number: int) -> torch.Generator:
-        generator = torch.Generator()
-        generator.manual_seed(((self.seed * 2 + stream) << 40) + number)
-        return generator
+        # Hashed, because torch's CPU generator looks at the low 32 bits of a seed only.
+        words = np.random.SeedSequence([self.seed, stream, number]).generate_state(1)
+        return torch.Generator().manual_seed(int(words[0]))

@@ -28,6 +28,7 @@ class TerminalLog:
         self._psnr: float | None = None
         self._printed = time.monotonic() - _PLAIN_SECONDS
         self._live: Live | None = None
+        self._pending: str | None = None
         if console.is_terminal:
             self._live = Live(console=console, refresh_per_second=8, transient=False)
             self._live.start()
@@ -39,9 +40,10 @@ class TerminalLog:
             self._best = max(row.psnr, self._best or row.psnr)
         if self._live is not None:
             self._live.update(Text(self._line(row), overflow="ellipsis", no_wrap=True))
-        elif row.psnr is not None and time.monotonic() - self._printed >= _PLAIN_SECONDS:
-            self._printed = time.monotonic()
-            self._console.print(self._line(row), markup=False, highlight=False, soft_wrap=True)
+            return
+        self._pending = self._line(row)
+        if row.psnr is not None and time.monotonic() - self._printed >= _PLAIN_SECONDS:
+            self._print_pending()
 
     def picture(self, step: int, image: Image) -> None:
         """A terminal shows no pictures."""
@@ -50,6 +52,12 @@ class TerminalLog:
         """Leave the last line standing."""
         if self._live is not None:
             self._live.stop()
+        self._print_pending()
+
+    def _print_pending(self) -> None:
+        if self._pending is not None:
+            self._console.print(self._pending, markup=False, highlight=False, soft_wrap=True)
+            self._printed, self._pending = time.monotonic(), None
 
     def _line(self, row: Row) -> str:
         total = f"/{self._steps}" if self._steps else ""

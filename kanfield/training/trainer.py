@@ -16,6 +16,7 @@ from kanfield.errors import InputError, RunFailed
 from kanfield.images import Image, coordinates, held_out_mask
 from kanfield.splines import choose_backend
 from kanfield.training.checkpoint import (
+    FOCUS,
     Checkpoint,
     load_field,
     load_optimizers,
@@ -134,7 +135,7 @@ class Trainer:
             p.seconds, clock = p.seconds + now - clock, now
             looks = p.step % self.evaluate_every == 0 or self._is_last_step()
             if looks or p.step % LOG_EVERY == 0:
-                self._log(loss, self._evaluate() if looks else None)
+                self._log(loss, looks)
                 now = time.perf_counter()
                 p.seconds, clock = p.seconds + now - clock, now
             if signals.received is not None:
@@ -216,11 +217,13 @@ class Trainer:
 
     def _evaluate(self) -> Evaluation:
         p, result = self.progress, self.look()
+        if math.isnan(result.psnr):
+            self._fail(f"training diverged at step {p.step} (the field gives NaN)")
         p.wrong_pixels = len(result.wrong)
         if self.settings.lossless:
             self.focus = result.wrong if len(result.wrong) < FOCUS_BELOW * len(self.seen) else None
         exact = self.settings.lossless and p.wrong_pixels == 0
-        if not math.isnan(result.psnr) and (exact or result.psnr > (p.best_psnr or -math.inf)):
+        if exact or result.psnr > (p.best_psnr or -math.inf):
             p.best_psnr, p.best_step = result.psnr, p.step
             self.best_weights = {n: t.detach().clone() for n, t in self.net.state_dict().items()}
         for mark in PSNR_MARKS:
@@ -234,10 +237,11 @@ class Trainer:
         p.evaluated_at = p.step
         return result
 
-    def _log(self, loss: Tensor, result: Evaluation | None) -> None:
+    def _log(self, loss: Tensor, looks: bool) -> None:
         p, value = self.progress, loss.item()
         if not math.isfinite(value) or value > DIVERGED_LOSS:
             self._fail(f"training diverged at step {p.step} (loss {value:.3g})")
+        result = self._evaluate() if looks else None
         outside = 0.0
         if isinstance(self.net, HasGrids):
             outside = float(self.net.outside(self.coords[self.sampler.batch(p.step)[:512]]))
@@ -269,7 +273,7 @@ class Trainer:
         self._save_best()
         tensors = {**self.net.state_dict(), **optimizer_tensors(self.optimizers)}
         if self.focus is not None:
-            tensors["wrong"] = self.focus
+            tensors[FOCUS] = self.focus
         write_checkpoint(self.folder.last, Checkpoint(tensors, {**self._info(), **asdict(self.progress)}))
 
     def _save_best(self) -> None:
@@ -291,11 +295,11 @@ class Trainer:
         self.progress = Progress(**{k: v for k, v in last.info.items() if k in names})
         self.optimizers = self._fresh_optimizers(max(0, self.progress.step - 1))
         load_optimizers(self.optimizers, last.tensors)
-        self.focus = last.tensors.get("wrong")
+        self.focus = last.tensors.get(FOCUS)
         if self.progress.best_psnr is not None:
-            best = read_checkpoint(self.folder.best)
-            self.best_weights = best.tensors
-            self.progress.best_psnr, self.progress.best_step = best.info["psnr"], best.info["step"]
+            # Killed between the two files, the weights are of a look that this run has yet to repeat; it
+            # will find the same ones again.
+            self.best_weights = read_checkpoint(self.folder.best).tensors
         here = self.machine()
         return [
             f"{key} was {last.info.get(key)}, now {here[key]}"
