@@ -143,10 +143,21 @@ def read_image(path: str | os.PathLike[str], size: int | None = None) -> Image:
         notes = (*notes, f"Only the first of {frames} pictures in the file was read.")
     if picture.size == (1, 1):
         raise InputError(f"{path} is a single pixel: give an image of at least two pixels.")
-    if size is not None:
-        picture = picture.resize(_resized(picture.size, size), PILImage.Resampling.LANCZOS)
     pixels = np.asarray(picture, dtype=np.uint8).reshape(picture.height, picture.width, -1)
-    return Image(pixels, picture.mode, path, notes)
+    image = Image(pixels, picture.mode, path, notes)
+    return image if size is None else resize_image(image, size)
+
+
+def resize_image(image: Image, size: int) -> Image:
+    """The image with its longer side `size` (at least 2) pixels, by Lanczos; see `read_image`.
+
+    >>> resize_image(Image(np.zeros((8, 4, 1), dtype=np.uint8), "L"), 4).pixels.shape
+    (4, 2, 1)
+    """
+    target = _resized((image.width, image.height), size)
+    picture = image.to_pil().resize(target, PILImage.Resampling.LANCZOS)
+    pixels = np.asarray(picture, dtype=np.uint8).reshape(picture.height, picture.width, -1)
+    return Image(pixels, image.mode, image.source, image.notes)
 
 
 def _read_bytes(path: Path) -> bytes:

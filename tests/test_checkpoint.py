@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from kanfield.errors import InputError
+from kanfield.errors import InputError, RunFailed
 from kanfield.fields import KAN
 from kanfield.training import checkpoint as module
 from kanfield.training.checkpoint import (
@@ -156,7 +156,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module, "save_file", fill_up)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(RunFailed, match="No space left"):
         write_checkpoint(path, Checkpoint({"t": torch.ones(2)}, {"step": 2}))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

@@ -197,7 +197,8 @@ def test_a_large_seed_is_as_good_as_a_small_one(here):
 
 
 def test_an_unknown_command_names_the_known_ones(capsys):
-    said = refused(capsys, "fitt", "a.png")
+    assert "did you mean fit?" in refused(capsys, "fitt", "a.png")
+    said = refused(capsys, "xyz")
     assert all(name in said for name in ("fit", "eval", "render", "models", "doctor"))
 
 

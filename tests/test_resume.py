@@ -324,7 +324,7 @@ def test_a_lossless_run_remembers_which_pixels_are_wrong(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path / "b.png", settings, out=tmp_path)
     run = tmp_path / "b/kan-0002"
-    assert "wrong" in _tensors(run, "last")  # else the test shows nothing
+    assert "focus" in _tensors(run, "last")  # else the test shows nothing
     _same_end(resume(run).path, whole.path)
 
 

@@ -1,7 +1,7 @@
 """Draw the README's picture from a run: image, reconstruction, error, and PSNR as training goes on.
 
-    kanfield fit assets/camera.png --out runs
-    python tools/make_readme_figure.py runs/camera/kan-0001 assets/fit.png
+kanfield fit assets/camera.png --out runs
+python tools/make_readme_figure.py runs/camera/kan-0001 assets/fit.png
 """
 
 from __future__ import annotations

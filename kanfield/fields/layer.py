@@ -131,13 +131,20 @@ class KANLayer(nn.Module):
         """Coefficients of the sum over all levels on the finest grid, shape ``(I * (G + k), O)``."""
         total: Tensor = self.coef
         for number, coef in enumerate(self.coarse_coef):
-            total = total + apply_two_scale(getattr(self, f"mask_{number}"), coef)
+            factor = self.grid_size // self.levels[number + 1]
+            matrix = getattr(self, f"mask_{number}").to(coef) / factor**self.order
+            total = total + apply_two_scale(matrix, coef)
         return total
 
     def _register_masks(self) -> None:
-        """Buffers with the matrices from every coarse level to the finest, shape (K, K_l)."""
+        """Buffers with the two-scale matrix from every coarse level to the finest, shape (K, K_l).
+
+        Times factor^order its entries are whole numbers, which no change of precision rounds.
+        """
         for number, size in enumerate(self.levels[1:]):
-            mask = two_scale_matrix(size, self.grid_size // size, self.order).to(self.coef)
+            factor = self.grid_size // size
+            matrix = two_scale_matrix(size, factor, self.order) * factor**self.order
+            mask = matrix.round().to(torch.int64).to(self.coef.device)
             self.register_buffer(f"mask_{number}", mask, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

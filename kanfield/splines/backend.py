@@ -98,6 +98,18 @@ def explain_backend(device: str) -> tuple[str, str]:
     return "native", f"{native.instruction_set()} kernels, {sharing}"
 
 
+def full_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """A ``with`` block in which autocast leaves dtypes alone.
+
+    >>> with torch.autocast("cpu"), full_precision(torch.device("cpu")):
+    ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+    torch.float32
+    """
+    if not torch.amp.is_autocast_available(device.type):
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
 def _checked(name: str, where: str) -> str:
     if name not in BACKENDS:
         raise InputError(f"{where}: unknown backend '{name}'; use {' or '.join(BACKENDS)}")

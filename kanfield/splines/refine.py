@@ -7,6 +7,7 @@ import functools
 import torch
 from torch import Tensor
 
+from kanfield.splines.backend import full_precision
 from kanfield.splines.basis import Grid, active_basis, locate
 
 
@@ -62,7 +63,7 @@ def apply_two_scale(matrix: Tensor, coef: Tensor) -> Tensor:
     torch.Size([6, 5])
     """
     outputs = coef.shape[1]
-    with torch.autocast(coef.device.type, enabled=False):  # a refinement in half would not be exact
+    with full_precision(coef.device):  # a refinement in half would not be exact
         finer = torch.matmul(matrix, coef.reshape(-1, matrix.shape[1], outputs))
     return finer.reshape(-1, outputs)
 

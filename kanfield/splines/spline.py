@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.library import custom_op, register_autocast
 
 from kanfield.splines import reference
-from kanfield.splines.backend import choose_backend, native
+from kanfield.splines.backend import choose_backend, full_precision, native
 from kanfield.splines.basis import ORDERS, Grid
 
 
@@ -57,15 +57,17 @@ def spline(
     scale = (grid.size / (grid.upper.to(work) - lower)).detach()
     arguments = (x, coef, weight, lower, scale, grid.size, order, derivative)
     if torch.compiler.is_compiling() or not _transforms_active():
-        return synthesis(*arguments).to(dtype)
-    with torch.autocast(x.device.type, enabled=False):
-        return reference.synthesis(*arguments).to(dtype)
+        y: Tensor = synthesis(*arguments)
+    else:
+        with full_precision(x.device):
+            y = reference.synthesis(*arguments)
+    return y.to(dtype)
 
 
 def _transforms_active() -> bool:
     """Whether torch.func or forward-mode AD is at work: they see through plain torch, not operators."""
     forward_mode = torch.autograd.forward_ad._current_level >= 0
-    return bool(forward_mode or torch._C._are_functorch_transforms_active())
+    return bool(forward_mode) or bool(torch._C._are_functorch_transforms_active())
 
 
 def _check(x: Tensor, coef: Tensor, grid: Grid, order: int, derivative: int, weight: Tensor | None) -> None:

@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from kanfield.errors import InputError, RunFailed
-from kanfield.images import Image, held_out_mask, read_image, write_image
+from kanfield.images import Image, held_out_mask, read_image, resize_image, write_image
 from kanfield.splines import explain_backend
 from kanfield.training.config import Settings, overlay, resolve, settings_from, to_plain
 from kanfield.training.folder import RunFolder
@@ -64,7 +64,7 @@ def fit(
     if not isinstance(image, Image):
         image = read_image(image, settings.size)
     elif settings.size is not None:
-        raise InputError("size resizes files: give the file's path, or read_image(path, size=...)")
+        image = resize_image(image, settings.size)
     device = pick_device(settings.device)
     _check_buildable(settings, image)
     folder = RunFolder.create(Path(out), image.source or Path("image"), settings.model)
@@ -151,7 +151,8 @@ def _train(
             if not _is_out_of_memory(error):
                 raise
             raise RunFailed(
-                f"out of memory; checkpoints so far are in {folder.path}; try a smaller --batch-size or --size"
+                f"out of memory; checkpoints so far are in {folder.path}; "
+                "try a smaller --batch-size or --size"
             ) from None
         finally:
             for monitor in reversed(monitors):

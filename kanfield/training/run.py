@@ -91,7 +91,8 @@ class Run:
             raise InputError(f"--size {w}x{h} is impossible: give pixels as WIDTHxHEIGHT")
         if w * h > MAX_PIXELS:
             raise InputError(
-                f"a picture of {w} x {h} is over {MAX_PIXELS:,} pixels: draw it in parts, --crop"
+                f"{w} x {h} is over {MAX_PIXELS:,} pixels: give a smaller --scale or --size, or draw parts "
+                "with --crop"
             )
         return render(self.field, self.image, (h, w), (x0, y0, x1, y1))
 
