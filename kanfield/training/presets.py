@@ -22,13 +22,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "widths": [64, 64],
         "grids": [200, 40, 40],
         "frequency": 15.0,
-        "lr": 1e-2,
-        "adam_lr": 1e-2,
+        "lr": 3e-3,
+        "adam_lr": 3e-3,
+        "range_steps": 1000,
     },
     # At most half a parameter a pixel of a 256 x 256 image.
     "compact": {
         **_COMMON,
-        "widths": [32, 32],
+        "widths": [48, 48],
         "grids": [48, 8, 8],
         "frequency": 10.0,
         "lr": 1e-2,
@@ -36,7 +37,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-_EPOCHS = {"smooth": 50.0, "lossless": 100.0, "compact": 50.0}
+_EPOCHS = {"smooth": 48.0, "lossless": 140.0, "compact": 48.0}
 
 
 def preset_epochs(preset: str, parameters_per_pixel: float) -> float:
@@ -46,7 +47,7 @@ def preset_epochs(preset: str, parameters_per_pixel: float) -> float:
     only strays between them: ``smooth`` trains shorter in proportion.
 
     >>> preset_epochs("smooth", 1.0), preset_epochs("smooth", 4.0)
-    (50.0, 25.0)
+    (48.0, 24.0)
     """
     epochs = _EPOCHS[preset]
     return epochs * min(1.0, 2 / parameters_per_pixel) if preset == "smooth" else epochs

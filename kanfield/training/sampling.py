@@ -35,7 +35,8 @@ class PixelSampler:
         """Indices of step number ``step`` (from 0), shape ``(batch_size,)``.
 
         Args:
-            focus: pixel indices that deserve attention; half of the batch is drawn from them.
+            focus: pixel indices that deserve attention; up to half of the batch is drawn from them, each
+                twice on average.
         """
         epoch, start = divmod(step * self.batch_size, len(self.pixels))
         indices = self._permutation(epoch)[start : start + self.batch_size]
@@ -43,9 +44,10 @@ class PixelSampler:
             rest = self._permutation(epoch + 1)[: self.batch_size - len(indices)]
             indices = torch.cat([indices, rest])
         if focus is not None and len(focus):
-            half = self.batch_size // 2
-            chosen = torch.randint(len(focus), (half,), generator=self._generator(_FOCUS, step))
-            indices = torch.cat([focus[chosen.to(focus.device)], indices[half:]])
+            # Few wrong pixels must not crowd out the many right ones, which would then go wrong.
+            count = min(self.batch_size // 2, 2 * len(focus))
+            chosen = torch.randint(len(focus), (count,), generator=self._generator(_FOCUS, step))
+            indices = torch.cat([focus[chosen.to(focus.device)], indices[count:]])
         return indices
 
     def _permutation(self, epoch: int) -> Tensor:

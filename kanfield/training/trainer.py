@@ -38,6 +38,8 @@ LOG_EVERY = 10  # steps
 RANGE_EVERY = 10  # steps between moves of the hidden grids
 EVALUATION_SHARE = 0.1  # of the time, at most about this much goes into looking at the whole image
 FOCUS_BELOW = 0.25  # of the pixels wrong: from here on a lossless fit attends to those
+POLISH_FROM = 0.9  # of a lossless fit: from here on its rates stay at POLISH_RATE of their peak
+POLISH_RATE = 0.02
 DIVERGED_LOSS = 100.0  # values lie in [-1, 1], so an untrained field's loss is about 1
 PSNR_MARKS = range(20, 105, 5)  # dB whose first crossing is noted
 
@@ -188,7 +190,9 @@ class Trainer:
             return
         done = p.step + 1
         progress = done / (self.steps + 1) if self.steps else p.seconds / (settings.seconds or 1.0)
-        factor = max(warm_up_and_decay(progress), 1e-3)
+        factor = warm_up_and_decay(progress)
+        if settings.lossless:  # the last pixels are put right at a small rate that does not die away
+            factor = max(warm_up_and_decay(progress / POLISH_FROM), POLISH_RATE)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
