@@ -152,7 +152,7 @@ class KANLayer(nn.Module):
         flat = x.reshape(-1, self.in_features)
         y = spline(flat, self.merged_coef(), self.grid, self.order)
         if self.base_weight is not None:
-            y = y + functional.silu(flat) @ self.base_weight
+            y = torch.addmm(y, functional.silu(flat), self.base_weight)
         return y.reshape(*x.shape[:-1], self.out_features)
 
     @torch.no_grad()

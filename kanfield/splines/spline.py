@@ -105,7 +105,9 @@ def synthesis(
     """Values, shape ``(N, O)``; see :func:`kanfield.splines.reference.synthesis`."""
     if choose_backend(x) == "reference":
         return reference.synthesis(x, coef, weight, lower, scale, size, order, derivative)
-    y = x.new_zeros(x.shape[0], coef.shape[1])
+    if derivative > order or not len(x):
+        return x.new_zeros(x.shape[0], coef.shape[1])
+    y = x.new_empty(x.shape[0], coef.shape[1])
     if y.numel():
         native.synthesis(*_arrays(x, coef, weight, lower, scale, y), size, order, derivative, _threads())
     return y
@@ -125,7 +127,9 @@ def analysis(
     """Gradient of coefficients, shape ``(I * K, O)``; see :func:`kanfield.splines.reference.analysis`."""
     if choose_backend(x) == "reference":
         return reference.analysis(x, weight, g, lower, scale, size, order, derivative)
-    out = x.new_zeros(x.shape[1] * (size + order), g.shape[1])
+    if derivative > order or not len(x):
+        return x.new_zeros(x.shape[1] * (size + order), g.shape[1])
+    out = x.new_empty(x.shape[1] * (size + order), g.shape[1])
     if out.numel():
         native.analysis(*_arrays(x, weight, g, lower, scale, out), size, order, derivative, _threads())
     return out
@@ -145,8 +149,10 @@ def projection(
     """Gradient of inputs, shape ``(N, I)``; see :func:`kanfield.splines.reference.projection`."""
     if choose_backend(x) == "reference":
         return reference.projection(x, coef, g, lower, scale, size, order, derivative)
-    out = torch.zeros_like(x, memory_format=torch.contiguous_format)
-    if out.numel() and g.shape[1]:
+    if derivative > order or not g.shape[1]:
+        return torch.zeros_like(x, memory_format=torch.contiguous_format)
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    if out.numel():
         native.projection(*_arrays(x, coef, g, lower, scale, out), size, order, derivative, _threads())
     return out
 

@@ -3,6 +3,8 @@
 // that the linker keeps for everybody.
 #include "kernels.h"
 
+#include <cstddef>
+
 namespace kanfield::KANFIELD_ISA {
 namespace {
 
@@ -42,6 +44,12 @@ constexpr int kGroup = 4;                           // of them, those whose tabl
 constexpr int kSamples = 256;                       // samples in a block
 
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Results are zeroed block by block, by the thread that is about to add to them.
+template <typename T>
+void clear(T* p, int64_t count) {
+  __builtin_memset(p, 0, size_t(count) * sizeof(T));
+}
 
 // Sum of the lanes by halves: few instructions, and one order on every compiler.
 template <int WIDTH, typename V>
@@ -163,7 +171,7 @@ struct Block {
   }
 };
 
-// Calls f with the derivative order as a compile-time constant; orders past K give zero: no call.
+// Calls f with the derivative order as a compile-time constant, which is at most K.
 template <int V>
 struct Constant {
   static constexpr int value = V;
@@ -233,6 +241,7 @@ void synthesis(const Problem<T>& p, const T* coef, T* y) {
   with_derivative<K>(p.derivative, [&](auto derivative) {
     over_blocks(p.samples, p.threads, [&](int64_t first, int samples) {
       Block<T, K> block;
+      clear(y + first * p.outputs, samples * p.outputs);
       for (int64_t i = 0; i < p.inputs; i += kInputs) {
         const int inputs = int(smaller(kInputs, p.inputs - i));
         block.template fill<derivative.value>(p, first, samples, i, inputs);
@@ -274,6 +283,7 @@ void projection(const Problem<T>& p, const T* coef, const T* g, T* out) {
   with_derivative<K>(p.derivative, [&](auto derivative) {
     over_blocks(p.samples, p.threads, [&](int64_t first, int samples) {
       Block<T, K> block;
+      clear(out + first * p.inputs, samples * p.inputs);
       for (int64_t i = 0; i < p.inputs; i += kInputs) {
         const int inputs = int(smaller(kInputs, p.inputs - i));
         block.template fill<derivative.value>(p, first, samples, i, inputs);
@@ -312,6 +322,7 @@ template <int K, typename T>
 void analysis(const Problem<T>& p, const T* g, T* out) {
   constexpr int W = Simd<T>::width;
   const int64_t groups = (p.inputs + kInputs - 1) / kInputs, registers = p.outputs / W;
+  const int64_t rows = p.grid + K;
   const int64_t parts = smaller(registers, (p.threads + groups - 1) / groups);
   with_derivative<K>(p.derivative, [&](auto derivative) {
 #pragma omp parallel for schedule(static) num_threads(p.threads)
@@ -320,6 +331,8 @@ void analysis(const Problem<T>& p, const T* g, T* out) {
       const int64_t from = registers * part / parts, to = registers * (part + 1) / parts;
       const int inputs = int(smaller(kInputs, p.inputs - input));
       Block<T, K> block;
+      for (int64_t row = input * rows; row < (input + inputs) * rows; ++row)
+        clear(out + row * p.outputs + from * W, (to - from) * W);
       for (int64_t first = 0; first < p.samples; first += kSamples) {
         const int samples = int(smaller(kSamples, p.samples - first));
         block.template fill<derivative.value>(p, first, samples, input, inputs);

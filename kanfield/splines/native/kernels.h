@@ -15,17 +15,17 @@ struct Problem {
   const T* weight;  // (samples, inputs) or null for one
   int64_t samples, inputs, outputs;
   int64_t grid;  // cells
-  int order, derivative, threads;
+  int order, derivative, threads;  // derivative at most order
 };
 
 template <typename T>
 struct Kernels {
   int64_t width;  // elements in one vector register
-  // y (samples, outputs) += sum_ij w B_j(x) coef[i K + j]
+  // y (samples, outputs) = sum_ij w B_j(x) coef[i K + j]
   void (*synthesis)(const Problem<T>&, const T* coef, T* y);
-  // out (inputs K, outputs) += sum_n w B_j(x) g[n]
+  // out (inputs K, outputs) = sum_n w B_j(x) g[n]
   void (*analysis)(const Problem<T>&, const T* g, T* out);
-  // p (samples, inputs) += w sum_oj B_j(x) coef[i K + j, o] g[n, o]
+  // p (samples, inputs) = sum_oj B_j(x) coef[i K + j, o] g[n, o]
   void (*projection)(const Problem<T>&, const T* coef, const T* g, T* p);
 };
 

@@ -65,7 +65,7 @@ Problem<T> problem(const Matrix<T>& x, const std::optional<Matrix<T>>& weight, c
                    const Vector<T>& scale, int64_t outputs, int64_t grid, int order, int derivative,
                    int threads) {
   require(order >= 1 && order <= 3, "order must be 1, 2 or 3");
-  require(derivative >= 0, "derivative must not be negative");
+  require(derivative >= 0 && derivative <= order, "derivative must lie between 0 and order");
   require(grid >= 1, "a grid has at least one cell");
   require(threads >= 1, "threads must be at least 1");
   require(lower.shape(0) == x.shape(1) && scale.shape(0) == x.shape(1), "one range per input is needed");
@@ -161,7 +161,7 @@ void add(nb::module_& m) {
 }  // namespace
 
 NB_MODULE(_native, m) {
-  m.doc() = "The spline primitives on CPU arrays; outputs are added to the array that is passed in.";
+  m.doc() = "The spline primitives on CPU arrays; results go into the array that is passed in.";
   add<float>(m);
   add<double>(m);
   m.def("instruction_set", [] { return instruction_set().name; },
