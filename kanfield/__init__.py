@@ -15,18 +15,20 @@ if TYPE_CHECKING:
     from kanfield.fields import KANLayer as KANLayer
     from kanfield.images import read_image as read_image
     from kanfield.training.fit import fit as fit
+    from kanfield.training.run import Run as Run
     from kanfield.training.run import load as load
 
 # torch takes seconds to import: a name brings its module only when it is asked for.
 _HOMES = {
     "KAN": "kanfield.fields",
     "KANLayer": "kanfield.fields",
+    "Run": "kanfield.training.run",
     "fit": "kanfield.training.fit",
     "load": "kanfield.training.run",
     "read_image": "kanfield.images",
 }
 
-__all__ = ["KAN", "KANLayer", "__version__", "fit", "load", "read_image"]
+__all__ = ["KAN", "KANLayer", "Run", "__version__", "fit", "load", "read_image"]
 
 
 def __getattr__(name: str) -> Any:

@@ -272,6 +272,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+    except MemoryError:
+        _fail("out of memory: give a smaller image, --size or --crop", 1)
     except BrokenPipeError:
         raise SystemExit(0) from None
     except OSError as error:
@@ -335,7 +337,7 @@ def _report(metrics: dict[str, Any], as_json: bool, quiet: bool) -> None:
     if metrics["lossless"]:
         lines.append("every 8-bit pixel is exact")
     elif metrics["target_reached"] is False:
-        lines.append(f"target not reached: {metrics['wrong_pixels']:,} pixels differ")
+        lines.append(f"the goal was not reached; {metrics['wrong_pixels']:,} pixels are not exact")
     similar = "" if metrics["ssim"] is None else f", SSIM {metrics['ssim']:.4f}"
     lines.append(f"{metrics['steps']} steps in {metrics['seconds']:.1f} s{similar}")
     lines.append(f"reconstruction, error map, metrics and weights: {metrics['run']}")

@@ -72,9 +72,12 @@ def lpips(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[float | None, str
         return None, "LPIPS needs an image of at least 64 x 64 pixels"
     import lpips as library
 
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")
-        model = library.LPIPS(net="alex", verbose=False)
+        try:
+            model = library.LPIPS(net="alex", verbose=False)
+        except Exception as error:  # a damaged file of weights raises whatever its reader does
+            return None, f"{weights} cannot be read ({error}): delete it and fetch it again"
         distance = model(2 * _colour(a) - 1, 2 * _colour(b) - 1)
     return float(distance), None
 

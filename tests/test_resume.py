@@ -23,6 +23,7 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kanfield.cli import main
+from kanfield.errors import InputError
 from kanfield.training.checkpoint import read_checkpoint
 from kanfield.training.config import Phase, Settings
 from kanfield.training.fit import fit, resume
@@ -316,7 +317,16 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(image, tmp_path, mon
 def test_a_lossless_run_remembers_which_pixels_are_wrong(tmp_path, monkeypatch):
     y, x = np.mgrid[:6, :6]
     Image.fromarray((100 + 10 * x + 3 * y).astype(np.uint8)).save(tmp_path / "b.png")
-    settings = Settings(lossless=True, steps=600, widths=[16], grids=[32, 16], batch_size=16, threads=1)
+    settings = Settings(
+        lossless=True,
+        steps=1500,
+        lr=1e-2,
+        adam_lr=1e-2,
+        widths=[16],
+        grids=[32, 16],
+        batch_size=16,
+        threads=1,
+    )
     whole = fit(tmp_path / "b.png", settings, out=tmp_path)
     assert whole.metrics["lossless"]
     # Shortly before the end, when only a few are wrong and batches go to those.
@@ -421,3 +431,15 @@ def test_a_run_resumed_past_its_time_just_ends(image, tmp_path):
     (run / "config.yaml").write_text(text.replace("seconds: 30.0", "seconds: 1.0e-06"))
     metrics = resume(run).metrics
     assert metrics["steps"] == 3 and math.isfinite(metrics["psnr"])
+
+
+def test_a_run_in_use_is_not_taken_up_a_second_time(tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    image = tmp_path / "a.png"
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(image)
+    run = _stop_at(image, tmp_path, 10, steps=20)
+    with open(run / "config.yaml", "rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="in use by another fit"):
+            resume(run)
+    assert resume(run).metrics["steps"] == 20

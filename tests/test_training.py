@@ -180,13 +180,14 @@ def test_any_seed_serves(seed):
     assert len(PixelSampler(torch.arange(10), 4, seed).batch(3, torch.arange(2))) == 4
 
 
-def test_half_of_a_batch_goes_to_the_focus():
-    focus = torch.tensor([3, 5])
+@pytest.mark.parametrize(("wrong", "share"), [(2, 4), (400, 50)])
+def test_up_to_half_of_a_batch_goes_to_the_focus(wrong, share):
+    focus = torch.arange(wrong)
     sampler = PixelSampler(torch.arange(1000), 100, seed=0)
     batch = sampler.batch(2, focus)
     assert len(batch) == 100
-    assert torch.isin(batch[:50], focus).all()
-    assert torch.equal(batch[50:], sampler.batch(2)[50:])
+    assert torch.isin(batch[:share], focus).all()
+    assert torch.equal(batch[share:], sampler.batch(2)[share:])
     assert torch.equal(batch, sampler.batch(2, focus))
 
 
@@ -378,7 +379,13 @@ def test_tensorboard_has_curves_pictures_edges_and_settings(image, tmp_path, mon
     monkeypatch.setattr(monitors, "edge_figure", _edge_figure)
     run = fit(image, out=tmp_path, steps=30, held_out="0.5", **SMALL)
     board = _board(run)
-    curves = {"train/loss", "train/learning_rate", "train/out_of_range", "train/pixels_per_second"}
+    curves = {
+        "train/loss",
+        "train/learning_rate",
+        "train/learning_rate_adam",
+        "train/out_of_range",
+        "train/pixels_per_second",
+    }
     assert set(board.Tags()["scalars"]) == curves | {"psnr/seen", "psnr/held_out"}
     assert {"reconstruction", "edges"} == set(board.Tags()["images"])
     picture = board.Images("reconstruction")[-1]

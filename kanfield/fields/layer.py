@@ -115,7 +115,7 @@ class KANLayer(nn.Module):
         shape = (self.in_features, 1, self.out_features)
         cycles, phase = self.frequency * torch.randn(shape), 2 * torch.pi * torch.rand(shape)
         waves = WAVE_AMPLITUDE * torch.sin(torch.pi * cycles * centres[:, None] + phase)
-        return waves.reshape(-1, self.out_features)
+        return waves.reshape(-1, self.out_features).to(self.coef)
 
     @property
     def grid_size(self) -> int:
@@ -152,7 +152,7 @@ class KANLayer(nn.Module):
         flat = x.reshape(-1, self.in_features)
         y = spline(flat, self.merged_coef(), self.grid, self.order)
         if self.base_weight is not None:
-            y = torch.addmm(y, functional.silu(flat), self.base_weight)
+            y = y + functional.silu(flat) @ self.base_weight
         return y.reshape(*x.shape[:-1], self.out_features)
 
     @torch.no_grad()

@@ -1,6 +1,6 @@
 """Uniform B-splines: the operator and its grids. Knows nothing of networks or images."""
 
-from kanfield.splines.backend import choose_backend, explain_backend, use_backend
+from kanfield.splines.backend import choose_backend, explain_backend, instruction_set, use_backend
 from kanfield.splines.basis import ORDERS, Grid
 from kanfield.splines.refine import refine, refit
 from kanfield.splines.spline import spline
@@ -10,6 +10,7 @@ __all__ = [
     "Grid",
     "choose_backend",
     "explain_backend",
+    "instruction_set",
     "refine",
     "refit",
     "spline",

@@ -98,6 +98,15 @@ def explain_backend(device: str) -> tuple[str, str]:
     return "native", f"{native.instruction_set()} kernels, {sharing}"
 
 
+def instruction_set() -> str | None:
+    """Instruction set of the native kernels, or None where they are not built.
+
+    >>> instruction_set() in ("avx512", "avx2", "baseline", None)
+    True
+    """
+    return None if native is None else str(native.instruction_set())
+
+
 def full_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
     """A ``with`` block in which autocast leaves dtypes alone.
 

@@ -30,7 +30,7 @@ class Grid(NamedTuple):
 
     @property
     def scale(self) -> Tensor:
-        """Cells per unit of x, shape ``(I,)``. Every backend gets this very tensor."""
+        """Cells per unit of x, shape ``(I,)``."""
         return self.size / (self.upper - self.lower)
 
 

@@ -27,12 +27,13 @@ def two_scale_matrix(size: int, factor: int, order: int) -> Tensor:
     >>> two_scale_matrix(1, 2, 1).tolist()
     [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
     """
-    mask = torch.ones(1, dtype=torch.float64)
-    box = torch.ones(1, 1, factor, dtype=torch.float64)
+    # On the CPU whatever the default device is: the result is cached.
+    mask = torch.ones(1, dtype=torch.float64, device="cpu")
+    box = torch.ones(1, 1, factor, dtype=torch.float64, device="cpu")
     for _ in range(order + 1):
         mask = torch.nn.functional.conv1d(mask[None, None], box, padding=factor - 1)[0, 0]
     mask = mask / factor**order
-    matrix = torch.zeros(factor * size + order, size + order, dtype=torch.float64)
+    matrix = torch.zeros(factor * size + order, size + order, dtype=torch.float64, device="cpu")
     for coarse in range(size + order):
         for m, value in enumerate(mask):
             fine = factor * (coarse - order) + order + m  # left knots of both bases agree at m = 0
@@ -97,10 +98,10 @@ def refit(coef: Tensor, old: Grid, new: Grid, order: int) -> Tensor:
 @functools.lru_cache(maxsize=64)
 def _collocation(size: int, order: int) -> tuple[Tensor, Tensor]:
     """Points of the fit in [0, 1], shape (M,), and the matrix from values there to coefficients, (K, M)."""
-    points = torch.linspace(0, 1, 4 * size + order + 1, dtype=torch.float64)
-    scale = torch.tensor([float(size)], dtype=torch.float64)
-    cells = locate(points[:, None], torch.zeros(1, dtype=torch.float64), scale, size)
-    basis = torch.zeros(len(points), size + order, dtype=torch.float64)
+    points = torch.linspace(0, 1, 4 * size + order + 1, dtype=torch.float64, device="cpu")
+    scale = torch.full_like(points[:1], size)
+    cells = locate(points[:, None], torch.zeros_like(scale), scale, size)
+    basis = points.new_zeros(len(points), size + order)
     for j, b in enumerate(active_basis(cells, scale, order)):
         basis.scatter_(1, cells.cell + j, b)
     return points, torch.linalg.pinv(basis)

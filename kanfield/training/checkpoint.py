@@ -102,6 +102,8 @@ def load_optimizers(optimizers: list[Optimizer], tensors: dict[str, Tensor]) -> 
     for key, tensor in tensors.items():
         if key.startswith(f"{_OPTIMIZER}."):
             _, number, index, name = key.split(".")
+            if int(number) >= len(optimizers):
+                raise InputError("the checkpoint's optimisers are not those of config.yaml: undo the change")
             states[int(number)].setdefault(int(index), {})[name] = tensor
     for optimizer, state in zip(optimizers, states, strict=True):
         groups = optimizer.state_dict()["param_groups"]

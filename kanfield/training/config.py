@@ -21,6 +21,7 @@ from kanfield.errors import InputError
 from kanfield.training.presets import PRESETS
 
 Levels = int | list[int]
+MAX_GRID = 100_000
 
 
 @dataclass
@@ -108,7 +109,12 @@ def _check(s: Settings) -> None:
     demand(s.steps is None or s.seconds is None, "--steps and --seconds contradict each other: give one")
     demand(s.phases is None or len(s.phases) > 0, "phases: give at least one {steps: N, lr: X}")
     demand(s.phases is None or s.seconds is None, "phases count steps: leave --seconds out")
-    demand(s.seed >= 0, f"--seed {s.seed} is impossible: give 0 or more")
+    demand(0 <= s.seed < 2**63, f"--seed {s.seed} is impossible: give 0 or more, below 2^63")
+    demand(s.threads is None or s.threads <= 4096, f"--threads {s.threads} is impossible: give CPU threads")
+    demand(
+        not (s.lossless and s.target_psnr is not None),
+        "--lossless and --target-psnr contradict each other: give one goal",
+    )
     demand(s.size is None or s.size >= 2, f"--size {s.size} is too small: give 2 pixels or more")
     demand(s.order in (1, 2, 3), f"--order {s.order} is impossible: splines have order 1, 2 or 3")
     demand(s.optimizer in ("muon", "adam"), f"--optimizer {s.optimizer} is unknown: use muon or adam")
@@ -126,8 +132,12 @@ def _check(s: Settings) -> None:
     demand(all(w >= 1 for w in widths), f"--widths {widths}: every width must be at least 1")
     for grid in grids:
         levels = [grid] if isinstance(grid, int) else grid
-        fine = bool(levels) and all(g >= 1 for g in levels) and all(max(levels) % g == 0 for g in levels)
-        demand(fine, f"--grids {grid}: sizes must be at least 1 and nested levels divide the largest")
+        fine = bool(levels) and all(1 <= g <= MAX_GRID for g in levels)
+        fine = fine and all(max(levels) % g == 0 for g in levels)
+        demand(
+            fine,
+            f"--grids {grid}: sizes lie between 1 and {MAX_GRID:,}, and nested levels divide the largest",
+        )
     demand(
         len(grids) == len(widths) + 1,
         f"--widths names {len(widths)} hidden layers, so --grids needs {len(widths) + 1} sizes, "
@@ -149,7 +159,7 @@ def read_settings(path: Path) -> tuple[Settings, str | None]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         where = "" if line is None else f" at line {line + 1}"
         raise InputError(f"{path} is not YAML{where}: one 'key: value' a line") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,11 +71,12 @@ def evaluate(field: nn.Module, coords: Tensor, targets: Tensor, seen: Tensor, un
         coords: (P, 2). targets: (P, c) in [0, 1]. seen, unseen: pixel indices, int64.
     """
     values = evaluate_field(field, coords)
-    squared = (values - targets.float()).double().square().mean(1)
+    # In double on the CPU: some devices have no double precision.
+    squared = (values - targets.float()).cpu().double().square().mean(1)
     differs = (_to_8bit(values) != _to_8bit(targets.float())).any(1)
-    held_out = metrics.psnr(squared[unseen].mean().item()) if len(unseen) else None
+    held_out = metrics.psnr(squared[unseen.cpu()].mean().item()) if len(unseen) else None
     return Evaluation(
-        metrics.psnr(squared[seen].mean().item()) if len(seen) else math.inf,
+        metrics.psnr(squared[seen.cpu()].mean().item()),
         held_out,
         values,
         seen[differs[seen]],

@@ -69,7 +69,7 @@ def fit(
     _check_buildable(settings, image)
     folder = RunFolder.create(Path(out), image.source or Path("image"), settings.model)
     source = image.source
-    if source is None or not np.array_equal(read_image(source, settings.size).pixels, image.pixels):
+    if source is None or not _is_file_of(source, image, settings.size):
         source = folder.path / "input.png"
         write_image(source, image)
     folder.write_config(settings, source.resolve())
@@ -122,47 +122,78 @@ def _train(
     console: Console | None,
     resumed: bool,
 ) -> Run:
-    say = console.print if console is not None else lambda *_, **__: None
-    with _threads(settings.threads), Signals() as signals:
+    with _lock(folder), _threads(settings.threads), Signals() as signals, _told_if_out_of_memory(folder):
         net = make_field(settings, image).to(device)
         trainer = Trainer(net, image, settings, folder, fingerprint=fingerprint(image))
         _introduce(console, image, trainer)
-        differences = trainer.restore() if resumed else []
+        position = None
         if resumed:
-            say(f"resumed at step {trainer.progress.step}", highlight=False)
-        if differences and settings.seconds is None:
-            say(
-                "[yellow]the result will not be bit-identical to an uninterrupted run's: "
-                f"{'; '.join(differences)}[/]",
-                highlight=False,
-            )
-        board = TensorBoardLog(
-            folder.path, to_plain(settings, str(image.source)), _position(trainer, resumed)
-        )
-        monitors: list[Monitor] = [CsvLog(folder.rows, _position(trainer, resumed)), board]
+            differences = trainer.restore()
+            position = trainer.progress.step
+            _introduce_resumed(console, trainer, differences)
+        board = TensorBoardLog(folder.path, to_plain(settings, str(image.source)), position)
+        monitors: list[Monitor] = [CsvLog(folder.rows, position), board]
         if settings.timelapse:
             monitors.append(FrameLog(folder.frames))
+        terminal = None
         if console is not None:
-            monitors.append(TerminalLog(console, trainer.steps, settings.seconds))
+            terminal = TerminalLog(console, trainer.steps, settings.seconds, trainer.progress.best_psnr)
+            monitors.append(terminal)
         trainer.monitors = monitors
         try:
             trainer.train(signals)
-        except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            raise RunFailed(
-                f"out of memory; checkpoints so far are in {folder.path}; "
-                "try a smaller --batch-size or --size"
-            ) from None
+            if terminal is not None:
+                terminal.close()
+            trainer.use_best_weights()
+            board.edges(net, trainer.progress.step)
         finally:
             for monitor in reversed(monitors):
-                if monitor is not board:
-                    monitor.close()
-        trainer.use_best_weights()
-        board.edges(net, trainer.progress.step)
-        board.close()
+                monitor.close()
         write_results(trainer)
     return load(folder.path)
+
+
+def _introduce_resumed(console: Console | None, trainer: Trainer, differences: list[str]) -> None:
+    if console is None:
+        return
+    console.print(f"resumed at step {trainer.progress.step}", highlight=False)
+    if differences and trainer.settings.seconds is None:
+        words = "; ".join(differences)
+        console.print(
+            f"the result will not be bit-identical to an uninterrupted run's: {words}",
+            style="yellow",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+@contextlib.contextmanager
+def _lock(folder: RunFolder) -> Iterator[None]:
+    """Hold the run folder for this process, so that no second fit goes on in it."""
+    with open(folder.config, "rb") as file:
+        try:
+            import fcntl
+        except ImportError:  # Windows has other locks; the folder's number is unique there too
+            yield
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{folder.path} is in use by another fit: wait for it or stop it") from None
+        yield
+
+
+@contextlib.contextmanager
+def _told_if_out_of_memory(folder: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise RunFailed(
+            f"out of memory; checkpoints so far are in {folder.path}; try a smaller --batch-size or --size"
+        ) from None
 
 
 def _introduce(console: Console | None, image: Image, trainer: Trainer) -> None:
@@ -187,8 +218,12 @@ def _introduce(console: Console | None, image: Image, trainer: Trainer) -> None:
         console.print(line, style="yellow" if slow else "", highlight=False, markup=False, soft_wrap=True)
 
 
-def _position(trainer: Trainer, resumed: bool) -> int | None:
-    return trainer.progress.step if resumed else None
+def _is_file_of(path: Path, image: Image, size: int | None) -> bool:
+    """Whether reading the file again gives this image."""
+    try:
+        return np.array_equal(read_image(path, size).pixels, image.pixels)
+    except InputError:
+        return False
 
 
 def _check_buildable(settings: Settings, image: Image) -> None:
@@ -198,14 +233,14 @@ def _check_buildable(settings: Settings, image: Image) -> None:
     try:
         make_field(settings, image)
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, InputError) or not _is_out_of_memory(error):
+        if not _is_out_of_memory(error):
             raise
         raise InputError("the field does not fit into memory: give smaller --widths or --grids") from None
 
 
 def _is_out_of_memory(error: Exception) -> bool:
     # torch's CPU allocator raises a plain RuntimeError.
-    words = ("allocate", "out of memory", "overflow", "invalid for input of size")
+    words = ("allocate", "out of memory", "overflow")
     return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 

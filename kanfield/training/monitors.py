@@ -26,6 +26,7 @@ class Row:
     psnr: float | None  # dB, whole image, pixels trained on
     held_out_psnr: float | None  # dB, pixels never seen
     lr: float
+    adam_lr: float  # of what Muon leaves to Adam; equal to lr where Adam trains all
     outside: float  # fraction of hidden values outside their grids
     pixels_per_second: float
 
@@ -110,6 +111,7 @@ class TensorBoardLog:
             "psnr": "psnr/seen",
             "held_out_psnr": "psnr/held_out",
             "lr": "train/learning_rate",
+            "adam_lr": "train/learning_rate_adam",
             "outside": "train/out_of_range",
             "pixels_per_second": "train/pixels_per_second",
         }

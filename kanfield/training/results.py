@@ -17,6 +17,7 @@ from kanfield.training.evaluation import error_map
 from kanfield.training.trainer import Trainer
 
 _FRAME_MS = 150
+WEBP_SIDE = 16_383  # pixels that WebP can hold a side
 
 
 def measure(trainer: Trainer) -> tuple[Image, dict[str, Any]]:
@@ -67,9 +68,9 @@ def write_results(trainer: Trainer) -> dict[str, Any]:
 
 
 def write_timelapse(frames: Path, target: Path) -> None:
-    """Join the numbered frames to an animation; the last picture stays on for a while."""
+    """Join the numbered frames to an animation, where WebP can hold it; the last picture stays a while."""
     pictures = [imageio.imread(path) for path in sorted(frames.glob("*.png"))]
-    if not pictures:
+    if not pictures or max(pictures[0].shape[:2]) > WEBP_SIDE:
         return
     with replacing(target) as temporary:
         durations = [_FRAME_MS] * (len(pictures) - 1) + [8 * _FRAME_MS]

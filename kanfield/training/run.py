@@ -84,7 +84,7 @@ class Run:
                 f"--crop {x0:g},{y0:g},{x1:g},{y1:g} does not lie in the image: x from 0 to {width}, "
                 f"y from 0 to {height}, left before right, top before bottom"
             )
-        if not 0 < scale < float("inf"):
+        if not 0 < scale <= MAX_PIXELS:
             raise InputError(f"--scale {scale} is impossible: give a number above zero")
         w, h = size or (max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale)))
         if min(w, h) < 1:

@@ -20,11 +20,14 @@ class TerminalLog:
     Args:
         console: where to; colours follow its terminal and NO_COLOR.
         steps: budget in steps, or None. seconds: budget in training seconds, or None.
+        best: PSNR in dB that a resumed run has reached before.
     """
 
-    def __init__(self, console: Console, steps: int | None, seconds: float | None) -> None:
+    def __init__(
+        self, console: Console, steps: int | None, seconds: float | None, best: float | None = None
+    ) -> None:
         self._console, self._steps, self._seconds = console, steps, seconds
-        self._best: float | None = None
+        self._best = best
         self._psnr: float | None = None
         self._printed = time.monotonic() - _PLAIN_SECONDS
         self._live: Live | None = None

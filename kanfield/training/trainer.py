@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from kanfield.errors import InputError, RunFailed
 from kanfield.images import Image, coordinates, held_out_mask
-from kanfield.splines import choose_backend
+from kanfield.splines import choose_backend, instruction_set
 from kanfield.training.checkpoint import (
     FOCUS,
     Checkpoint,
@@ -35,6 +35,7 @@ from kanfield.training.schedule import phase_at, scale_phases, warm_up_and_decay
 from kanfield.training.signals import Signals
 
 LOG_EVERY = 10  # steps
+FEWEST_STEPS = 400  # of a run without a budget
 RANGE_EVERY = 10  # steps between moves of the hidden grids
 EVALUATION_SHARE = 0.1  # of the time, at most about this much goes into looking at the whole image
 FOCUS_BELOW = 0.25  # of the pixels wrong: from here on a lossless fit attends to those
@@ -108,7 +109,9 @@ class Trainer:
             assert settings.preset is not None
             parameters = sum(p.numel() for p in net.parameters())
             epochs = preset_epochs(settings.preset, parameters / len(self.seen))
-            self.steps = math.ceil(epochs * len(self.seen) / self.sampler.batch_size)
+            # A small image has few pixels in an epoch; the field needs its steps all the same.
+            steps = math.ceil(epochs * len(self.seen) / self.sampler.batch_size)
+            self.steps = max(steps, FEWEST_STEPS)
         self.progress = Progress()
         self.optimizers = self._fresh_optimizers(0)
         self.focus: Tensor | None = None
@@ -146,6 +149,8 @@ class Trainer:
             if saved_at is None or now - saved_at >= settings.checkpoint_seconds:
                 self.save()
                 saved_at = clock = time.perf_counter()
+        if p.evaluated_at != p.step:  # the time ran out between two looks
+            self._evaluate()
         self.save()
 
     def _is_done(self) -> bool:
@@ -256,6 +261,7 @@ class Trainer:
             psnr=result.psnr if result else None,
             held_out_psnr=result.held_out_psnr if result else None,
             lr=self.optimizers[0].param_groups[0]["lr"],
+            adam_lr=self.optimizers[-1].param_groups[0]["lr"],
             outside=outside,
             pixels_per_second=p.step * self.sampler.batch_size / max(p.seconds, 1e-9),
         )
@@ -299,7 +305,8 @@ class Trainer:
         self.progress = Progress(**{k: v for k, v in last.info.items() if k in names})
         self.optimizers = self._fresh_optimizers(max(0, self.progress.step - 1))
         load_optimizers(self.optimizers, last.tensors)
-        self.focus = last.tensors.get(FOCUS)
+        if FOCUS in last.tensors:
+            self.focus = last.tensors[FOCUS].to(self.seen.device)
         if self.progress.best_psnr is not None:
             # Killed between the two files, the weights are of a look that this run has yet to repeat; it
             # will find the same ones again.
@@ -307,7 +314,7 @@ class Trainer:
         here = self.machine()
         return [
             f"{key} was {last.info.get(key)}, now {here[key]}"
-            for key in ("backend", "threads", "device", "torch")
+            for key in self.machine()
             if last.info.get(key) != here[key]
         ]
 
@@ -319,6 +326,7 @@ class Trainer:
         like = next(self.net.parameters())
         return {
             "backend": choose_backend(like),
+            "instruction_set": instruction_set(),
             "threads": torch.get_num_threads(),
             "device": str(like.device),
             "torch": torch.__version__,

@@ -66,7 +66,7 @@ Problem<T> problem(const Matrix<T>& x, const std::optional<Matrix<T>>& weight, c
                    int threads) {
   require(order >= 1 && order <= 3, "order must be 1, 2 or 3");
   require(derivative >= 0 && derivative <= order, "derivative must lie between 0 and order");
-  require(grid >= 1, "a grid has at least one cell");
+  require(grid >= 1 && grid <= (int64_t(1) << 24), "a grid has between 1 and 2^24 cells");
   require(threads >= 1, "threads must be at least 1");
   require(lower.shape(0) == x.shape(1) && scale.shape(0) == x.shape(1), "one range per input is needed");
   require(!weight || (weight->shape(0) == x.shape(0) && weight->shape(1) == x.shape(1)),
@@ -147,14 +147,14 @@ void projection(Matrix<T> x, Matrix<T> coef, Matrix<T> g, Vector<T> lower, Vecto
 
 template <typename T>
 void add(nb::module_& m) {
-  m.def("synthesis", &synthesis<T>, nb::arg("x"), nb::arg("coef"), nb::arg("weight").none(),
-        nb::arg("lower"), nb::arg("scale"), nb::arg("y"), nb::arg("grid"), nb::arg("order"),
+  m.def("synthesis", &synthesis<T>, nb::arg("x").noconvert(), nb::arg("coef").noconvert(), nb::arg("weight").noconvert().none(),
+        nb::arg("lower").noconvert(), nb::arg("scale").noconvert(), nb::arg("y").noconvert(), nb::arg("grid"), nb::arg("order"),
         nb::arg("derivative"), nb::arg("threads"));
-  m.def("analysis", &analysis<T>, nb::arg("x"), nb::arg("weight").none(), nb::arg("g"),
-        nb::arg("lower"), nb::arg("scale"), nb::arg("out"), nb::arg("grid"), nb::arg("order"),
+  m.def("analysis", &analysis<T>, nb::arg("x").noconvert(), nb::arg("weight").noconvert().none(), nb::arg("g").noconvert(),
+        nb::arg("lower").noconvert(), nb::arg("scale").noconvert(), nb::arg("out").noconvert(), nb::arg("grid"), nb::arg("order"),
         nb::arg("derivative"), nb::arg("threads"));
-  m.def("projection", &projection<T>, nb::arg("x"), nb::arg("coef"), nb::arg("g"), nb::arg("lower"),
-        nb::arg("scale"), nb::arg("out"), nb::arg("grid"), nb::arg("order"), nb::arg("derivative"),
+  m.def("projection", &projection<T>, nb::arg("x").noconvert(), nb::arg("coef").noconvert(), nb::arg("g").noconvert(), nb::arg("lower").noconvert(),
+        nb::arg("scale").noconvert(), nb::arg("out").noconvert(), nb::arg("grid"), nb::arg("order"), nb::arg("derivative"),
         nb::arg("threads"));
 }
 
