@@ -206,16 +206,16 @@ def _introduce(console: Console | None, image: Image, trainer: Trainer) -> None:
     pixels = image.height * image.width
     name = image.source.name if image.source else "image"
     kind = f"{settings.model} {settings.preset}" if settings.model == "kan" else settings.model
-    lines = [
-        f"{name}: {image.width} x {image.height} {image.mode}, {pixels:,} pixels",
-        *image.notes,
-        f"{kind}: {parameters:,} parameters, {parameters / pixels:.2f} a pixel",
-        f"{device}, {torch.get_num_threads()} threads, {backend} backend ({why})",
-        f"run folder {trainer.folder.path}; watch it with: tensorboard --logdir {trainer.folder.path}",
-    ]
-    for line in lines:
-        slow = device.type == "cpu" and backend == "reference" and "backend (" in line
-        console.print(line, style="yellow" if slow else "", highlight=False, markup=False, soft_wrap=True)
+    slow = device.type == "cpu" and backend == "reference"
+    lines = {
+        f"{name}: {image.width} x {image.height} {image.mode}, {pixels:,} pixels": "",
+        **dict.fromkeys(image.notes, ""),
+        f"{kind}: {parameters:,} parameters, {parameters / pixels:.2f} a pixel": "",
+        f"{device}, {torch.get_num_threads()} threads, {backend} backend ({why})": "yellow" if slow else "",
+        f"run folder {trainer.folder.path}; watch it with: tensorboard --logdir {trainer.folder.path}": "",
+    }
+    for line, style in lines.items():
+        console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def _is_file_of(path: Path, image: Image, size: int | None) -> bool:
