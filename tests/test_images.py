@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import errno
 import os
 import subprocess
@@ -15,7 +14,6 @@ import pytest
 import torch
 from PIL import Image as PILImage
 
-from kanfield import images
 from kanfield.errors import InputError
 from kanfield.images import Image, coordinates, held_out_mask, read_image, write_image
 
@@ -26,12 +24,6 @@ ASSETS = Path(__file__).parent.parent / "assets"
 def noise(mode: str, height: int = 5, width: int = 7) -> Image:
     shape = (height, width, CHANNELS[mode])
     return Image(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8), mode)
-
-
-def test_examples_in_the_docstrings() -> None:
-    outcome = doctest.testmod(images)
-    assert outcome.attempted > 10
-    assert outcome.failed == 0
 
 
 def test_import_does_not_load_torch() -> None:

@@ -1,0 +1,20 @@
+"""Images in and out of kanfield: files, pixel values, sample coordinates, held-out pixels.
+
+Pixels are always listed in row-major order.
+"""
+
+from kanfield.images.coordinates import coordinates
+from kanfield.images.held_out import held_out_mask
+from kanfield.images.image import MAX_PIXELS, Image, resize_image
+from kanfield.images.read import read_image
+from kanfield.images.write import write_image
+
+__all__ = [
+    "MAX_PIXELS",
+    "Image",
+    "coordinates",
+    "held_out_mask",
+    "read_image",
+    "resize_image",
+    "write_image",
+]

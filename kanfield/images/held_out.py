@@ -1,0 +1,53 @@
+"""Pixels that a fit must not see."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kanfield.errors import InputError
+
+
+def held_out_mask(height: int, width: int, pattern: str, seed: int) -> NDArray[np.bool_]:
+    """Which pixels a fit must not see: bool (height * width,), True = held out.
+
+    Patterns: "checkerboard" (where row + column is odd), "every-second" (all but the pixels with
+    even row and even column), or a fraction such as "0.25": that share of the pixels, rounded,
+    drawn at random from `seed` (0 or more). Raises InputError for another pattern, and where one
+    of the two sides would be empty.
+
+    >>> held_out_mask(2, 3, "checkerboard", seed=0).tolist()
+    [False, True, False, True, False, True]
+    """
+    row, column = np.ogrid[:height, :width]
+    mask: NDArray[np.bool_]
+    if pattern == "checkerboard":
+        mask = (row + column) % 2 == 1
+    elif pattern == "every-second":
+        mask = (row % 2 == 1) | (column % 2 == 1)
+    else:
+        mask = np.zeros((height, width), dtype=bool)
+        count = round(_fraction(pattern) * mask.size)
+        mask.flat[np.random.default_rng(seed).choice(mask.size, count, replace=False)] = True
+    if mask.all() or not mask.any():
+        raise InputError(
+            f"--held-out {pattern} on {height} x {width} pixels leaves none seen or none held "
+            "out: give another value or a larger image."
+        )
+    return mask.ravel()
+
+
+def _fraction(pattern: str) -> float:
+    """The number in `pattern`, between 0 and 1, or InputError."""
+    try:
+        fraction = float(pattern)
+    except ValueError:
+        fraction = math.nan
+    if not 0 < fraction < 1:
+        raise InputError(
+            f"--held-out {pattern} is not known: give checkerboard, every-second, or a fraction "
+            "between 0 and 1 such as 0.25."
+        )
+    return fraction
