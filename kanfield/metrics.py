@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 _SSIM_WINDOW = 11  # the Gaussian window of Wang et al. (2004)
+_SSIM_BAND = 1 << 17  # pixels compared at a time
+_LPIPS_PIXELS = 1 << 24
 
 
 def psnr(squared_error: float, peak: float = 1.0) -> float:
@@ -32,26 +35,37 @@ def psnr_8bit(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
     >>> psnr_8bit(np.zeros((2, 2, 1), np.uint8), np.zeros((2, 2, 1), np.uint8)) is None
     True
     """
-    error = float(np.mean((a.astype(np.float64) - b) ** 2))
+    rows = zip(a, b, strict=True)
+    error = sum(int(np.square(x.astype(np.int64) - y).sum()) for x, y in rows) / a.size
     return psnr(error, peak=255.0) if error else None
 
 
-def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
-    """Structural similarity (Wang et al., 2004) of two 8-bit images (H, W, C), from torchmetrics.
+def ssim(a: NDArray[Any], b: NDArray[Any], value_range: tuple[float, float] = (0, 255)) -> float | None:
+    """Structural similarity (Wang et al., 2004) of two images (H, W, C), from torchmetrics.
 
-    None for images with a side under 11 pixels, which the window does not fit.
+    Computed in overlapping bands, so that memory stays bounded. None for images with a side under 11 pixels,
+    which the window does not fit.
+
+    Args:
+        value_range: the values that stand for black and white.
     """
-    if min(a.shape[:2]) < _SSIM_WINDOW:
+    height, width = a.shape[:2]
+    if min(height, width) < _SSIM_WINDOW:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torchmetrics warns of optional packages
         from torchmetrics.functional.image import structural_similarity_index_measure
 
-    _, similarity = structural_similarity_index_measure(
-        _batch(a), _batch(b), data_range=1.0, return_full_image=True
-    )
     edge = _SSIM_WINDOW // 2  # nearer the border the window would see reflected pixels
-    return float(similarity[..., edge:-edge, edge:-edge].mean())
+    total: float = 0.0
+    rows = max(1, _SSIM_BAND // width)
+    for start in range(0, height - 2 * edge, rows):
+        band = slice(start, min(start + rows, height - 2 * edge) + 2 * edge)
+        _, similarity = structural_similarity_index_measure(
+            _batch(a[band], value_range), _batch(b[band], value_range), data_range=1.0, return_full_image=True
+        )
+        total += float(similarity[..., edge:-edge, edge:-edge].double().sum())
+    return total / float((height - 2 * edge) * (width - 2 * edge) * a.shape[2])
 
 
 def lpips(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[float | None, str | None]:
@@ -70,6 +84,8 @@ def lpips(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[float | None, str
         )
     if min(a.shape[:2]) < 64:
         return None, "LPIPS needs an image of at least 64 x 64 pixels"
+    if a.shape[0] * a.shape[1] > _LPIPS_PIXELS:
+        return None, f"LPIPS is computed up to {_LPIPS_PIXELS:,} pixels"
     import lpips as library
 
     with warnings.catch_warnings(), torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -82,8 +98,9 @@ def lpips(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[float | None, str
     return float(distance), None
 
 
-def _batch(image: NDArray[np.uint8]) -> torch.Tensor:
-    return torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1)[None]
+def _batch(image: NDArray[Any], value_range: tuple[float, float] = (0, 255)) -> torch.Tensor:
+    low, high = value_range
+    return torch.from_numpy((image.astype(np.float32) - low) / (high - low)).permute(2, 0, 1)[None]
 
 
 def _colour(image: NDArray[np.uint8]) -> torch.Tensor:

@@ -24,9 +24,10 @@ from kanfield.training.config import (
     to_plain,
 )
 from kanfield.training.fit import fit
-from kanfield.training.presets import PRESETS
+from kanfield.training.presets import DECIDED, PRESETS, Scale, preset_settings
 from kanfield.training.schedule import phase_at, scale_phases, warm_up_and_decay
 
+SCALE = Scale(longest=256, pixels=65536, seen=65536, channels=3)
 SMALL = {"widths": [8], "grids": [8, 4], "batch_size": 64, "threads": 1}
 
 
@@ -59,41 +60,41 @@ def _equal(a, b):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_fills_every_gap(name):
-    settings = resolve(Settings(preset=name))
-    assert {key: getattr(settings, key) for key in PRESETS[name]} == PRESETS[name]
+    settings = resolve(Settings(preset=name), SCALE)
+    assert {key: getattr(settings, key) for key in DECIDED} == preset_settings(name, SCALE)
 
 
 def test_smooth_is_the_default_and_lossless_brings_its_own():
-    assert resolve(Settings()).preset == "smooth"
-    assert resolve(Settings(lossless=True)).preset == "lossless"
-    assert resolve(Settings(lossless=True, preset="compact")).preset == "compact"
+    assert resolve(Settings(), SCALE).preset == "smooth"
+    assert resolve(Settings(lossless=True), SCALE).preset == "lossless"
+    assert resolve(Settings(lossless=True, preset="compact"), SCALE).preset == "compact"
 
 
 def test_a_preset_leaves_alone_what_was_given():
-    settings = resolve(Settings(preset="smooth", widths=[5], grids=[7, 9], steps=3, lr=1e-2))
+    settings = resolve(Settings(preset="smooth", widths=[5], grids=[7, 9], steps=3, lr=1e-2), SCALE)
     assert (settings.widths, settings.grids, settings.steps, settings.lr) == ([5], [7, 9], 3, 1e-2)
 
 
 def test_seconds_take_the_place_of_the_presets_steps():
-    settings = resolve(Settings(seconds=2.0))
+    settings = resolve(Settings(seconds=2.0), SCALE)
     assert (settings.steps, settings.seconds) == (None, 2.0)
 
 
 def test_one_rate_moves_both_in_proportion():
-    preset = PRESETS["smooth"]
-    settings = resolve(Settings(lr=2 * preset["lr"]))
+    preset = preset_settings("smooth", SCALE)
+    settings = resolve(Settings(lr=2 * preset["lr"]), SCALE)
     assert settings.adam_lr == pytest.approx(2 * preset["adam_lr"])
 
 
 def test_resolving_does_not_change_what_it_was_given():
     settings = Settings()
-    resolve(settings)
+    resolve(settings, SCALE)
     assert settings == Settings()
 
 
 def test_resolving_twice_changes_nothing():
-    once = resolve(Settings(lr=0.02, lossless=True))
-    assert resolve(once) == once
+    once = resolve(Settings(lr=0.02, lossless=True), SCALE)
+    assert resolve(once, SCALE) == once
 
 
 # ---- flags, file, preset -----------------------------------------------------------------------
@@ -117,7 +118,7 @@ def test_a_flag_beats_the_file_and_the_file_the_preset(image, tmp_path):
     written = yaml.safe_load((tmp_path / "a/kan-0001/config.yaml").read_text())
     assert written["steps"] == 3  # flag
     assert written["batch_size"] == 32  # file
-    assert written["lr"] == PRESETS["smooth"]["lr"]  # preset
+    assert written["lr"] == preset_settings("smooth", Scale(16, 192, 192, 1))["lr"]  # preset
 
 
 @pytest.mark.parametrize(("flag", "key"), [("--seed", "seed"), ("--held-out", "held_out")])
@@ -157,7 +158,8 @@ def test_settings_and_image_survive_the_file(tmp_path):
             held_out="0.25",
             target_psnr=40.0,
             timelapse=True,
-        )
+        ),
+        SCALE,
     )
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(to_plain(settings, "a b.png")))
     assert read_settings(tmp_path / "c.yaml") == (settings, "a b.png")
@@ -214,18 +216,18 @@ def test_a_value_of_the_wrong_type_says_what_belongs_there(key, value, belongs):
 
 def test_phases_count_steps_not_seconds():
     with pytest.raises(InputError, match="leave --seconds out"):
-        resolve(Settings(phases=[Phase(5, 1e-3)], seconds=3.0))
+        resolve(Settings(phases=[Phase(5, 1e-3)], seconds=3.0), SCALE)
 
 
 @pytest.mark.parametrize("phase", [Phase(0, 1e-3), Phase(5, 0.0), Phase(5, float("nan"))])
 def test_an_impossible_phase_is_refused(phase):
     with pytest.raises(InputError, match="phases"):
-        resolve(Settings(phases=[phase]))
+        resolve(Settings(phases=[phase]), SCALE)
 
 
 def test_no_phases_at_all_are_refused():
     with pytest.raises(InputError, match="phases"):
-        resolve(Settings(phases=[]))
+        resolve(Settings(phases=[]), SCALE)
 
 
 # ---- doing it again ----------------------------------------------------------------------------

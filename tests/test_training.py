@@ -16,13 +16,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from kanfield.cli import main
 from kanfield.errors import InputError, RunFailed
-from kanfield.images import Image, held_out_mask, read_image
+from kanfield.images import Image, coordinates, held_out_mask, read_image
 from kanfield.training import monitors
 from kanfield.training.checkpoint import read_checkpoint
 from kanfield.training.evaluation import evaluate, evaluate_field
 from kanfield.training.fit import fit, pick_device, resume
 from kanfield.training.run import load
-from kanfield.training.sampling import PixelSampler
+from kanfield.training.sampling import PixelSampler, shuffle
+from kanfield.training.target import Target
 from kanfield.training.trainer import Trainer
 
 SMALL = {"widths": [8], "grids": [8, 4], "batch_size": 64, "threads": 1}
@@ -142,16 +143,16 @@ def test_first_crossings_are_noted(image, tmp_path):
 
 @pytest.mark.parametrize("batch_size", [1, 7, 10, 64, 100, 1000])
 def test_each_pixel_comes_once_an_epoch(batch_size):
-    pixels = torch.arange(100) * 3
+    pixels = np.arange(100) * 3
     sampler = PixelSampler(pixels, batch_size, seed=1)
     steps = 3 * math.lcm(100, sampler.batch_size) // sampler.batch_size
     drawn = torch.cat([sampler.batch(step) for step in range(steps)])
     for epoch in drawn.split(100):
-        assert torch.equal(epoch.sort().values, pixels)
+        assert epoch.sort().values.tolist() == pixels.tolist()
 
 
 def test_a_batch_depends_on_seed_and_step_alone():
-    pixels = torch.arange(100)
+    pixels = np.arange(100)
     forward, backward = PixelSampler(pixels, 7, seed=1), PixelSampler(pixels, 7, seed=1)
     there = [forward.batch(step) for step in range(40)]
     torch.manual_seed(99)
@@ -159,31 +160,44 @@ def test_a_batch_depends_on_seed_and_step_alone():
     assert all(torch.equal(a, b) for a, b in zip(there, reversed(back), strict=True))
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 17, 1000, 4096, 5000])
+def test_a_shuffle_is_a_permutation(count):
+    shuffled = shuffle(np.arange(count), count, [1, 2])
+    assert sorted(shuffled.tolist()) == list(range(count))
+
+
+def test_a_shuffle_spreads_over_an_image_too_large_for_a_table():
+    count, drawn = 10**12, 20_000
+    shuffled = shuffle(np.arange(drawn), count, [0])
+    for bins in (np.histogram(shuffled, 100, (0, count))[0], np.bincount(shuffled % 100)):
+        assert 40 < np.square(bins - drawn / 100).sum() / (drawn / 100) < 180  # chi-square of 99 degrees
+
+
 def test_epochs_differ():
-    sampler = PixelSampler(torch.arange(100), 100, seed=1)
+    sampler = PixelSampler(np.arange(100), 100, seed=1)
     assert not torch.equal(sampler.batch(0), sampler.batch(1))
 
 
 def test_seeds_give_different_batches():
-    one, two = (PixelSampler(torch.arange(100), 100, seed) for seed in (1, 2))
+    one, two = (PixelSampler(np.arange(100), 100, seed) for seed in (1, 2))
     assert not torch.equal(one.batch(0), two.batch(0))
 
 
 def test_the_focus_is_drawn_anew_for_every_seed():
     focus = torch.arange(500)
-    one, two = (PixelSampler(torch.arange(1000), 100, seed).batch(0, focus)[:50] for seed in (1, 2))
+    one, two = (PixelSampler(np.arange(1000), 100, seed).batch(0, focus)[:50] for seed in (1, 2))
     assert not torch.equal(one, two)
 
 
 @pytest.mark.parametrize("seed", [0, 2**23, 2**31, 2**53])
 def test_any_seed_serves(seed):
-    assert len(PixelSampler(torch.arange(10), 4, seed).batch(3, torch.arange(2))) == 4
+    assert len(PixelSampler(np.arange(10), 4, seed).batch(3, torch.arange(2))) == 4
 
 
 @pytest.mark.parametrize(("wrong", "share"), [(2, 4), (400, 50)])
 def test_up_to_half_of_a_batch_goes_to_the_focus(wrong, share):
     focus = torch.arange(wrong)
-    sampler = PixelSampler(torch.arange(1000), 100, seed=0)
+    sampler = PixelSampler(np.arange(1000), 100, seed=0)
     batch = sampler.batch(2, focus)
     assert len(batch) == 100
     assert torch.isin(batch[:share], focus).all()
@@ -192,7 +206,7 @@ def test_up_to_half_of_a_batch_goes_to_the_focus(wrong, share):
 
 
 def test_an_empty_focus_changes_nothing():
-    sampler = PixelSampler(torch.arange(50), 10, seed=0)
+    sampler = PixelSampler(np.arange(50), 10, seed=0)
     assert torch.equal(sampler.batch(1, torch.arange(0)), sampler.batch(1))
 
 
@@ -259,12 +273,24 @@ def test_unseen_pixels_never_stop_a_run(image, tmp_path):
 
 def test_psnr_is_that_of_the_float_values_on_seen_pixels():
     field = torch.nn.Linear(2, 1)
-    coords, targets = torch.rand(10, 2), torch.rand(10, 1)
-    seen, unseen = torch.arange(6), torch.arange(6, 10)
-    result = evaluate(field, coords, targets, seen, unseen)
-    error = ((field(coords) + 1) / 2).clamp(0, 1).detach() - targets
-    assert result.psnr == pytest.approx(-10 * math.log10(error[:6].square().mean()), abs=1e-4)
-    assert result.held_out_psnr == pytest.approx(-10 * math.log10(error[6:].square().mean()), abs=1e-4)
+    picture = Image(np.random.default_rng(0).integers(0, 256, (2, 5, 1), dtype=np.uint8), "L")
+    held_out, missing = np.arange(10) >= 6, np.arange(10) == 0
+    result = evaluate(field, Target(picture, torch.zeros(1), held_out, missing))
+    values = ((field(coordinates(2, 5)) + 1) / 2).clamp(0, 1).detach().numpy()
+    error = np.square(values - picture.values())
+    assert result.psnr == pytest.approx(-10 * math.log10(error[1:6].mean()), abs=1e-4)
+    assert result.held_out_psnr == pytest.approx(-10 * math.log10(error[6:].mean()), abs=1e-4)
+
+
+def test_a_look_at_some_pixels_is_part_of_the_look_at_all():
+    field = torch.nn.Linear(2, 3)
+    picture = Image(np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8), "RGB")
+    target, some = Target(picture, torch.zeros(1)), np.arange(0, 63, 2)
+    whole, part = evaluate(field, target), evaluate(field, target, some)
+    assert part.picture is None and whole.picture is not None
+    assert np.array_equal(part.wrong, whole.wrong[some])
+    error = np.square(evaluate_field(field, coordinates(9, 7)).numpy() - picture.values())[some]
+    assert part.psnr == pytest.approx(-10 * math.log10(error.mean()), abs=1e-4)
 
 
 def test_evaluation_in_pieces_is_evaluation_at_once(monkeypatch):

@@ -4,7 +4,7 @@ Pixels are always listed in row-major order.
 """
 
 from kanfield.images.coordinates import coordinates
-from kanfield.images.held_out import held_out_mask
+from kanfield.images.held_out import held_out_mask, missing_pixels
 from kanfield.images.image import MAX_PIXELS, Image, resize_image
 from kanfield.images.read import read_image
 from kanfield.images.write import write_image
@@ -14,6 +14,7 @@ __all__ = [
     "Image",
     "coordinates",
     "held_out_mask",
+    "missing_pixels",
     "read_image",
     "resize_image",
     "write_image",

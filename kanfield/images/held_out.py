@@ -1,4 +1,4 @@
-"""Pixels that a fit must not see."""
+"""Pixels that a fit must not see: held out to score it, or missing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kanfield.errors import InputError
+from kanfield.images.image import Image
 
 
 def held_out_mask(height: int, width: int, pattern: str, seed: int) -> NDArray[np.bool_]:
@@ -37,6 +38,33 @@ def held_out_mask(height: int, width: int, pattern: str, seed: int) -> NDArray[n
             "out: give another value or a larger image."
         )
     return mask.ravel()
+
+
+def missing_pixels(mask: Image, image: Image, name: str) -> NDArray[np.bool_]:
+    """Which pixels of ``image`` a mask declares missing, as bool (height * width,).
+
+    Those are the bright pixels of the mask (over an eighth of white, in any channel but alpha),
+    which has the size of the image. `name` is the mask's, for errors. Raises InputError where sizes
+    differ, or where none or all of the pixels would be missing.
+
+    >>> mask = Image(np.array([[[0], [255]]], dtype=np.uint8), "L")
+    >>> missing_pixels(mask, mask, "mask.png").tolist()
+    [False, True]
+    """
+    if (mask.height, mask.width) != (image.height, image.width):
+        raise InputError(
+            f"--mask {name} has {mask.width} x {mask.height} pixels, the image {image.width} x "
+            f"{image.height}: give a mask of the same size"
+        )
+    low, high = mask.value_range
+    colours = mask.pixels[..., : 1 if mask.mode.startswith("L") else 3]
+    missing: NDArray[np.bool_] = (colours > low + (high - low) / 8).any(2).ravel()
+    if missing.all() or not missing.any():
+        what = "all" if missing.all() else "none"
+        raise InputError(
+            f"--mask {name} marks {what} of the pixels: paint white what is missing, black the rest"
+        )
+    return missing
 
 
 def _fraction(pattern: str) -> float:

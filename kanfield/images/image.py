@@ -35,6 +35,14 @@ class Image:
     mode: str
     source: Path | None = None
     notes: tuple[str, ...] = ()
+    icc_profile: bytes | None = None
+    value_range: tuple[float, float] = (0, 255)
+    is_float = False
+    bits = 8
+    suffix = ".png"
+
+    def to_8bit(self):
+        return self
 
     @property
     def height(self) -> int:

@@ -19,7 +19,7 @@ _READ_FORMATS = {"PNG", "JPEG", "MPO", "WEBP", "BMP"}  # MPO: a camera's JPEG wi
 _MODES = {"L", "LA", "RGB", "RGBA"}
 
 
-def read_image(path: str | os.PathLike[str], size: int | None = None) -> Image:
+def read_image(path: str | os.PathLike[str], size: int | None = None, max_pixels: int = 0) -> Image:
     """Read an 8-bit PNG, JPEG, WebP or BMP file, upright and fully decoded.
 
     Palette colours become RGB or RGBA, 1-bit images gray, a transparent colour an alpha channel;

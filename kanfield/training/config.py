@@ -18,10 +18,11 @@ from typing import Any, Literal
 import yaml
 
 from kanfield.errors import InputError
-from kanfield.training.presets import PRESETS
+from kanfield.training.presets import DECIDED, PRESETS, Scale, preset_settings
 
 Levels = int | list[int]
 MAX_GRID = 100_000
+_POSITIVE = ("steps", "seconds", "batch_size", "lr", "adam_lr", "threads", "checkpoint_seconds", "max_pixels")
 
 
 @dataclass
@@ -39,7 +40,9 @@ class Settings:
     model: str = "kan"
     preset: str | None = None
     size: int | None = None
+    max_pixels: int | None = None
     held_out: str | None = None
+    mask: str | None = None
     widths: list[int] | None = None
     grids: list[Levels] | None = None
     order: int | None = None
@@ -63,39 +66,55 @@ class Settings:
     timelapse: bool = False
 
 
-def resolve(settings: Settings) -> Settings:
-    """The settings with every gap filled from the preset, checked.
+def resolve(settings: Settings, scale: Scale) -> Settings:
+    """The settings with every gap filled by the preset, for an image of some scale.
 
     Raises:
-        InputError: a value is impossible or two contradict each other; the message names the option.
+        InputError: as :func:`check`.
 
-    >>> resolve(Settings()).preset
-    'smooth'
-    >>> resolve(Settings(lossless=True)).preset
+    >>> scale = Scale(longest=256, pixels=65536, seen=65536, channels=1)
+    >>> resolve(Settings(), scale).widths
+    [64, 64, 64]
+    >>> resolve(Settings(lossless=True), scale).preset
     'lossless'
     """
-    if settings.model != "kan" and settings.preset is not None:
-        raise InputError(
-            f"--preset {settings.preset} is the KAN's: leave it out with --model {settings.model}"
-        )
-    name = settings.preset or ("lossless" if settings.lossless else "smooth")
-    if name not in PRESETS:
-        raise InputError(f"--preset {name} is unknown; use one of {', '.join(PRESETS)}")
-    filled = dataclasses.replace(settings, preset=name)
+    check(settings)
+    filled = dataclasses.replace(settings, preset=preset_of(settings))
+    chosen = preset_settings(filled.preset, scale)  # type: ignore[arg-type]
     if settings.widths is not None and settings.grids is None:
-        first, *_, hidden = PRESETS[name]["grids"]
+        first, *_, hidden = chosen["grids"]
         filled.grids = [first, *[hidden] * len(settings.widths)]
-    for key, value in PRESETS[name].items():
+    if settings.seconds is not None or settings.phases is not None:
+        del chosen["steps"]
+    elif settings.batch_size is not None:  # the preset counts samples
+        chosen["steps"] = math.ceil(chosen["steps"] * chosen["batch_size"] / settings.batch_size)
+    for key, value in chosen.items():
         if getattr(filled, key) is None:
             setattr(filled, key, value)
     if settings.lr is not None and settings.adam_lr is None and filled.optimizer == "muon":
         # One --lr moves both rates, in the proportion of the preset.
-        filled.adam_lr = PRESETS[name]["adam_lr"] * settings.lr / PRESETS[name]["lr"]
-    _check(filled)
+        filled.adam_lr = chosen["adam_lr"] * settings.lr / chosen["lr"]
+    _check_values(filled)
     return filled
 
 
-def _check(s: Settings) -> None:
+def preset_of(settings: Settings) -> str:
+    """The preset that fills the gaps: the one named, or what the goal suggests."""
+    return settings.preset or ("lossless" if settings.lossless else "smooth")
+
+
+def check(s: Settings) -> None:
+    """Look for impossible values and contradictions among those that are set.
+
+    Raises:
+        InputError: there is one; the message names the option.
+    """
+    if s.model != "kan" and s.preset is not None:
+        raise InputError(f"--preset {s.preset} is the KAN's: leave it out with --model {s.model}")
+    _check_values(s)
+
+
+def _check_values(s: Settings) -> None:
     def demand(condition: bool, message: str) -> None:
         if not condition:
             raise InputError(message)
@@ -104,7 +123,17 @@ def _check(s: Settings) -> None:
         fine = value is None or (math.isfinite(value) and value > 0)
         demand(fine, f"--{key} {value} is impossible: give a number above zero")
 
-    for key in ("steps", "seconds", "batch_size", "lr", "adam_lr", "threads", "checkpoint_seconds"):
+    demand(preset_of(s) in PRESETS, f"--preset {s.preset} is unknown; use one of {', '.join(PRESETS)}")
+    for key in (
+        "steps",
+        "seconds",
+        "batch_size",
+        "lr",
+        "adam_lr",
+        "threads",
+        "checkpoint_seconds",
+        "max_pixels",
+    ):
         positive(key.replace("_", "-"), getattr(s, key))
     demand(s.steps is None or s.seconds is None, "--steps and --seconds contradict each other: give one")
     demand(s.phases is None or len(s.phases) > 0, "phases: give at least one {steps: N, lr: X}")
@@ -116,8 +145,8 @@ def _check(s: Settings) -> None:
         "--lossless and --target-psnr contradict each other: give one goal",
     )
     demand(s.size is None or s.size >= 2, f"--size {s.size} is too small: give 2 pixels or more")
-    demand(s.order in (1, 2, 3), f"--order {s.order} is impossible: splines have order 1, 2 or 3")
-    demand(s.optimizer in ("muon", "adam"), f"--optimizer {s.optimizer} is unknown: use muon or adam")
+    demand(s.order in (None, 1, 2, 3), f"--order {s.order} is impossible: splines have order 1, 2 or 3")
+    demand(s.optimizer in (None, "muon", "adam"), f"--optimizer {s.optimizer} is unknown: use muon or adam")
     demand(s.precision in ("fp32", "fp64"), f"--precision {s.precision} is unknown: use fp32 or fp64")
     target = s.target_psnr
     demand(
@@ -139,7 +168,7 @@ def _check(s: Settings) -> None:
             f"--grids {grid}: sizes lie between 1 and {MAX_GRID:,}, and nested levels divide the largest",
         )
     demand(
-        len(grids) == len(widths) + 1,
+        s.grids is None or s.widths is None or len(grids) == len(widths) + 1,
         f"--widths names {len(widths)} hidden layers, so --grids needs {len(widths) + 1} sizes, "
         f"not {len(grids)}",
     )
@@ -165,6 +194,9 @@ def read_settings(path: Path) -> tuple[Settings, str | None]:
         raise InputError(f"{path} is not YAML{where}: one 'key: value' a line") from None
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no settings: one 'key: value' a line")
+    for key in ("image", "mask"):  # paths are meant from the file's folder, where there is such a file
+        if content.get(key) is not None and (path.parent / str(content[key])).exists():
+            content[key] = str(path.parent / str(content[key]))
     image = content.pop("image", None)
     return settings_from(content, str(path)), None if image is None else str(image)
 
@@ -192,10 +224,19 @@ def to_plain(settings: Settings, image: str) -> dict[str, Any]:
 
 
 def overlay(base: Settings, flags: dict[str, Any]) -> Settings:
-    """``base`` with the flags that were given; a budget given as a flag replaces the file's."""
+    """``base`` with the flags that were given.
+
+    A budget given as a flag replaces the file's, ``lr`` moves ``adam_lr`` in proportion, and a preset
+    replaces all that presets decide.
+    """
     flags = {key: value for key, value in flags.items() if value is not None}
+    if flags.get("preset", base.preset) != base.preset:
+        nothing: dict[str, Any] = dict.fromkeys(DECIDED)
+        base = dataclasses.replace(base, **nothing)
     if "steps" in flags or "seconds" in flags:
         base = dataclasses.replace(base, steps=None, seconds=None)
+    if "lr" in flags and base.lr and base.adam_lr:
+        base = dataclasses.replace(base, adam_lr=base.adam_lr * flags["lr"] / base.lr)
     return dataclasses.replace(base, **flags)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from kanfield.training.fit import fingerprint, pick_device
 from kanfield.training.results import measure
-from kanfield.training.run import load, make_field
+from kanfield.training.run import load, make_field, make_target
 from kanfield.training.trainer import Trainer
 
 
@@ -20,8 +20,9 @@ def evaluate_run(path: str | os.PathLike[str]) -> dict[str, Any]:
         InputError: the folder is not a run, has no checkpoint, or its image has changed.
     """
     run = load(path)
-    net = make_field(run.settings, run.image).to(pick_device(run.settings.device))
-    trainer = Trainer(net, run.image, run.settings, run.folder, fingerprint=fingerprint(run.image))
+    net = make_field(run.settings, run.image.channels).to(pick_device(run.settings.device))
+    target = make_target(run.settings, run.image, next(net.parameters()))
+    trainer = Trainer(net, target, run.settings, run.folder, fingerprint=fingerprint(run.image))
     trainer.restore()
     trainer.use_best_weights()
     return measure(trainer)[1]

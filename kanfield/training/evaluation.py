@@ -1,8 +1,10 @@
-"""Fields on whole images: rendering in chunks, PSNR seen and unseen, pixels still wrong."""
+"""Fields on images: rendering, derivatives, PSNR seen and unseen; in chunks, so that memory stays bounded."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,13 +13,16 @@ from torch import Tensor, nn
 
 from kanfield import metrics
 from kanfield.images import Image, coordinates
+from kanfield.training.target import Target
 
 CHUNK = 16384  # coordinates evaluated at a time
+PREVIEW = 1 << 18  # pixels of a picture that is drawn while training goes on
+_TILE = 1 << 18  # samples of a rendering that are held at a time
 
 
 @torch.no_grad()
 def evaluate_field(field: nn.Module, coords: Tensor) -> Tensor:
-    """Values in [0, 1], shape (N, c), at coordinates (N, d); in chunks, so memory stays bounded.
+    """Values in [0, 1], shape (N, c), at coordinates (N, d).
 
     Fields work in [-1, 1]; this is the one place that maps their output to image values and clamps it.
     """
@@ -37,59 +42,126 @@ def render(
         window: ``(x0, y0, x1, y1)`` in pixels of ``like``.
     """
     height, width = shape
-    pixels = np.empty((height, width, like.channels), dtype=np.uint8)
+    pixels = np.empty((height, width, like.channels), dtype=like.pixels.dtype)
     first = next(field.parameters())
-    rows = max(1, (1 << 20) // width)
+    rows = max(1, _TILE // width)
     for start in range(0, height, rows):
         part = slice(start, min(start + rows, height))
         coords = coordinates(like.height, like.width, window=window, shape=shape, rows=part)
         values = evaluate_field(field, coords.to(first)).cpu().numpy()
         values = values.reshape(-1, width, like.channels)
         pixels[part] = Image.from_values(values, like).pixels
-    return Image(pixels, like.mode)
+    return _picture(pixels, like)
+
+
+def preview(field: nn.Module, like: Image) -> Image:
+    """A picture of the whole field, scaled down where it has more than ``PREVIEW`` pixels."""
+    shrink = min(1.0, (PREVIEW / (like.height * like.width)) ** 0.5)
+    return render(field, like, (max(1, int(like.height * shrink)), max(1, int(like.width * shrink))))
+
+
+def _picture(pixels: NDArray[Any], like: Image) -> Image:
+    return Image(pixels, like.mode, icc_profile=like.icc_profile, value_range=like.value_range)
+
+
+def derivative(
+    field: nn.Module,
+    like: Image,
+    shape: tuple[int, int],
+    window: tuple[float, float, float, float],
+    kind: Literal["gradient", "laplacian"],
+) -> NDArray[np.float32]:
+    """Length of the field's gradient, or its Laplacian, where :func:`render` would draw it.
+
+    Returns:
+        Shape ``(height, width)``, for values from 0 to 1 and distances in pixels of ``like``. The gradient's
+        length is the root mean square over the colours, the Laplacian their mean; alpha is left out.
+    """
+    result = np.empty(shape, dtype=np.float32)
+    first = next(field.parameters())
+    pixel = 2 / max(like.height, like.width)  # in coordinates; a value in [0, 1] is half of the field's
+    rows = max(1, CHUNK // shape[1])
+    for start in range(0, shape[0], rows):
+        part = slice(start, min(start + rows, shape[0]))
+        x = coordinates(like.height, like.width, window=window, shape=shape, rows=part).to(first)
+        y = field(x.requires_grad_())
+        colours = [y[:, c].sum() for c in range(y.shape[1] - like.mode.endswith("A"))]
+        gradients = torch.stack([torch.autograd.grad(c, x, create_graph=True)[0] for c in colours])
+        if kind == "gradient":
+            values = gradients.square().sum(2).mean(0).sqrt() * pixel / 2
+        else:
+            mean = gradients.mean(0).sum(0)
+            second = [torch.autograd.grad(mean[axis], x, retain_graph=True)[0][:, axis] for axis in (0, 1)]
+            values = (second[0] + second[1]) * pixel**2 / 2
+        result[part] = values.detach().cpu().numpy().reshape(-1, shape[1])
+    return result
 
 
 @dataclass
 class Evaluation:
-    """One look at the whole image."""
+    """One look at the image, or at some of its pixels."""
 
-    psnr: float  # dB, float output, on the pixels trained on
-    held_out_psnr: float | None  # dB, on the others
-    values: Tensor  # (P, c) in [0, 1]
-    wrong: Tensor  # indices of trained pixels whose 8-bit value differs
-
-    def picture(self, like: Image) -> Image:
-        """The reconstruction."""
-        return Image.from_values(self.values.cpu().numpy(), like)
+    psnr: float  # dB, float output, on the pixels trained on; NaN where the field gives NaN
+    held_out_psnr: float | None  # dB, on those held out
+    wrong: NDArray[np.bool_] | None  # trained pixels whose stored value differs; None where they are floats
+    picture: Image | None  # the reconstruction, where all pixels were looked at
 
 
-@torch.no_grad()
-def evaluate(field: nn.Module, coords: Tensor, targets: Tensor, seen: Tensor, unseen: Tensor) -> Evaluation:
-    """Evaluate a field on an image.
+def evaluate(field: nn.Module, target: Target, indices: NDArray[np.int64] | None = None) -> Evaluation:
+    """Compare a field with its target.
 
     Args:
-        coords: (P, 2). targets: (P, c) in [0, 1]. seen, unseen: pixel indices, int64.
+        indices: the pixels to look at, ascending; None for all.
     """
-    values = evaluate_field(field, coords)
-    # In double on the CPU: some devices have no double precision.
-    squared = (values - targets.float()).cpu().double().square().mean(1)
-    differs = (_to_8bit(values) != _to_8bit(targets.float())).any(1)
-    held_out = metrics.psnr(squared[unseen.cpu()].mean().item()) if len(unseen) else None
+    image = target.image
+    flat, (low, high) = image.pixels.reshape(target.count, -1), image.value_range
+    pixels = np.empty_like(flat) if indices is None else None
+    total = target.count if indices is None else len(indices)
+    seen, held_out, wrong = _Error(), _Error(), np.zeros(total, dtype=bool)
+    for start in range(0, total, CHUNK):
+        stop = min(start + CHUNK, total)
+        part = np.arange(start, stop) if indices is None else indices[start:stop]
+        values = evaluate_field(field, target.coordinates(torch.from_numpy(part).to(target.device))).cpu()
+        if values.isnan().any():
+            return Evaluation(math.nan, None, None, None)
+        got = Image.from_values(values.numpy()[None], image).pixels[0]
+        # In double on the CPU: some devices have no double precision.
+        error = values.double().numpy() - (flat[part] - low) / (high - low)
+        squared = np.square(error).mean(1)
+        unseen = target.held_out[part] if target.held_out is not None else np.zeros(len(part), bool)
+        known = ~target.missing[part] if target.missing is not None else np.ones(len(part), bool)
+        seen.add(squared[known & ~unseen])
+        held_out.add(squared[known & unseen])
+        wrong[start:stop] = (got != flat[part]).any(1) & known & ~unseen
+        if pixels is not None:
+            pixels[start:stop] = got
     return Evaluation(
-        metrics.psnr(squared[seen.cpu()].mean().item()),
-        held_out,
-        values,
-        seen[differs[seen]],
+        seen.psnr() or 0.0,
+        held_out.psnr(),
+        None if image.is_float else wrong,
+        None if pixels is None else _picture(pixels.reshape(image.pixels.shape), image),
     )
 
 
+class _Error:
+    """Squared errors, added up."""
+
+    def __init__(self) -> None:
+        self._sum, self._count = 0.0, 0
+
+    def add(self, squared: NDArray[np.float64]) -> None:
+        self._sum, self._count = self._sum + float(squared.sum()), self._count + squared.size
+
+    def psnr(self) -> float | None:
+        """In dB; None of no pixels."""
+        return metrics.psnr(self._sum / self._count) if self._count else None
+
+
 def error_map(image: Image, reconstruction: Image, gain: int = 10) -> Image:
-    """Mean absolute error of every pixel, brightened ``gain`` times, as a gray image."""
-    difference = np.abs(image.pixels.astype(np.int16) - reconstruction.pixels).mean(2, keepdims=True)
-    gray: NDArray[np.uint8] = np.clip(gain * difference, 0, 255).astype(np.uint8)
+    """Mean absolute error of every pixel, brightened ``gain`` times, as an 8-bit gray image."""
+    low, high = image.value_range
+    gray = np.empty((image.height, image.width, 1), dtype=np.uint8)
+    for row in range(image.height):
+        difference = np.abs(image.pixels[row].astype(np.float64) - reconstruction.pixels[row]).mean(1)
+        gray[row, :, 0] = np.clip(gain * 255 * difference / (high - low), 0, 255)
     return Image(gray, "L")
-
-
-def _to_8bit(values: Tensor) -> Tensor:
-    # As Image.from_values rounds.
-    return (values * 255 + 0.5).floor()

@@ -14,13 +14,14 @@ import torch
 from rich.console import Console
 
 from kanfield.errors import InputError, RunFailed
-from kanfield.images import Image, held_out_mask, read_image, resize_image, write_image
+from kanfield.images import MAX_PIXELS, Image, read_image, resize_image
 from kanfield.splines import explain_backend
-from kanfield.training.config import Settings, overlay, resolve, settings_from, to_plain
+from kanfield.training.config import Settings, check, overlay, resolve, settings_from, to_plain
 from kanfield.training.folder import RunFolder
 from kanfield.training.monitors import CsvLog, FrameLog, Monitor, TensorBoardLog
+from kanfield.training.presets import Scale
 from kanfield.training.results import write_results
-from kanfield.training.run import Run, load, make_field
+from kanfield.training.run import Run, load, make_field, make_target
 from kanfield.training.signals import Signals
 from kanfield.training.terminal import TerminalLog
 from kanfield.training.trainer import Trainer
@@ -60,20 +61,36 @@ def fit(
     """
     given = settings_from(overrides, "fit")
     chosen = {key: getattr(given, key) for key in overrides}
-    settings = resolve(overlay(settings or Settings(), chosen))
-    if not isinstance(image, Image):
-        image = read_image(image, settings.size)
-    elif settings.size is not None:
-        image = resize_image(image, settings.size)
+    settings = overlay(settings or Settings(), chosen)
+    check(settings)
+    file = None if isinstance(image, Image) else Path(image)
+    image = _image(image, settings)
+    if settings.lossless and image.is_float:
+        raise InputError(
+            "--lossless: floating-point pixels are never exactly met; give --target-psnr instead"
+        )
+    target = make_target(settings, image, torch.zeros(1))
+    seen = target.seen()
+    settings = resolve(
+        settings,
+        Scale(
+            longest=max(image.height, image.width),
+            pixels=target.count,
+            seen=seen if isinstance(seen, int) else len(seen),
+            channels=image.channels,
+        ),
+    )
     device = pick_device(settings.device)
     _check_buildable(settings, image)
     folder = RunFolder.create(Path(out), image.source or Path("image"), settings.model)
-    source = image.source
-    if source is None or not _is_file_of(source, image, settings.size):
-        source = folder.path / "input.png"
-        write_image(source, image)
-    folder.write_config(settings, source.resolve())
+    settings = folder.keep_inputs(settings, image, file, target.missing)
     return _train(folder, image, settings, device, console, resumed=False)
+
+
+def _image(image: str | os.PathLike[str] | Image, settings: Settings) -> Image:
+    if not isinstance(image, Image):
+        return read_image(image, settings.size, settings.max_pixels or MAX_PIXELS)
+    return image if settings.size is None else resize_image(image, settings.size)
 
 
 def resume(path: str | os.PathLike[str], *, console: Console | None = None) -> Run:
@@ -122,33 +139,31 @@ def _train(
     console: Console | None,
     resumed: bool,
 ) -> Run:
-    with _lock(folder), _threads(settings.threads), Signals() as signals, _told_if_out_of_memory(folder):
-        net = make_field(settings, image).to(device)
-        trainer = Trainer(net, image, settings, folder, fingerprint=fingerprint(image))
+    with folder.lock(), _threads(settings.threads), Signals() as signals, _told(folder):
+        _remove_leftovers(folder)
+        net = make_field(settings, image.channels).to(device)
+        target = make_target(settings, image, next(net.parameters()))
+        trainer = Trainer(net, target, settings, folder, fingerprint=fingerprint(image))
         _introduce(console, image, trainer)
         position = None
         if resumed:
             differences = trainer.restore()
             position = trainer.progress.step
             _introduce_resumed(console, trainer, differences)
-        board = TensorBoardLog(folder.path, to_plain(settings, str(image.source)), position)
-        monitors: list[Monitor] = [CsvLog(folder.rows, position), board]
-        if settings.timelapse:
-            monitors.append(FrameLog(folder.frames))
-        terminal = None
-        if console is not None:
-            terminal = TerminalLog(console, trainer.steps, settings.seconds, trainer.progress.best_psnr)
-            monitors.append(terminal)
-        trainer.monitors = monitors
-        try:
+        with contextlib.ExitStack() as closing:
+            board = TensorBoardLog(folder.path, to_plain(settings, str(image.source)), position)
+            monitors: list[Monitor] = [board, CsvLog(folder.rows, position)]
+            if settings.timelapse:
+                monitors.append(FrameLog(folder.frames))
+            if console is not None:
+                best = trainer.progress.best_psnr
+                monitors.append(TerminalLog(console, trainer.steps, settings.seconds, best))
+            for monitor in monitors:
+                closing.callback(monitor.close)
+            trainer.monitors = monitors
             trainer.train(signals)
-            if terminal is not None:
-                terminal.close()
             trainer.use_best_weights()
             board.edges(net, trainer.progress.step)
-        finally:
-            for monitor in reversed(monitors):
-                monitor.close()
         write_results(trainer)
     return load(folder.path)
 
@@ -169,31 +184,35 @@ def _introduce_resumed(console: Console | None, trainer: Trainer, differences: l
 
 
 @contextlib.contextmanager
-def _lock(folder: RunFolder) -> Iterator[None]:
-    """Hold the run folder for this process, so that no second fit goes on in it."""
-    with open(folder.config, "rb") as file:
-        try:
-            import fcntl
-        except ImportError:  # Windows has other locks; the folder's number is unique there too
-            yield
-            return
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{folder.path} is in use by another fit: wait for it or stop it") from None
-        yield
-
-
-@contextlib.contextmanager
-def _told_if_out_of_memory(folder: RunFolder) -> Iterator[None]:
+def _told(folder: RunFolder) -> Iterator[None]:
+    """What the machine refuses while a run is on its way, as one line that says what is kept."""
+    resume = f"kanfield fit --resume {folder.path}"
     try:
         yield
+    except (RunFailed, InputError):
+        if not folder.path.is_dir():
+            raise RunFailed(f"{folder.path} is gone: it was removed while the run was on") from None
+        raise
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
         raise RunFailed(
             f"out of memory; checkpoints so far are in {folder.path}; try a smaller --batch-size or --size"
         ) from None
+    except OSError as error:
+        if not folder.path.is_dir():
+            raise RunFailed(f"{folder.path} is gone: it was removed while the run was on") from None
+        where = error.filename or folder.path
+        raise RunFailed(
+            f"{where} cannot be written ({error.strerror or error}); the last checkpoint is intact: "
+            f"make room, then {resume}"
+        ) from None
+
+
+def _remove_leftovers(folder: RunFolder) -> None:
+    """Half-written files of a process that was killed."""
+    for path in folder.path.rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def _introduce(console: Console | None, image: Image, trainer: Trainer) -> None:
@@ -218,20 +237,10 @@ def _introduce(console: Console | None, image: Image, trainer: Trainer) -> None:
         console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
-def _is_file_of(path: Path, image: Image, size: int | None) -> bool:
-    """Whether reading the file again gives this image."""
-    try:
-        return np.array_equal(read_image(path, size).pixels, image.pixels)
-    except InputError:
-        return False
-
-
 def _check_buildable(settings: Settings, image: Image) -> None:
     """Find what cannot work before a run folder is made."""
-    if settings.held_out is not None:
-        held_out_mask(image.height, image.width, settings.held_out, settings.seed)
     try:
-        make_field(settings, image)
+        make_field(settings, image.channels)
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
@@ -246,7 +255,9 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def fingerprint(image: Image) -> str:
     """A hash of the pixels and their shape."""
-    return hashlib.sha256(image.pixels.tobytes() + str(image.pixels.shape).encode()).hexdigest()
+    digest = hashlib.sha256(np.ascontiguousarray(image.pixels).data)
+    digest.update(str(image.pixels.shape).encode())
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from kanfield.errors import InputError
 from kanfield.files import write_text
-from kanfield.training.config import Settings, read_settings, to_plain
+from kanfield.images import Image, write_image
+from kanfield.training.config import Settings, check, read_settings, to_plain
+from kanfield.training.presets import DECIDED
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
+
+_MASK = "mask.png"
 
 
 class RunFolder:
@@ -24,7 +38,7 @@ class RunFolder:
         self.rows = path / "metrics.csv"
         self.last = path / "checkpoints" / "last.safetensors"
         self.best = path / "checkpoints" / "best.safetensors"
-        self.reconstruction = path / "reconstruction.png"  # PNG holds every mode that is read
+        self.reconstruction = path / "reconstruction.png"  # of float pixels: a view of them
         self.error_map = path / "error.png"
         self.frames = path / "timelapse"
 
@@ -67,16 +81,64 @@ class RunFolder:
 
     @classmethod
     def latest_unfinished(cls, out: Path) -> RunFolder:
-        """The most recent run under ``out`` that has no ``metrics.json`` yet.
+        """The most recent run under ``out`` that has no ``metrics.json`` yet and that nobody is at.
 
         Raises:
             InputError: there is none.
         """
         runs = [cls(config.parent) for config in out.glob("*/*-*/config.yaml")]
-        unfinished = [run for run in runs if not run.metrics.exists()]
+        unfinished = [run for run in runs if not run.metrics.exists() and not run.in_use]
         if not unfinished:
             raise InputError(f"--resume: no unfinished run under {out}; name the run folder or --out")
         return max(unfinished, key=lambda run: run.config.stat().st_mtime)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for this process, so that no second fit goes on in it.
+
+        Raises:
+            InputError: another process holds it.
+        """
+        with open(self.config, "rb") as file:
+            if fcntl is not None:  # Windows has other locks; the folder's number is unique there too
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise InputError(
+                        f"{self.path} is in use by another fit: wait for it or stop it"
+                    ) from None
+            yield
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a fit goes on in the folder at this moment."""
+        try:
+            with self.lock():
+                return False
+        except InputError:
+            return True
+
+    def keep_inputs(
+        self, settings: Settings, image: Image, file: Path | None, missing: NDArray[np.bool_] | None
+    ) -> Settings:
+        """Keep in the folder what a rerun needs and no file holds, and write ``config.yaml``.
+
+        Args:
+            file: the image's, or None where the image came from a program.
+            missing: what the mask says, kept because the user's mask may change.
+
+        Returns:
+            The settings, with the mask's new place.
+        """
+        if missing is not None:
+            white = missing.reshape(image.height, image.width, 1).astype(np.uint8) * 255
+            write_image(self.path / _MASK, Image(white, "L"))
+            settings = replace(settings, mask=_MASK)
+        name = f"input{image.suffix}"
+        if file is None:
+            write_image(self.path / name, image)
+        self.write_config(settings, Path(name) if file is None else file.resolve())
+        return self.read_config()[0]
 
     def write_config(self, settings: Settings, image: Path) -> None:
         """Write ``config.yaml``, which reruns the fit."""
@@ -86,8 +148,11 @@ class RunFolder:
     def read_config(self) -> tuple[Settings, Path]:
         """Settings and image of the run."""
         settings, image = read_settings(self.config)
-        if image is None:
-            raise InputError(f"{self.config} names no image")
+        check(settings)
+        lacking = [key for key in DECIDED if key != "steps" and getattr(settings, key) is None]
+        if image is None or lacking:
+            names = ", ".join(lacking) or "image"
+            raise InputError(f"{self.config} is not a run's own: it lacks {names}")
         return settings, Path(image)
 
     def read_metrics(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import threading
 import warnings
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -85,7 +86,7 @@ class FrameLog:
 
     def picture(self, step: int, image: Image) -> None:
         """Write a frame."""
-        write_image(self._folder / f"{step:08d}.png", image)
+        write_image(self._folder / f"{step:08d}.png", image.to_8bit())
 
     def close(self) -> None:
         """Nothing is open."""
@@ -98,6 +99,8 @@ class TensorBoardLog:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from torch.utils.tensorboard import SummaryWriter
+        # The writer's thread would print a traceback when the disk is full; the next write says it again.
+        self._excepthook, threading.excepthook = threading.excepthook, lambda _: None
         purge = None if resumed_at is None else resumed_at + 1
         self._writer = SummaryWriter(str(folder), purge_step=purge)
         if resumed_at is None:
@@ -122,7 +125,7 @@ class TensorBoardLog:
 
     def picture(self, step: int, image: Image) -> None:
         """Write a reconstruction."""
-        self._writer.add_image("reconstruction", image.pixels, step, dataformats="HWC")
+        self._writer.add_image("reconstruction", image.to_8bit().pixels, step, dataformats="HWC")
         self._writer.flush()
 
     def edges(self, field: nn.Module, step: int) -> None:
@@ -133,4 +136,7 @@ class TensorBoardLog:
 
     def close(self) -> None:
         """Flush and close the event file."""
-        self._writer.close()
+        try:
+            self._writer.close()
+        finally:
+            threading.excepthook = self._excepthook

@@ -13,6 +13,7 @@ import torch
 from kanfield import metrics
 from kanfield.files import replacing, write_json
 from kanfield.images import Image, write_image
+from kanfield.training.config import Settings
 from kanfield.training.evaluation import error_map
 from kanfield.training.trainer import Trainer
 
@@ -22,32 +23,31 @@ WEBP_SIDE = 16_383  # pixels that WebP can hold a side
 
 def measure(trainer: Trainer) -> tuple[Image, dict[str, Any]]:
     """The reconstruction with the trainer's current weights, and what ``metrics.json`` says of it."""
-    image, p = trainer.image, trainer.progress
+    image, p, settings = trainer.image, trainer.progress, trainer.settings
     result = trainer.look()
-    picture = result.picture(image)
-    distance, reason = metrics.lpips(image.pixels, picture.pixels)
+    picture, wrong = result.picture, None if result.wrong is None else int(result.wrong.sum())
+    assert picture is not None
+    if trainer.target.held_out is not None and wrong is not None:
+        wrong = int((image.pixels != picture.pixels).any(2).sum())
     parameters = sum(t.numel() for t in trainer.net.parameters())
-    wrong = int((image.pixels != picture.pixels).any(2).sum())
     content = {
         "psnr": result.psnr,
-        "psnr_8bit": metrics.psnr_8bit(image.pixels, picture.pixels),
         "held_out_psnr": result.held_out_psnr,
-        "ssim": metrics.ssim(image.pixels, picture.pixels),
-        "lpips": distance,
-        "lpips_reason": reason,
+        **_compare(trainer, picture),
+        "value_range": list(image.value_range),
         "lossless": wrong == 0,
         "wrong_pixels": wrong,
-        "target_reached": _target_reached(trainer, result.psnr, wrong),
+        "target_reached": _target_reached(settings, result.psnr, wrong),
         "seconds": round(p.seconds, 3),
         "steps": p.step,
         "best_step": p.best_step,
         "parameters": parameters,
         "parameters_per_pixel": parameters / (image.height * image.width),
-        "peak_memory_bytes": peak_memory_bytes(next(trainer.net.parameters()).device),
+        "peak_memory_bytes": peak_memory_bytes(trainer.target.device),
         **trainer.machine(),
-        "seed": trainer.settings.seed,
-        "model": trainer.settings.model,
-        "preset": trainer.settings.preset,
+        "seed": settings.seed,
+        "model": settings.model,
+        "preset": settings.preset,
         "run": str(trainer.folder.path),
         "seconds_to_psnr": p.seconds_to_psnr,
         "steps_to_psnr": p.steps_to_psnr,
@@ -55,11 +55,29 @@ def measure(trainer: Trainer) -> tuple[Image, dict[str, Any]]:
     return picture, content
 
 
+def _compare(trainer: Trainer, picture: Image) -> dict[str, Any]:
+    """Qualities of the whole picture; there is no judging what the fit had no way to know."""
+    image = trainer.image
+    if trainer.target.missing is not None:
+        reason = "with --mask, part of the image is unknown"
+        return {"psnr_8bit": None, "ssim": None, "lpips": None, "lpips_reason": reason}
+    a, b = image.to_8bit().pixels, picture.to_8bit().pixels
+    distance, reason_or_none = metrics.lpips(a, b)
+    return {
+        "psnr_8bit": metrics.psnr_8bit(a, b),
+        "ssim": metrics.ssim(image.pixels, picture.pixels, image.value_range),
+        "lpips": distance,
+        "lpips_reason": reason_or_none,
+    }
+
+
 def write_results(trainer: Trainer) -> dict[str, Any]:
     """Write pictures and ``metrics.json`` of the best weights; the file comes last and ends the run."""
     folder = trainer.folder
     picture, content = measure(trainer)
-    write_image(folder.reconstruction, picture)
+    write_image(folder.path / f"reconstruction{trainer.image.suffix}", picture)
+    if trainer.image.suffix != ".png":
+        write_image(folder.reconstruction, picture.to_8bit())  # to look at
     write_image(folder.error_map, error_map(trainer.image, picture))
     if folder.frames.is_dir():
         write_timelapse(folder.frames, folder.path / "timelapse.webp")
@@ -85,8 +103,7 @@ def peak_memory_bytes(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _target_reached(trainer: Trainer, psnr: float, wrong: int) -> bool | None:
-    settings = trainer.settings
+def _target_reached(settings: Settings, psnr: float, wrong: int | None) -> bool | None:
     if settings.lossless:
         return wrong == 0
     return None if settings.target_psnr is None else psnr >= settings.target_psnr

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+from torch import Tensor, nn
 
 from kanfield.errors import InputError
 from kanfield.fields import build_field
-from kanfield.images import MAX_PIXELS, Image, read_image
-from kanfield.training.checkpoint import load_field, read_checkpoint
-from kanfield.training.config import Settings, resolve
-from kanfield.training.evaluation import render
+from kanfield.images import MAX_PIXELS, Image, held_out_mask, missing_pixels, read_image
+from kanfield.training.checkpoint import Checkpoint, load_field, read_checkpoint
+from kanfield.training.config import Settings
+from kanfield.training.evaluation import derivative, render
 from kanfield.training.folder import RunFolder
+from kanfield.training.frame import frame_from_plain
+from kanfield.training.target import Target
+
+_NOTEBOOK_SIDE = 1024  # pixels of the longer side
 
 
 class Run:
@@ -29,8 +37,7 @@ class Run:
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder, self.path = folder, folder.path
-        settings, self._image = folder.read_config()
-        self.settings = resolve(settings)
+        self.settings, self._image = folder.read_config()
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -53,14 +60,24 @@ class Run:
             raise InputError(
                 f"{self._image}, the image of {self.path}, is gone: put it back or edit {self.folder.config}"
             )
-        return read_image(self._image, self.settings.size)
+        return read_image(self._image, self.settings.size, self.settings.max_pixels or MAX_PIXELS)
+
+    @cached_property
+    def frame(self) -> Image:
+        """Size and kind of the image that was fitted, known without its file; its pixels are blank."""
+        info = self._best.info
+        return frame_from_plain(info["frame"]) if "frame" in info else self.image
 
     @cached_property
     def field(self) -> nn.Module:
         """The field with its best weights, on the CPU, values in [-1, 1]."""
-        field = make_field(self.settings, self.image)
-        load_field(field, read_checkpoint(self.folder.best), self.folder.best)
+        field = make_field(self.settings, self.frame.channels)
+        load_field(field, self._best, self.folder.best)
         return field.eval()
+
+    @cached_property
+    def _best(self) -> Checkpoint:
+        return read_checkpoint(self.folder.best)
 
     def render(
         self,
@@ -77,7 +94,36 @@ class Run:
         Raises:
             InputError: the picture would be empty, or the crop leaves the image.
         """
-        width, height = self.image.width, self.image.height
+        shape, window = self._view(scale, size, crop)
+        return render(self.field, self.frame, shape, window)
+
+    def derivative(
+        self,
+        kind: Literal["gradient", "laplacian"],
+        scale: float = 1.0,
+        size: tuple[int, int] | None = None,
+        crop: tuple[float, float, float, float] | None = None,
+    ) -> NDArray[np.float32]:
+        """A derivative of the field at any size, exact, by the splines' own derivatives.
+
+        Args:
+            kind: ``"gradient"``, its length (root mean square over colours), or ``"laplacian"`` (mean over
+                colours). scale, size, crop: as for :meth:`render`.
+
+        Returns:
+            Shape ``(height, width)``; values of the image count from 0 to 1, distances in its pixels.
+        """
+        shape, window = self._view(scale, size, crop)
+        return derivative(self.field, self.frame, shape, window, kind)
+
+    def _view(
+        self,
+        scale: float,
+        size: tuple[int, int] | None,
+        crop: tuple[float, float, float, float] | None,
+    ) -> tuple[tuple[int, int], tuple[float, float, float, float]]:
+        """Rows and columns of a picture, and its window in the image; checked."""
+        width, height = self.frame.width, self.frame.height
         x0, y0, x1, y1 = crop or (0, 0, width, height)
         if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
             raise InputError(
@@ -94,11 +140,29 @@ class Run:
                 f"{w} x {h} is over {MAX_PIXELS:,} pixels: give a smaller --scale or --size, or draw parts "
                 "with --crop"
             )
-        return render(self.field, self.image, (h, w), (x0, y0, x1, y1))
+        return (h, w), (x0, y0, x1, y1)
 
     def __repr__(self) -> str:
-        state = f"psnr={self.psnr:.2f}" if self.folder.metrics.exists() else "unfinished"
+        try:
+            state = f"psnr={self.psnr:.2f}" if self.folder.metrics.exists() else "unfinished"
+        except (InputError, KeyError, TypeError, ValueError, AssertionError, OSError):
+            state = "damaged"
         return f"Run({str(self.path)!r}, {state})"
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows with the repr: the reconstruction, shrunk where it is large."""
+        try:
+            data = self.folder.reconstruction.read_bytes()
+            with PILImage.open(io.BytesIO(data)) as picture:
+                picture.load()
+                if max(picture.size) <= _NOTEBOOK_SIDE:
+                    return data
+                picture.thumbnail((_NOTEBOOK_SIDE, _NOTEBOOK_SIDE))
+                shrunk = io.BytesIO()
+                picture.save(shrunk, "PNG")
+                return shrunk.getvalue()
+        except Exception:  # no picture yet, or a damaged one: the repr stands alone
+            return None
 
 
 def load(path: str | os.PathLike[str]) -> Run:
@@ -110,7 +174,7 @@ def load(path: str | os.PathLike[str]) -> Run:
     return Run(RunFolder.open(Path(path)))
 
 
-def make_field(settings: Settings, image: Image) -> nn.Module:
+def make_field(settings: Settings, channels: int) -> nn.Module:
     """The fresh field that resolved settings ask for, in their precision; its seed is theirs."""
     assert settings.widths is not None and settings.grids is not None
     assert settings.order is not None
@@ -120,7 +184,7 @@ def make_field(settings: Settings, image: Image) -> nn.Module:
         field = build_field(
             settings.model,
             2,
-            image.channels,
+            channels,
             settings.widths,
             settings.grids,
             settings.order,
@@ -128,3 +192,20 @@ def make_field(settings: Settings, image: Image) -> nn.Module:
             settings.frequency,
         )
     return field.double() if settings.precision == "fp64" else field
+
+
+def make_target(settings: Settings, image: Image, like: Tensor) -> Target:
+    """The image with the pixels that the settings hide, where and how ``like`` is kept.
+
+    Raises:
+        InputError: the mask cannot be read or does not fit the image, or nothing is left to see.
+    """
+    held_out = missing = None
+    if settings.held_out is not None:
+        held_out = held_out_mask(image.height, image.width, settings.held_out, settings.seed)
+    if settings.mask is not None:
+        mask = read_image(settings.mask, settings.size, settings.max_pixels or MAX_PIXELS)
+        missing = missing_pixels(mask, image, settings.mask)
+    if held_out is not None and missing is not None and (held_out | missing).all():
+        raise InputError("--mask and --held-out together hide every pixel: hide fewer")
+    return Target(image, like, held_out, missing)

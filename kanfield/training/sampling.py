@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 # Distinct streams of random numbers from one seed.
-_EPOCHS, _FOCUS = 0, 1
+EPOCHS, FOCUS, LOOKS = 0, 1, 2
+_ROUNDS = 4
+
+
+def shuffle(positions: NDArray[np.int64], count: int, key: Sequence[int]) -> NDArray[np.int64]:
+    """Where a pseudo-random permutation of ``range(count)`` sends some positions.
+
+    No table is made, so it costs the same on an image of any size. Rounds of invertible mixing shuffle the
+    next power of two; what falls outside the range is mixed again until it is inside (cycle walking: Black
+    and Rogaway, 2002).
+
+    Args:
+        positions: int64, 0 to ``count - 1``. key: whole numbers of 0 or more, one permutation each.
+
+    >>> sorted(shuffle(np.arange(5), 5, key=[0]).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    bits = max(1, (count - 1).bit_length())
+    mask, half = np.uint64((1 << bits) - 1), np.uint64((bits + 1) // 2)
+    words = np.random.SeedSequence(key).generate_state(2 * _ROUNDS, np.uint64)
+
+    def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        for factor, offset in words.reshape(_ROUNDS, 2):
+            x = (x * (factor | np.uint64(1)) + offset) & mask
+            x = x ^ (x >> half)
+        return x
+
+    x = mix(positions.astype(np.uint64))
+    while (outside := x >= count).any():
+        x[outside] = mix(x[outside])
+    return x.astype(np.int64)
 
 
 class PixelSampler:
@@ -17,46 +50,41 @@ class PixelSampler:
     run sees the same batches and evaluation cannot disturb them.
 
     Args:
-        pixels: indices to draw from, shape ``(P,)``, int64.
+        pixels: indices to draw from, shape ``(P,)``, whole numbers; or P, for the first P.
         batch_size: pixels in a step; at most all of them are taken.
         seed: 0 or more.
 
-    >>> sampler = PixelSampler(torch.arange(6), batch_size=3, seed=0)
+    >>> sampler = PixelSampler(6, batch_size=3, seed=0)
     >>> sorted(torch.cat([sampler.batch(0), sampler.batch(1)]).tolist())
     [0, 1, 2, 3, 4, 5]
     """
 
-    def __init__(self, pixels: Tensor, batch_size: int, seed: int) -> None:
-        self.pixels, self.seed = pixels, seed
-        self.batch_size = min(batch_size, len(pixels))
-        self._epoch, self._order = -1, pixels
+    def __init__(self, pixels: NDArray[np.integer] | int, batch_size: int, seed: int) -> None:
+        self.pixels, self.seed = None if isinstance(pixels, int) else pixels, seed
+        self.count = pixels if isinstance(pixels, int) else len(pixels)
+        self.batch_size = min(batch_size, self.count)
 
     def batch(self, step: int, focus: Tensor | None = None) -> Tensor:
-        """Indices of step number ``step`` (from 0), shape ``(batch_size,)``.
+        """Indices of step number ``step`` (from 0), shape ``(batch_size,)``, int64, on the CPU.
 
         Args:
             focus: pixel indices that deserve attention; up to half of the batch is drawn from them, each
                 twice on average.
         """
-        epoch, start = divmod(step * self.batch_size, len(self.pixels))
-        indices = self._permutation(epoch)[start : start + self.batch_size]
-        if len(indices) < self.batch_size:
-            rest = self._permutation(epoch + 1)[: self.batch_size - len(indices)]
-            indices = torch.cat([indices, rest])
+        positions = step * self.batch_size + np.arange(self.batch_size)
+        epochs, positions = positions // self.count, positions % self.count
+        indices = [self._shuffled(positions[epochs == epoch], epoch) for epoch in sorted({*epochs[[0, -1]]})]
+        batch = torch.from_numpy(np.concatenate(indices))
         if focus is not None and len(focus):
             # Few wrong pixels must not crowd out the many right ones, which would then go wrong.
             count = min(self.batch_size // 2, 2 * len(focus))
-            chosen = torch.randint(len(focus), (count,), generator=self._generator(_FOCUS, step))
-            indices = torch.cat([focus[chosen.to(focus.device)], indices[count:]])
-        return indices
+            words = np.random.SeedSequence([self.seed, FOCUS, step]).generate_state(1)
+            # Hashed, because torch's CPU generator looks at the low 32 bits of a seed only.
+            generator = torch.Generator().manual_seed(int(words[0]))
+            chosen = torch.randint(len(focus), (count,), generator=generator)
+            batch = torch.cat([focus[chosen], batch[count:]])
+        return batch
 
-    def _permutation(self, epoch: int) -> Tensor:
-        if epoch != self._epoch:
-            order = torch.randperm(len(self.pixels), generator=self._generator(_EPOCHS, epoch))
-            self._epoch, self._order = epoch, self.pixels[order.to(self.pixels.device)]
-        return self._order
-
-    def _generator(self, stream: int, number: int) -> torch.Generator:
-        # Hashed, because torch's CPU generator looks at the low 32 bits of a seed only.
-        words = np.random.SeedSequence([self.seed, stream, number]).generate_state(1)
-        return torch.Generator().manual_seed(int(words[0]))
+    def _shuffled(self, positions: NDArray[np.int64], epoch: int) -> NDArray[np.int64]:
+        indices = shuffle(positions, self.count, [self.seed, EPOCHS, int(epoch)])
+        return indices if self.pixels is None else self.pixels[indices].astype(np.int64)

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from kanfield.errors import InputError, RunFailed
-from kanfield.images import Image, coordinates, held_out_mask
+from kanfield.images import Image
 from kanfield.splines import choose_backend, instruction_set
 from kanfield.training.checkpoint import (
     FOCUS,
@@ -25,19 +27,20 @@ from kanfield.training.checkpoint import (
     write_checkpoint,
 )
 from kanfield.training.config import Settings
-from kanfield.training.evaluation import Evaluation, evaluate
+from kanfield.training.evaluation import Evaluation, evaluate, preview
 from kanfield.training.folder import RunFolder
+from kanfield.training.frame import frame_to_plain
 from kanfield.training.monitors import Monitor, Row
 from kanfield.training.optimizers import build_optimizers
-from kanfield.training.presets import preset_epochs
-from kanfield.training.sampling import PixelSampler
+from kanfield.training.sampling import LOOKS, PixelSampler, shuffle
 from kanfield.training.schedule import phase_at, scale_phases, warm_up_and_decay
 from kanfield.training.signals import Signals
+from kanfield.training.target import Target
 
 LOG_EVERY = 10  # steps
-FEWEST_STEPS = 400  # of a run without a budget
 RANGE_EVERY = 10  # steps between moves of the hidden grids
-EVALUATION_SHARE = 0.1  # of the time, at most about this much goes into looking at the whole image
+LOOK_PIXELS = 1 << 16  # a larger image is judged by this many of its pixels while training goes on
+EVALUATION_SHARE = 0.1  # of the time, at most about this much goes into looking
 FOCUS_BELOW = 0.25  # of the pixels wrong: from here on a lossless fit attends to those
 POLISH_FROM = 0.9  # of a lossless fit: from here on its rates stay at POLISH_RATE of their peak
 POLISH_RATE = 0.02
@@ -65,6 +68,8 @@ class Progress:
     best_psnr: float | None = None
     best_step: int = 0
     wrong_pixels: int | None = None
+    reached_goal: bool = False
+    flattery: float = 0.0  # dB by which the pixels looked at once promised a goal that the image missed
     evaluated_at: int = 0
     seconds_to_psnr: dict[str, float] = field(default_factory=dict)
     steps_to_psnr: dict[str, int] = field(default_factory=dict)
@@ -75,51 +80,48 @@ class Trainer:
 
     Args:
         net: the field, (N, 2) to (N, c), on its device.
-        image: the target. settings: resolved ones. folder: where checkpoints go. monitors: who watches.
+        target: the image, on the same device. settings: resolved ones.
+        folder: where checkpoints go. monitors: who watches.
         fingerprint: of the image's pixels; a run goes on with the same ones only.
     """
 
     def __init__(
         self,
         net: nn.Module,
-        image: Image,
+        target: Target,
         settings: Settings,
         folder: RunFolder,
         monitors: Sequence[Monitor] = (),
         fingerprint: str = "",
     ) -> None:
-        self.net, self.image, self.settings, self.folder = net, image, settings, folder
+        self.net, self.target, self.settings, self.folder = net, target, settings, folder
         self.monitors, self.fingerprint = monitors, fingerprint
-        like = next(net.parameters())
-        self.coords = coordinates(image.height, image.width).to(like)
-        self.targets = torch.from_numpy(image.values()).to(like)
-        hidden = torch.zeros(len(self.targets), dtype=torch.bool)
-        if settings.held_out is not None:
-            mask = held_out_mask(image.height, image.width, settings.held_out, settings.seed)
-            hidden = torch.from_numpy(mask)
-        self.seen = (~hidden).nonzero()[:, 0].to(like.device)
-        self.unseen = hidden.nonzero()[:, 0].to(like.device)
         assert settings.batch_size is not None
-        self.sampler = PixelSampler(self.seen, settings.batch_size, settings.seed)
+        self.sampler = PixelSampler(target.seen(), settings.batch_size, settings.seed)
         self.phases = settings.phases
         if settings.phases is not None and settings.steps is not None:
             self.phases = scale_phases(settings.phases, settings.steps)
         self.steps = sum(p.steps for p in self.phases) if self.phases else settings.steps
-        if self.steps is None and settings.seconds is None:
-            assert settings.preset is not None
-            parameters = sum(p.numel() for p in net.parameters())
-            epochs = preset_epochs(settings.preset, parameters / len(self.seen))
-            # A small image has few pixels in an epoch; the field needs its steps all the same.
-            steps = math.ceil(epochs * len(self.seen) / self.sampler.batch_size)
-            self.steps = max(steps, FEWEST_STEPS)
         self.progress = Progress()
         self.optimizers = self._fresh_optimizers(0)
         self.focus: Tensor | None = None
         self.best_weights: dict[str, Tensor] | None = None
-        batches = len(self.targets) / self.sampler.batch_size
-        # A look costs a forward pass over the image; a step three over a batch.
-        every = batches / (3 * EVALUATION_SHARE)
+        self.looks_at = self._pixels_to_look_at()
+        looked = target.count if self.looks_at is None else len(self.looks_at)
+        # A look costs a forward pass over its pixels; a step three over a batch.
+        every = looked / self.sampler.batch_size / (3 * EVALUATION_SHARE)
         self.evaluate_every = LOG_EVERY * max(1, round(every / LOG_EVERY))
+
+    @property
+    def image(self) -> Image:
+        """What is fitted."""
+        return self.target.image
+
+    def _pixels_to_look_at(self) -> NDArray[np.int64] | None:
+        count = self.target.count
+        if self.settings.lossless or count <= LOOK_PIXELS:
+            return None
+        return np.sort(shuffle(np.arange(LOOK_PIXELS), count, [self.settings.seed, LOOKS]))
 
     # ---- the loop ------------------------------------------------------------------------------
 
@@ -164,15 +166,11 @@ class Trainer:
 
     def reached_goal(self) -> bool:
         """Whether ``--target-psnr`` or ``--lossless`` is met, as of the last look at the image."""
-        p, target = self.progress, self.settings.target_psnr
-        if target is not None and p.best_psnr is not None and p.best_psnr >= target:
-            return True
-        return self.settings.lossless and p.wrong_pixels == 0
+        return self.progress.reached_goal
 
     def _step(self) -> Tensor:
         self._set_rates()
-        indices = self.sampler.batch(self.progress.step, self.focus)
-        x, target = self.coords[indices], 2 * self.targets[indices] - 1
+        x, target = self.target.samples(self.sampler.batch(self.progress.step, self.focus))
         if isinstance(self.net, HasGrids) and self._ranges_due():
             self.net.fit_ranges(x)
         loss = nn.functional.mse_loss(self.net(x), target)
@@ -217,7 +215,7 @@ class Trainer:
 
     def look(self) -> Evaluation:
         """The whole image with the weights as they are."""
-        return evaluate(self.net, self.coords, self.targets, self.seen, self.unseen)
+        return evaluate(self.net, self.target)
 
     def use_best_weights(self) -> None:
         """Put the best weights seen into the field."""
@@ -225,14 +223,15 @@ class Trainer:
             self.net.load_state_dict(self.best_weights)
 
     def _evaluate(self) -> Evaluation:
-        p, result = self.progress, self.look()
+        p, result = self.progress, evaluate(self.net, self.target, self.looks_at)
         if math.isnan(result.psnr):
             self._fail(f"training diverged at step {p.step} (the field gives NaN)")
-        p.wrong_pixels = len(result.wrong)
-        if self.settings.lossless:
-            self.focus = result.wrong if len(result.wrong) < FOCUS_BELOW * len(self.seen) else None
-        exact = self.settings.lossless and p.wrong_pixels == 0
-        if exact or result.psnr > (p.best_psnr or -math.inf):
+        p.wrong_pixels = None if result.wrong is None else int(result.wrong.sum())
+        if self.settings.lossless and result.wrong is not None:
+            few = result.wrong.mean() < FOCUS_BELOW
+            self.focus = torch.from_numpy(np.flatnonzero(result.wrong)) if few else None
+        p.reached_goal = self._is_goal(result)
+        if p.reached_goal or result.psnr > (p.best_psnr or -math.inf):
             p.best_psnr, p.best_step = result.psnr, p.step
             self.best_weights = {n: t.detach().clone() for n, t in self.net.state_dict().items()}
         for mark in PSNR_MARKS:
@@ -240,11 +239,23 @@ class Trainer:
                 p.steps_to_psnr[str(mark)] = p.step
                 p.seconds_to_psnr[str(mark)] = round(p.seconds, 3)
         if _is_log_spaced(p.evaluated_at, p.step) or self._is_done():
-            picture = result.picture(self.image)
+            picture = result.picture or preview(self.net, self.image)
             for monitor in self.monitors:
                 monitor.picture(p.step, picture)
         p.evaluated_at = p.step
         return result
+
+    def _is_goal(self, result: Evaluation) -> bool:
+        p, target = self.progress, self.settings.target_psnr
+        if self.settings.lossless:
+            return p.wrong_pixels == 0
+        if target is None or result.psnr < target + p.flattery:
+            return False
+        if self.looks_at is None:
+            return True
+        whole = self.look().psnr  # some pixels have reached it: have all?
+        p.flattery = max(p.flattery, result.psnr - whole)
+        return whole >= target
 
     def _log(self, loss: Tensor, looks: bool) -> None:
         p, value = self.progress, loss.item()
@@ -253,7 +264,7 @@ class Trainer:
         result = self._evaluate() if looks else None
         outside = 0.0
         if isinstance(self.net, HasGrids):
-            outside = float(self.net.outside(self.coords[self.sampler.batch(p.step)[:512]]))
+            outside = float(self.net.outside(self.target.samples(self.sampler.batch(p.step)[:512])[0]))
         row = Row(
             step=p.step,
             seconds=round(p.seconds, 4),
@@ -306,7 +317,7 @@ class Trainer:
         self.optimizers = self._fresh_optimizers(max(0, self.progress.step - 1))
         load_optimizers(self.optimizers, last.tensors)
         if FOCUS in last.tensors:
-            self.focus = last.tensors[FOCUS].to(self.seen.device)
+            self.focus = last.tensors[FOCUS]
         if self.progress.best_psnr is not None:
             # Killed between the two files, the weights are of a look that this run has yet to repeat; it
             # will find the same ones again.
@@ -319,7 +330,7 @@ class Trainer:
         ]
 
     def _info(self) -> dict[str, Any]:
-        return {"image": self.fingerprint, **self.machine()}
+        return {"image": self.fingerprint, "frame": frame_to_plain(self.image), **self.machine()}
 
     def machine(self) -> dict[str, Any]:
         """What the weights' last bits depend on."""

@@ -1,0 +1,36 @@
+"""``kanfield models`` and ``kanfield doctor``: what this installation can do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+
+@dataclass
+class Models:
+    """List the families of fields."""
+
+    def run(self) -> None:
+        from kanfield.fields import MODELS
+
+        for name, summary in MODELS.items():
+            print(f"{name:12} {summary}")
+
+
+@dataclass
+class Doctor:
+    """Versions, devices, the backend in use and why, and a self-test of the spline operator."""
+
+    json: bool = False
+    """Print the findings as JSON on standard output."""
+
+    def run(self) -> None:
+        from kanfield.doctor import examine, print_report
+
+        findings = examine()
+        if self.json:
+            print(json.dumps(findings, indent=2))
+        else:
+            print_report(findings)
+        if not findings["healthy"]:
+            raise SystemExit(1)

@@ -1,0 +1,33 @@
+"""Every command by its name, and how tyro makes one parser of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import tyro
+from tyro.conf import subcommand
+
+import kanfield
+from kanfield.cli.about import Doctor, Models
+from kanfield.cli.completion import Completion
+from kanfield.cli.fit import Fit
+from kanfield.cli.run import Eval, Render
+from kanfield.cli.runs import Runs
+
+COMMANDS = ("fit", "eval", "render", "runs", "models", "doctor", "completion")
+Command = (
+    Annotated[Fit, subcommand("fit")]
+    | Annotated[Eval, subcommand("eval")]
+    | Annotated[Render, subcommand("render")]
+    | Annotated[Runs, subcommand("runs")]
+    | Annotated[Models, subcommand("models")]
+    | Annotated[Doctor, subcommand("doctor")]
+    | Annotated[Completion, subcommand("completion")]
+)
+
+# What tyro is told about the whole command line.
+PARSING: dict[str, Any] = {
+    "prog": "kanfield",
+    "description": kanfield.__doc__.splitlines()[0],  # type: ignore[union-attr]
+    "config": (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+}

@@ -1,0 +1,67 @@
+"""``kanfield completion``: the script that lets a shell complete commands, options, names and files."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from kanfield.cli.values import Text
+from kanfield.errors import InputError
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+@dataclass
+class Completion:
+    """Print the script that completes commands, options and files in a shell."""
+
+    shell: Annotated[Positional[Text], arg(metavar="SHELL", help_behavior_hint="")] = None
+    """bash, zsh or fish. What goes into the shell's start-up file:
+    - bash: source <(kanfield completion bash)
+    - zsh, after compinit: eval "$(kanfield completion zsh)"
+    - fish: kanfield completion fish | source
+    """
+
+    def run(self) -> None:
+        if self.shell is None:
+            raise InputError("which shell? kanfield completion bash, zsh or fish")
+        if self.shell not in SHELLS:
+            raise InputError(f"no completion for '{self.shell}': give bash, zsh or fish")
+        print(completion_script(self.shell))
+
+
+def completion_script(shell: str) -> str:
+    """What the shell has to source.
+
+    >>> "--preset" in completion_script("bash")
+    True
+    """
+    import shtab
+    from tyro.extras import get_parser
+
+    from kanfield.cli.commands import PARSING, Command
+    from kanfield.training.presets import PRESETS
+
+    names = {
+        "--preset": tuple(PRESETS),
+        "--held-out": ("checkerboard", "every-second"),
+        "--optimizer": ("muon", "adam"),
+        "--device": ("auto", "cpu", "cuda", "mps"),
+        "--precision": ("fp32", "fp64"),
+        "SHELL": SHELLS,
+    }
+    with warnings.catch_warnings():
+        # tyro would have its own scripts used, but those complete no file in the place of IMAGE or RUN.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        parser: Any = get_parser(Command, **PARSING)  # type: ignore[call-overload]
+    commands = next(action.choices for action in parser._actions if action.choices)
+    for command in commands.values():
+        for action in command._actions:
+            first = action.help.splitlines()[0]
+            action.help = re.sub(r" \((default: (None|False)|required)\)$", "", first)
+            action.choices = names.get((*action.option_strings, action.metavar)[0])
+    return str(shtab.complete(parser, shell))

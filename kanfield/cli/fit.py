@@ -1,0 +1,116 @@
+"""``kanfield fit``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from kanfield.cli.printing import print_metrics
+from kanfield.cli.values import File, Grids, Number, Text, Whole, Widths
+from kanfield.errors import InputError
+
+if TYPE_CHECKING:
+    from kanfield.training.config import Settings
+
+
+@dataclass
+class Fit:
+    """Fit a field to an image and keep it in a run folder."""
+
+    image: Annotated[Positional[File], arg(metavar="[IMAGE]")] = None
+    """The image file: 8-bit PNG, JPEG, WebP or BMP."""
+    resume: Annotated[tuple[Path, ...] | None, arg(metavar="[RUN]")] = None
+    """Go on with a run that was interrupted; without a folder, the latest unfinished one under --out."""
+    out: Path = Path("runs")
+    """Where the numbered run folder is made."""
+    model: Text = None
+    """Family of fields (kanfield models lists them). Default: kan."""
+    preset: Text = None
+    """smooth (default: true between the pixels), lossless (every 8-bit pixel exact) or compact."""
+    config: File = None
+    """YAML file of settings, such as a run's own config.yaml; flags beat it."""
+    size: Whole = None
+    """Resize the longer side to this many pixels first (Lanczos)."""
+    steps: Whole = None
+    """Training steps. Default: the preset's."""
+    seconds: Number = None
+    """Training time instead of steps, from the first step."""
+    target_psnr: Number = None
+    """Stop at this PSNR in dB."""
+    lossless: bool = False
+    """Stop when every 8-bit pixel is exact; takes the preset lossless unless another is given."""
+    held_out: Text = None
+    """Pixels the fit must not see: checkerboard, every-second (keeps a quarter) or a fraction."""
+    widths: Widths = None
+    """Hidden units, e.g. 64,64."""
+    grids: Grids = None
+    """Grid cells of every layer, e.g. 64,10,10; nested levels with +, e.g. 16+64,10,10."""
+    order: Whole = None
+    """Degree of the splines: 1, 2 or 3."""
+    batch_size: Whole = None
+    """Pixels in a step."""
+    optimizer: Text = None
+    """muon (hidden coefficients, Adam for the rest) or adam."""
+    lr: Number = None
+    """Learning rate; with muon, Adam's moves in proportion."""
+    seed: Whole = None
+    """Seed of weights and batches. Default: 0."""
+    threads: Whole = None
+    """CPU threads."""
+    device: Text = None
+    """auto, cpu, cuda, cuda:1 or mps. Default: auto."""
+    precision: Text = None
+    """fp32 or fp64. Default: fp32."""
+    checkpoint_seconds: Number = None
+    """Seconds between checkpoints. Default: 10."""
+    timelapse: bool = False
+    """Also write an animation of the reconstruction as it improves."""
+    json: bool = False
+    """Print metrics.json on standard output, and everything else on standard error."""
+    quiet: bool = False
+    """No progress."""
+
+    def run(self) -> None:
+        from rich.console import Console
+
+        from kanfield.training.fit import fit, resume
+        from kanfield.training.folder import RunFolder
+
+        console = None if self.quiet else Console(stderr=True)
+        flags = self._settings()
+        if self.resume is not None:
+            self._check_resume(flags)
+            folder = self.resume[0] if self.resume else RunFolder.latest_unfinished(self.out).path
+            run = resume(folder, console=console)
+        else:
+            settings, image = self._merged(flags)
+            run = fit(image, settings, out=self.out, console=console)
+        print_metrics(run.metrics, self.json, self.quiet)
+
+    def _settings(self) -> dict[str, Any]:
+        others = {"image", "resume", "out", "config", "json", "quiet"}
+        return {k: v for k, v in vars(self).items() if k not in others and v is not None and v is not False}
+
+    def _check_resume(self, flags: dict[str, Any]) -> None:
+        assert self.resume is not None
+        if len(self.resume) > 1:
+            raise InputError("--resume takes one run folder")
+        given = [f"--{name.replace('_', '-')}" for name in flags]
+        given += ["--config"] if self.config else []
+        given += ["IMAGE"] if self.image else []
+        if given:
+            names = ", ".join(given)
+            raise InputError(f"--resume takes everything from the run's own config.yaml: leave out {names}")
+
+    def _merged(self, flags: dict[str, Any]) -> tuple[Settings, Path]:
+        from kanfield.training.config import Settings, overlay, read_settings, settings_from
+
+        base, named = read_settings(self.config) if self.config else (Settings(), None)
+        image = self.image or (Path(named) if named else None)
+        if image is None:
+            raise InputError("which image? kanfield fit IMAGE, or kanfield fit --resume")
+        checked = settings_from(flags, "flags")
+        return overlay(base, {key: getattr(checked, key) for key in flags}), image

@@ -1,0 +1,61 @@
+"""How tyro reads one word of the command line as a value, with errors for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+
+def _spec(name: str, metavar: str, parse: Any) -> Any:
+    """How tyro reads one word as a value, with an error for people."""
+
+    def from_words(words: list[str]) -> Any:
+        if words == ["None"]:
+            return None
+        try:
+            return parse(words[0])
+        except ValueError:
+            raise ValueError(f"'{words[0]}' is not {name}") from None
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=from_words,
+        is_instance=lambda value: True,
+        str_from_instance=lambda value: ["None" if value is None else str(value)],
+    )
+
+
+def _ints(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
+
+
+def _grids(text: str) -> list[int | list[int]]:
+    levels = [[int(size) for size in word.split("+")] for word in text.split(",")]
+    return [sizes[0] if len(sizes) == 1 else sizes for sizes in levels]
+
+
+def _pair(text: str) -> tuple[int, int]:
+    width, height = text.split("x")
+    return int(width), int(height)
+
+
+def _box(text: str) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = (float(word) for word in text.split(","))
+    return x0, y0, x1, y1
+
+
+Whole = Annotated[int | None, _spec("a whole number", "N", int)]
+Number = Annotated[float | None, _spec("a number", "X", float)]
+Widths = Annotated[list[int] | None, _spec("widths such as 64,64", "W,W", _ints)]
+Grids = Annotated[
+    list[int | list[int]] | None, _spec("grid sizes such as 64,10,10 or 16+64,10", "G,G,G", _grids)
+]
+Size = Annotated[tuple[int, int] | None, _spec("a size such as 800x600", "WxH", _pair)]
+Box = Annotated[
+    tuple[float, float, float, float] | None, _spec("a crop such as 0,0,64,64", "X0,Y0,X1,Y1", _box)
+]
+Text = Annotated[str | None, _spec("text", "NAME", str)]
+File = Annotated[Path | None, _spec("a path", "PATH", Path)]

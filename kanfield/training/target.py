@@ -1,0 +1,71 @@
+"""What a fit aims at: an image's pixels, kept as the file holds them, and which of them it may see."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kanfield.images import Image, coordinates
+
+
+class Target:
+    """An image on a device; coordinates and values of pixels are worked out when they are asked for.
+
+    An 8-bit image takes a byte a channel and nothing more, so one of a hundred megapixels fits.
+
+    Args:
+        image: what is fitted.
+        like: a tensor of the field, whose device and precision the samples take.
+        held_out: pixels that are not trained on but scored apart, bool ``(height * width,)``, or None.
+        missing: pixels that are neither trained on nor scored, likewise.
+
+    >>> target = Target(Image(np.array([[[0], [255]]], dtype=np.uint8), "L"), torch.zeros(1))
+    >>> x, y = target.samples(torch.tensor([1]))
+    >>> x.tolist(), y.tolist()
+    ([[0.5, 0.0]], [[1.0]])
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        like: Tensor,
+        held_out: NDArray[np.bool_] | None = None,
+        missing: NDArray[np.bool_] | None = None,
+    ) -> None:
+        self.image, self.held_out, self.missing = image, held_out, missing
+        self.count = image.height * image.width
+        self.device, self.dtype = like.device, like.dtype
+        # Tables of the two axes give every pixel the very coordinates that rendering gives it.
+        row, column = coordinates(1, image.width), coordinates(image.height, 1)
+        longest = max(image.height, image.width)
+        self._x = (row[:, 0].double() * image.width / longest).to(like)
+        self._y = (column[:, 1].double() * image.height / longest).to(like)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of read-only arrays, and nothing writes to this one
+            self._pixels = torch.from_numpy(image.pixels.reshape(self.count, -1)).to(like.device)
+
+    def seen(self) -> NDArray[np.integer] | int:
+        """Indices of the pixels to train on, in ascending order; their number where that is all."""
+        if self.held_out is None and self.missing is None:
+            return self.count
+        hidden = np.zeros(self.count, dtype=bool)
+        for mask in (self.held_out, self.missing):
+            if mask is not None:
+                hidden |= mask
+        return np.flatnonzero(~hidden).astype(np.int32 if self.count < 2**31 else np.int64)
+
+    def coordinates(self, indices: Tensor) -> Tensor:
+        """Coordinates of pixels, shape ``(N, 2)``."""
+        width = self.image.width
+        return torch.stack([self._x[indices % width], self._y[indices // width]], 1)
+
+    def samples(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Coordinates ``(N, 2)`` and values ``(N, c)`` of pixels; values lie in [-1, 1], as fields' do."""
+        indices = indices.to(self.device)
+        low, high = self.image.value_range
+        values = self._pixels[indices].to(self.dtype)
+        return self.coordinates(indices), (values - low) * (2 / (high - low)) - 1

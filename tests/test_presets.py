@@ -1,0 +1,69 @@
+"""Presets by rule: caps, growth, and images of every shape."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from kanfield.fields import build_field
+from kanfield.training.presets import PRESETS, Scale, parameters, preset_settings
+
+CAPS = {"smooth": 2.0, "lossless": 4.0, "compact": 0.5}
+NAMES = ("widths", "grids", "order", "noise", "frequency")
+
+
+def square(side: int, channels: int = 3) -> Scale:
+    return Scale(side, side * side, side * side, channels)
+
+
+def count(settings, channels: int) -> int:
+    return parameters([2, *settings["widths"], channels], settings["grids"], settings["order"])
+
+
+def test_the_count_of_parameters_is_that_of_the_field():
+    settings = preset_settings("smooth", square(64))
+    field = build_field("kan", 2, 3, *(settings[name] for name in NAMES))
+    assert count(settings, 3) == sum(p.numel() for p in field.parameters())
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("side", [24, 32, 48, 64, 100, 128, 256, 512, 1000, 3000, 12000])
+def test_parameters_a_pixel_stay_under_the_cap(name, channels, side):
+    settings = preset_settings(name, square(side, channels))
+    assert count(settings, channels) <= CAPS[name] * side * side
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_parameters_are_counted_against_the_pixels_seen(name):
+    scale = Scale(longest=256, pixels=65536, seen=16384, channels=3)
+    settings = preset_settings(name, scale)
+    assert count(settings, 3) <= CAPS[name] * scale.seen
+    assert settings["frequency"] == preset_settings(name, square(128))["frequency"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(
+    ("height", "width"), [(1, 2), (2, 2), (1, 7), (3, 3), (1, 5000), (9, 20_000), (8, 8)]
+)
+def test_every_shape_gets_a_field_that_runs(name, height, width):
+    pixels = height * width
+    settings = preset_settings(name, Scale(max(height, width), pixels, pixels, 1))
+    field = build_field("kan", 2, 1, *(settings[name] for name in NAMES))
+    assert torch.isfinite(field(torch.rand(5, 2) * 2 - 1)).all()
+    assert 1 <= settings["batch_size"] <= pixels
+    if pixels >= 1000:
+        assert count(settings, 1) <= CAPS[name] * pixels
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_settings_grow_with_the_image(name):
+    rows = [preset_settings(name, square(side)) for side in (32, 64, 128, 256, 512, 1024, 2048)]
+    for key in ("widths", "grids", "frequency", "steps"):
+        values = [row[key] for row in rows]
+        assert values == sorted(values), key
+    samples = [row["steps"] * row["batch_size"] for row in rows]
+    assert samples[-1] < 64**2 * samples[1]  # a larger image is not seen as often
+    assert all(math.isfinite(row["frequency"]) for row in rows)

@@ -1,0 +1,158 @@
+"""Search for the presets' rules: fits of settings on photographs, sizes and held-out patterns, a row each.
+
+python tools/search_presets.py rows.csv --patterns checkerboard --set steps=800 --vary frequency=3,4,5
+python tools/search_presets.py rows.csv --sizes 128 256 512 --patterns all --preset smooth --cubic
+
+Every --vary is one axis of a product; lists are written as 24+10+10. A row that the table holds already is
+not measured again. --cubic adds SciPy's cubic interpolation of the same pixels, what a field has to beat.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import json
+import tempfile
+from collections.abc import Iterator
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skimage.data
+from matplotlib import cbook
+from numpy.typing import NDArray
+from scipy.interpolate import griddata
+
+import kanfield
+from kanfield.images import Image, held_out_mask, resize_image
+from kanfield.metrics import psnr
+
+COLUMNS = ("photo", "size", "pattern", "settings", "psnr", "held_out_psnr", "cubic", "steps", "parameters")
+COLUMNS += ("parameters_per_pixel", "seconds")
+KEYS = COLUMNS[:4]
+PATTERNS = ("checkerboard", "every-second", "0.5")
+SMALL = ("camera", "astronaut", "coffee", "chelsea", "rocket", "hopper", "motorcycle")
+LARGE = ("retina", "hubble", "mosaic")  # the ones with a thousand pixels a side
+
+
+def photograph(name: str) -> NDArray[np.uint8]:
+    """A photograph that installs with scikit-image or matplotlib; the mosaic is four of them side by side."""
+    if name == "hopper":
+        with cbook.get_sample_data("grace_hopper.jpg") as file:
+            return np.asarray(kanfield.read_image(file.name).pixels)
+    if name == "motorcycle":
+        return np.asarray(skimage.data.stereo_motorcycle()[0])
+    if name == "hubble":
+        return np.asarray(skimage.data.hubble_deep_field())
+    if name == "mosaic":
+        camera, hopper = photograph("camera"), photograph("hopper")
+        top = [np.repeat(camera[..., None], 3, 2), photograph("astronaut")]
+        bottom = [hopper[40:552], photograph("retina")[450:962, 450:962]]
+        return np.concatenate([np.concatenate(top, 1), np.concatenate(bottom, 1)])
+    return np.asarray(getattr(skimage.data, name)())
+
+
+def load(name: str, size: int) -> Image:
+    """A photograph with its longer side ``size`` pixels; never enlarged."""
+    pixels = photograph(name)
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    image = Image(pixels, {1: "L", 3: "RGB"}[pixels.shape[2]])
+    return resize_image(image, size) if size < max(pixels.shape) else image
+
+
+def measure(job: tuple[str, int, str, dict[str, Any]]) -> dict[str, Any]:
+    """Fit once; the settings ``cubic`` ask for the interpolation beside it."""
+    name, size, pattern, settings = job
+    image = load(name, size)
+    settings, cubic = dict(settings), None
+    if settings.pop("cubic", False):
+        cubic = round(interpolate(image, pattern), 2)
+    with tempfile.TemporaryDirectory() as folder:
+        held_out = None if pattern == "none" else pattern
+        metrics = kanfield.fit(image, out=folder, held_out=held_out, threads=1, **settings).metrics
+    row = {key: metrics.get(key) for key in COLUMNS[4:]}
+    row = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
+    return {**row, **dict(zip(KEYS, (name, size, pattern, json.dumps(job[3])), strict=True)), "cubic": cubic}
+
+
+def interpolate(image: Image, pattern: str) -> float:
+    """PSNR of cubic interpolation on the pixels that ``pattern`` hides."""
+    hidden = held_out_mask(image.height, image.width, pattern, seed=0)
+    row, column = np.divmod(np.arange(image.height * image.width), image.width)
+    points, values = np.c_[row, column], image.values()
+    cubic = griddata(points[~hidden], values[~hidden], points[hidden], method="cubic")
+    nearest = griddata(points[~hidden], values[~hidden], points[hidden], method="nearest")
+    cubic = np.where(np.isnan(cubic), nearest, cubic).clip(0, 1)  # outside the hull there is no cubic
+    return psnr(float(np.mean((cubic - values[hidden]) ** 2)))
+
+
+def jobs(arguments: argparse.Namespace) -> Iterator[tuple[str, int, str, dict[str, Any]]]:
+    """The product of everything asked for."""
+    fixed = dict(_pair(word) for word in arguments.set)
+    if arguments.preset:
+        fixed["preset"] = arguments.preset
+    if arguments.cubic:
+        fixed["cubic"] = True
+    axes = [[(key, _value(w)) for w in words.split(",")] for key, words in map(_split, arguments.vary)]
+    for choice in itertools.product(*axes):
+        for size, pattern in itertools.product(arguments.sizes, arguments.patterns):
+            for name in arguments.photos or (SMALL if size < 1000 else LARGE):
+                yield name, size, pattern, {**fixed, **dict(choice)}
+
+
+def _split(word: str) -> tuple[str, str]:
+    key, _, text = word.partition("=")
+    return key, text
+
+
+def _pair(word: str) -> tuple[str, Any]:
+    key, text = _split(word)
+    return key, _value(text)
+
+
+def _value(text: str) -> Any:
+    if "+" in text:
+        return [json.loads(part) for part in text.split("+")]
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def main() -> None:
+    """Read the command line, measure what the table lacks, append to it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--photos", nargs="+")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[256])
+    parser.add_argument("--patterns", nargs="+", default=["none"])
+    parser.add_argument("--preset")
+    parser.add_argument("--cubic", action="store_true")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--vary", action="append", default=[], metavar="KEY=VALUE,VALUE")
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    if arguments.patterns == ["all"]:
+        arguments.patterns = PATTERNS
+    known: set[tuple[str, ...]] = set()
+    if arguments.table.is_file():
+        with open(arguments.table, newline="") as file:
+            known = {tuple(row[key] for key in KEYS) for row in csv.DictReader(file)}
+    todo = [job for job in jobs(arguments) if (job[0], str(job[1]), job[2], json.dumps(job[3])) not in known]
+    with (
+        open(arguments.table, "a", newline="") as file,
+        get_context("spawn").Pool(arguments.processes) as pool,
+    ):
+        writer = csv.DictWriter(file, COLUMNS)
+        if not known:
+            writer.writeheader()
+        for row in pool.imap(measure, todo):
+            writer.writerow(row)
+            file.flush()
+            print(*(row[key] for key in COLUMNS), flush=True)
+
+
+if __name__ == "__main__":
+    main()
