@@ -21,7 +21,7 @@ class Fit:
     """Fit a field to an image and keep it in a run folder."""
 
     image: Annotated[Positional[File], arg(metavar="[IMAGE]")] = None
-    """The image file: 8-bit PNG, JPEG, WebP or BMP."""
+    """The image file: PNG, JPEG, TIFF, WebP, EXR, HDR and others, of 8 bits, 16 bits or floats."""
     resume: Annotated[tuple[Path, ...] | None, arg(metavar="[RUN]")] = None
     """Go on with a run that was interrupted; without a folder, the latest unfinished one under --out."""
     out: Path = Path("runs")
@@ -31,9 +31,12 @@ class Fit:
     preset: Text = None
     """smooth (default: true between the pixels), lossless (every 8-bit pixel exact) or compact."""
     config: File = None
-    """YAML file of settings, such as a run's own config.yaml; flags beat it."""
+    """YAML file of settings, such as a run's own config.yaml; flags beat it. It has the names below and five
+    more: noise, frequency, adam_lr, range_steps, phases. configs/example.yaml explains them all."""
     size: Whole = None
     """Resize the longer side to this many pixels first (Lanczos)."""
+    max_pixels: Whole = None
+    """Decode no file with more pixels than this. Default: 178,956,970."""
     steps: Whole = None
     """Training steps. Default: the preset's."""
     seconds: Number = None
@@ -44,6 +47,8 @@ class Fit:
     """Stop when every 8-bit pixel is exact; takes the preset lossless unless another is given."""
     held_out: Text = None
     """Pixels the fit must not see: checkerboard, every-second (keeps a quarter) or a fraction."""
+    mask: File = None
+    """Picture of the image's size, white where the image is missing: there the field predicts it."""
     widths: Widths = None
     """Hidden units, e.g. 64,64."""
     grids: Grids = None
@@ -92,7 +97,8 @@ class Fit:
 
     def _settings(self) -> dict[str, Any]:
         others = {"image", "resume", "out", "config", "json", "quiet"}
-        return {k: v for k, v in vars(self).items() if k not in others and v is not None and v is not False}
+        given = {k: v for k, v in vars(self).items() if k not in others and v is not None and v is not False}
+        return {k: str(v) if isinstance(v, Path) else v for k, v in given.items()}
 
     def _check_resume(self, flags: dict[str, Any]) -> None:
         assert self.resume is not None

@@ -16,10 +16,14 @@ def print_metrics(metrics: dict[str, Any], as_json: bool, quiet: bool) -> None:
     lines = [f"PSNR {metrics['psnr']:.2f} dB on the pixels trained on"]
     if metrics["held_out_psnr"] is not None:
         lines.append(f"PSNR {metrics['held_out_psnr']:.2f} dB on the pixels held out")
+    low, high = metrics["value_range"]
+    if metrics["wrong_pixels"] is None:
+        lines.append(f"decibels are relative to the image's own range, {low:.6g} to {high:.6g}")
     if metrics["lossless"]:
-        lines.append("every 8-bit pixel is exact")
+        lines.append("every pixel is exact")
     elif metrics["target_reached"] is False:
-        lines.append(f"the goal was not reached; {metrics['wrong_pixels']:,} pixels are not exact")
+        wrong = metrics["wrong_pixels"]
+        lines.append("the goal was not reached" + (f"; {wrong:,} pixels are not exact" if wrong else ""))
     similar = "" if metrics["ssim"] is None else f", SSIM {metrics['ssim']:.4f}"
     lines.append(f"{metrics['steps']} steps in {metrics['seconds']:.1f} s{similar}")
     lines.append(f"reconstruction, error map, metrics and weights: {metrics['run']}")

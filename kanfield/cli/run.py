@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from kanfield.cli.printing import print_metrics
 from kanfield.cli.values import Box, Number, Size
 from kanfield.errors import InputError
+
+if TYPE_CHECKING:
+    from kanfield.images import Image
+    from kanfield.training.run import Run
 
 
 @dataclass
@@ -36,13 +40,17 @@ class Render:
     path: Annotated[Positional[Path], arg(metavar="RUN")]
     """The run folder."""
     out: Path
-    """The picture to write: .png, .webp, .jpg or .bmp."""
+    """The picture to write: .png, .tiff, .exr, .webp, .jpg or .bmp."""
     scale: Number = None
     """Pixels of the picture for one of the image. Default: 1."""
     size: Size = None
     """Size of the picture instead, as WIDTHxHEIGHT."""
     crop: Box = None
     """Part of the image to draw, in its pixels: left, top, right, bottom."""
+    gradient: bool = False
+    """Draw the length of the field's gradient instead (.tiff and .exr keep its values)."""
+    laplacian: bool = False
+    """Draw the field's Laplacian instead, gray where it is zero (.tiff and .exr keep its values)."""
 
     def run(self) -> None:
         from kanfield.images import write_image
@@ -50,7 +58,24 @@ class Render:
 
         if self.scale is not None and self.size is not None:
             raise InputError("--scale and --size contradict each other: give one")
+        if self.gradient and self.laplacian:
+            raise InputError("--gradient and --laplacian are two pictures: give one at a time")
         scale = 1.0 if self.scale is None else self.scale
-        picture = load(self.path).render(scale=scale, size=self.size, crop=self.crop)
+        run, told = load(self.path), ""
+        if self.gradient or self.laplacian:
+            picture, told = self._derivative(run, scale)
+        else:
+            picture = run.render(scale=scale, size=self.size, crop=self.crop)
         write_image(self.out, picture)
-        print(f"{self.out}: {picture.width} x {picture.height}", file=sys.stderr)
+        print(f"{self.out}: {picture.width} x {picture.height}{told}", file=sys.stderr)
+
+    def _derivative(self, run: Run, scale: float) -> tuple[Image, str]:
+        from kanfield.images import Image
+        from kanfield.training.derivative import Kind, view
+
+        kind: Kind = "gradient" if self.gradient else "laplacian"
+        values = run.derivative(kind, scale=scale, size=self.size, crop=self.crop)
+        if self.out.suffix.lower() in {".tif", ".tiff", ".exr"}:
+            return Image(values[..., None], "L"), f", {kind} in values from 0 to 1 a pixel"
+        picture, white = view(values, kind)
+        return picture, f", white is {white:.3g} (values from 0 to 1, distances in pixels)"

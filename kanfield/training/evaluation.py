@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,39 +62,6 @@ def preview(field: nn.Module, like: Image) -> Image:
 
 def _picture(pixels: NDArray[Any], like: Image) -> Image:
     return Image(pixels, like.mode, icc_profile=like.icc_profile, value_range=like.value_range)
-
-
-def derivative(
-    field: nn.Module,
-    like: Image,
-    shape: tuple[int, int],
-    window: tuple[float, float, float, float],
-    kind: Literal["gradient", "laplacian"],
-) -> NDArray[np.float32]:
-    """Length of the field's gradient, or its Laplacian, where :func:`render` would draw it.
-
-    Returns:
-        Shape ``(height, width)``, for values from 0 to 1 and distances in pixels of ``like``. The gradient's
-        length is the root mean square over the colours, the Laplacian their mean; alpha is left out.
-    """
-    result = np.empty(shape, dtype=np.float32)
-    first = next(field.parameters())
-    pixel = 2 / max(like.height, like.width)  # in coordinates; a value in [0, 1] is half of the field's
-    rows = max(1, CHUNK // shape[1])
-    for start in range(0, shape[0], rows):
-        part = slice(start, min(start + rows, shape[0]))
-        x = coordinates(like.height, like.width, window=window, shape=shape, rows=part).to(first)
-        y = field(x.requires_grad_())
-        colours = [y[:, c].sum() for c in range(y.shape[1] - like.mode.endswith("A"))]
-        gradients = torch.stack([torch.autograd.grad(c, x, create_graph=True)[0] for c in colours])
-        if kind == "gradient":
-            values = gradients.square().sum(2).mean(0).sqrt() * pixel / 2
-        else:
-            mean = gradients.mean(0).sum(0)
-            second = [torch.autograd.grad(mean[axis], x, retain_graph=True)[0][:, axis] for axis in (0, 1)]
-            values = (second[0] + second[1]) * pixel**2 / 2
-        result[part] = values.detach().cpu().numpy().reshape(-1, shape[1])
-    return result
 
 
 @dataclass

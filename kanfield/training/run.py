@@ -6,7 +6,7 @@ import io
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +19,8 @@ from kanfield.fields import build_field
 from kanfield.images import MAX_PIXELS, Image, held_out_mask, missing_pixels, read_image
 from kanfield.training.checkpoint import Checkpoint, load_field, read_checkpoint
 from kanfield.training.config import Settings
-from kanfield.training.evaluation import derivative, render
+from kanfield.training.derivative import Kind, derivative
+from kanfield.training.evaluation import render
 from kanfield.training.folder import RunFolder
 from kanfield.training.frame import frame_from_plain
 from kanfield.training.target import Target
@@ -99,7 +100,7 @@ class Run:
 
     def derivative(
         self,
-        kind: Literal["gradient", "laplacian"],
+        kind: Kind,
         scale: float = 1.0,
         size: tuple[int, int] | None = None,
         crop: tuple[float, float, float, float] | None = None,
