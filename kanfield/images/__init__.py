@@ -1,12 +1,13 @@
-"""Images in and out of kanfield: files, pixel values, sample coordinates, held-out pixels.
+"""Images in and out of kanfield: files, pixel values, sample coordinates, pixels not to be seen.
 
 Pixels are always listed in row-major order.
 """
 
 from kanfield.images.coordinates import coordinates
 from kanfield.images.held_out import held_out_mask, missing_pixels
-from kanfield.images.image import MAX_PIXELS, Image, resize_image
+from kanfield.images.image import Image
 from kanfield.images.read import read_image
+from kanfield.images.resize import MAX_PIXELS, resize_image
 from kanfield.images.write import write_image
 
 __all__ = [

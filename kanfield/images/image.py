@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,37 +14,51 @@ from PIL import Image as PILImage
 
 from kanfield.errors import InputError
 
-MAX_PIXELS = 178_956_970  # where Pillow refuses to decode: the same bound for resizing
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by number of channels
+_RANGES = {"uint8": (0, 255), "uint16": (0, 65535)}
+_BITS = {"uint8": 8, "uint16": 16, "float32": 32}
+_BAND = 2**20  # pixels
+_OWN_RANGE = (math.nan, math.nan)
 
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """An 8-bit image.
+    """An image of 8-bit, 16-bit or float pixels.
 
-    `pixels` is uint8 of shape (height, width, channels); `mode` is Pillow's name for the channels:
-    "L" (gray), "LA", "RGB" or "RGBA", where alpha is a channel like the others, not premultiplied;
+    `pixels` is uint8, uint16 or float32 of shape (height, width, channels); `mode` is Pillow's name
+    for the channels: "L" (gray), "LA", "RGB" or "RGBA", where alpha is a channel like the others;
     `source` is the file it was read from; `notes` tells of conversions done while reading, each
-    a short sentence for the user.
+    a short sentence for the user; `icc_profile` is the colour profile, as bytes; `value_range` holds
+    the pixel values that stand for 0 and 1. The range is (0, 255) or (0, 65535) for integers. For
+    floats it is the lowest and highest value of all channels, or (v, v + 1) where all are v, unless
+    it is given. Raises InputError where these do not fit together, and for pixels that are NaN or
+    infinite.
 
     >>> image = Image(np.array([[[0], [255]]], dtype=np.uint8), "L")
-    >>> image.height, image.width, image.channels, image.levels
-    (1, 2, 1, 255)
-    >>> image.values().tolist()
+    >>> image.height, image.width, image.channels, image.bits, image.value_range
+    (1, 2, 1, 8, (0, 255))
+    >>> Image(np.array([[[-1], [3]]], dtype=np.float32), "L").values().tolist()
     [[0.0], [1.0]]
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[Any]
     mode: str
     source: Path | None = None
     notes: tuple[str, ...] = ()
     icc_profile: bytes | None = None
-    value_range: tuple[float, float] = (0, 255)
-    is_float = False
-    bits = 8
-    suffix = ".png"
+    value_range: tuple[float, float] = _OWN_RANGE
 
-    def to_8bit(self):
-        return self
+    def __post_init__(self) -> None:
+        _check_pixels(self.pixels, self.mode)
+        own = _float_range(self) if self.is_float else _RANGES[self.pixels.dtype.name]
+        if self.value_range is _OWN_RANGE:
+            object.__setattr__(self, "value_range", own)
+        low, high = self.value_range
+        if not (math.isfinite(high - low) and low < high) or (not self.is_float and (low, high) != own):
+            mend = "finite numbers, the first the lower" if self.is_float else f"{own} or none"
+            raise InputError(
+                f"The value range {(low, high)} does not fit {self.bits}-bit pixels: give {mend}."
+            )
 
     @property
     def height(self) -> int:
@@ -60,20 +76,49 @@ class Image:
         return int(self.pixels.shape[2])
 
     @property
-    def levels(self) -> int:
-        """The pixel value that stands for 1.0."""
-        return 255
+    def bits(self) -> int:
+        """Bits a channel: 8 or 16 (integers) or 32 (floats)."""
+        return _BITS[self.pixels.dtype.name]
 
-    def values(self) -> NDArray[np.float32]:
-        """The pixels as float32 of shape (height * width, channels) in [0, 1]."""
-        return np.divide(self.pixels, self.levels, dtype=np.float32).reshape(-1, self.channels)
+    @property
+    def is_float(self) -> bool:
+        """Whether the pixels are floats."""
+        return self.bits == 32
+
+    @property
+    def suffix(self) -> str:
+        """The file suffix that holds the pixels exactly: ".png"; for floats ".tiff" or ".exr"."""
+        if not self.is_float:
+            return ".png"
+        suffix = "" if self.source is None else self.source.suffix.lower()
+        return ".exr" if suffix in {".exr", ".hdr"} else ".tiff"
+
+    def values(self, rows: slice | None = None) -> NDArray[np.float32]:
+        """The pixels, or some rows of them, as float32 of shape (rows * width, channels).
+
+        The value range is mapped to [0, 1].
+
+        >>> image = Image(np.array([[[0]], [[51]], [[255]]], dtype=np.uint8), "L")
+        >>> image.values(slice(0, 2)).round(3).tolist()
+        [[0.0], [0.20000000298023224]]
+        """
+        part = self.pixels if rows is None else self.pixels[rows]
+        low, high = self.value_range
+        if self.is_float:
+            # In double: the range of floats may be wider than a float.
+            values = ((part.astype(np.float64) - low) / (high - low)).astype(np.float32)
+        else:
+            values = np.divide(part, high, dtype=np.float32)
+        return values.reshape(-1, self.channels)
 
     @classmethod
     def from_values(cls, values: ArrayLike, like: Image) -> Image:
-        """An image with the mode of `like`, from values clamped to [0, 1] and rounded.
+        """An image with the pixel type, mode, range and profile of `like`, from values in [0, 1].
 
-        `values` has shape (height, width, channels), of any size, or (height * width, channels)
-        for the size of `like`. Raises InputError where the shape does not fit or a value is NaN.
+        Values are clamped. Integers are rounded: for them this undoes `Image.values` exactly, for
+        floats up to rounding, about 1e-7 of the range. `values` has shape (height, width, channels),
+        of any size, or (height * width, channels) for the size of `like`. Raises InputError where
+        the shape does not fit or a value is NaN.
 
         >>> gray = Image(np.zeros((1, 3, 1), dtype=np.uint8), "L")
         >>> Image.from_values([[-0.2], [0.5], [1.7]], like=gray).pixels.ravel().tolist()
@@ -89,31 +134,92 @@ class Image:
             )
         if np.isnan(array).any():
             raise InputError("The values hold NaN, which is no colour: fit the image again.")
-        scaled = np.clip(array, 0, 1) * like.levels
-        return cls(np.floor(scaled + 0.5).astype(np.uint8), like.mode)
+        low, high = like.value_range
+        clamped = np.clip(array, 0, 1)
+        if like.is_float:
+            pixels = low + clamped.astype(np.float64) * (high - low)
+        else:
+            pixels = np.floor(clamped * high + 0.5)
+        pixels = pixels.astype(like.pixels.dtype)
+        return cls(pixels, like.mode, icc_profile=like.icc_profile, value_range=like.value_range)
+
+    def to_8bit(self) -> Image:
+        """The image to look at, with 8-bit pixels: itself where it has them, else scaled by its range.
+
+        The alpha of float pixels counts from 0 to 1, whatever the range.
+
+        >>> deep = Image(np.array([[[0], [32768], [65535]]], dtype=np.uint16), "L")
+        >>> deep.to_8bit().pixels.ravel().tolist()
+        [0, 128, 255]
+        """
+        if self.bits == 8:
+            return self
+        view = np.empty(self.pixels.shape, dtype=np.uint8)
+        for rows in bands(self.height, self.width):
+            values = self.values(rows).reshape(view[rows].shape)
+            if self.is_float and self.mode.endswith("A"):
+                values[..., -1] = self.pixels[rows, :, -1]
+            view[rows] = np.floor(np.clip(values, 0, 1) * 255 + 0.5)
+        return Image(view, self.mode, self.source, self.notes, self.icc_profile)
 
     def to_pil(self) -> PILImage.Image:
-        """The image as a Pillow image of the same mode."""
-        return PILImage.fromarray(self.pixels[..., 0] if self.channels == 1 else self.pixels)
+        """The image to look at as an 8-bit Pillow image of the same mode; see `to_8bit`."""
+        pixels = self.to_8bit().pixels
+        return PILImage.fromarray(pixels[..., 0] if self.channels == 1 else pixels)
 
 
-def resize_image(image: Image, size: int) -> Image:
-    """The image with its longer side `size` (at least 2) pixels, by Lanczos; see `read_image`.
+def bands(height: int, width: int) -> Iterator[slice]:
+    """Slices of rows that cover an image, each of about a million pixels: work in them needs little memory.
 
-    >>> resize_image(Image(np.zeros((8, 4, 1), dtype=np.uint8), "L"), 4).pixels.shape
-    (4, 2, 1)
+    >>> list(bands(3, 600_000))
+    [slice(0, 1, None), slice(1, 2, None), slice(2, 3, None)]
     """
-    target = _resized((image.width, image.height), size)
-    picture = image.to_pil().resize(target, PILImage.Resampling.LANCZOS)
-    pixels = np.asarray(picture, dtype=np.uint8).reshape(picture.height, picture.width, -1)
-    return Image(pixels, image.mode, image.source, image.notes)
+    rows = max(1, _BAND // width)
+    for top in range(0, height, rows):
+        yield slice(top, min(top + rows, height))
 
 
-def _resized(old: tuple[int, int], size: int) -> tuple[int, int]:
-    """Width and height with the longer side `size`, or InputError."""
-    if size < 2:
-        raise InputError(f"--size {size} is too small: give 2 pixels or more.")
-    width, height = (max(1, math.floor(side * size / max(old) + 0.5)) for side in old)
-    if width * height > MAX_PIXELS:
-        raise InputError(f"--size {size} makes over {MAX_PIXELS:,} pixels: give a smaller size.")
-    return width, height
+def _check_pixels(pixels: NDArray[Any], mode: str) -> None:
+    """Raise InputError where type, shape or mode are none of an image."""
+    if not isinstance(pixels, np.ndarray):
+        raise InputError(f"The pixels are a {type(pixels).__name__}: give a NumPy array.")
+    if pixels.ndim != 3 or pixels.shape[2] not in MODES:
+        raise InputError(
+            f"Pixels of shape {pixels.shape} are no image: give (height, width, channels) with 1 to 4 "
+            "channels, for gray such as pixels[..., None]."
+        )
+    if pixels.size == 0:
+        raise InputError(f"Pixels of shape {pixels.shape} are an empty image: give at least one pixel.")
+    if pixels.dtype not in (np.uint8, np.uint16, np.float32):
+        raise InputError(f"Pixels of type {pixels.dtype} are not supported: give uint8, uint16 or float32.")
+    if mode != MODES[pixels.shape[2]]:
+        raise InputError(
+            f"Mode {mode!r} does not fit {pixels.shape[2]} channels: give {MODES[pixels.shape[2]]!r}."
+        )
+
+
+def _float_range(image: Image) -> tuple[float, float]:
+    """Lowest and highest pixel value, never the same, or InputError where one is not finite."""
+    with np.errstate(invalid="ignore"):
+        low, high = float(image.pixels.min()), float(image.pixels.max())
+    if not math.isfinite(high - low):
+        raise InputError(_not_finite(image))
+    # For huge values, adding 1 changes nothing.
+    return low, (high if high > low else max(low + 1, math.nextafter(low, math.inf)))
+
+
+def _not_finite(image: Image) -> str:
+    """How many pixels are NaN or infinite, and where the first is."""
+    count, first = 0, ""
+    for rows in bands(image.height, image.width):
+        bad = ~np.isfinite(image.pixels[rows]).all(axis=2)
+        if not count and bad.any():
+            row, column = np.argwhere(bad)[0].tolist()
+            first = f"row {rows.start + row}, column {column}"
+        count += int(bad.sum())
+    held = f"{count:,} pixels that are" if count > 1 else "a pixel that is"
+    which = "the first at" if count > 1 else "at"
+    return (
+        f"{image.source or 'The image'} has {held} NaN or infinite, {which} {first} (counted from 0): "
+        "replace them with numbers."
+    )

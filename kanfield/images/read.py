@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-import io
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-from PIL import Image as PILImage
-from PIL import ImageFile, ImageOps, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from kanfield.errors import InputError
-from kanfield.images.image import Image, resize_image
+from kanfield.images.exr import read_exr
+from kanfield.images.image import MODES, Image
+from kanfield.images.pillow import read_with_pillow
+from kanfield.images.pnm import is_deep_pnm, read_deep_pnm
+from kanfield.images.radiance import read_radiance
+from kanfield.images.raster import READABLE, Raster
+from kanfield.images.resize import MAX_PIXELS, resize_image
+from kanfield.images.tiff import read_tiff
 
-_READABLE = "8-bit PNG, JPEG, WebP or BMP"
-_READ_FORMATS = {"PNG", "JPEG", "MPO", "WEBP", "BMP"}  # MPO: a camera's JPEG with extra pictures
-_MODES = {"L", "LA", "RGB", "RGBA"}
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_EXR = b"v/1\x01"
+_RADIANCE = (b"#?RADIANCE", b"#?RGBE")
 
 
-def read_image(path: str | os.PathLike[str], size: int | None = None, max_pixels: int = 0) -> Image:
-    """Read an 8-bit PNG, JPEG, WebP or BMP file, upright and fully decoded.
+def read_image(path: str | os.PathLike[str], size: int | None = None, max_pixels: int = MAX_PIXELS) -> Image:
+    """Read an image file, upright and fully decoded, without losing depth.
 
-    Palette colours become RGB or RGBA, 1-bit images gray, a transparent colour an alpha channel;
-    `notes` tells of each. Colour profiles are not applied. `size` (at least 2) resizes the longer
-    side to that many pixels with Lanczos and keeps the aspect ratio; colour does not bleed out of
-    transparent pixels. Raises InputError where the file cannot be read as such an image.
+    PNG, JPEG, WebP, BMP, GIF, PNM and TIFF give 8-bit pixels; PNG, PNM and TIFF of 16 bits uint16;
+    TIFF of floats, Radiance HDR and OpenEXR float32. The format is told by content, not by suffix.
+    Palette colours become RGB or RGBA, 1-bit images gray, a transparent colour an alpha channel, CMYK
+    RGB, by its profile where it has one; of several pictures the first is read; `notes` tells of each.
+    Other colour profiles are kept, not applied, and floats are kept as they are stored, premultiplied
+    or not.
+
+    `size` (at least 2) resizes the longer side to that many pixels, see `resize_image`. Files with more
+    than `max_pixels` pixels are refused before they are decoded. Raises InputError where the file
+    cannot be read as such an image, or holds NaN or infinite pixels.
 
     >>> import tempfile
+    >>> from PIL import Image as PILImage
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     PILImage.new("P", (6, 4)).save(f"{folder}/a.png")
     ...     image = read_image(f"{folder}/a.png", size=3)
@@ -36,17 +48,11 @@ def read_image(path: str | os.PathLike[str], size: int | None = None, max_pixels
     """
     path = Path(path)
     data = _read_bytes(path)
-    with warnings.catch_warnings():
-        # Pillow warns of metadata and large pictures; what matters here is raised or noted.
-        warnings.simplefilter("ignore")
-        picture, frames = _decode(path, data)
-        picture, notes = _to_plain_mode(picture)
-    if frames > 1:
-        notes = (*notes, f"Only the first of {frames} pictures in the file was read.")
-    if picture.size == (1, 1):
-        raise InputError(f"{path} is a single pixel: give an image of at least two pixels.")
-    pixels = np.asarray(picture, dtype=np.uint8).reshape(picture.height, picture.width, -1)
-    image = Image(pixels, picture.mode, path, notes)
+    raster = _decode(path, data, max_pixels)
+    del data
+    pixels = raster.upright()
+    mode = MODES[pixels.shape[2]]
+    image = Image(pixels, mode, path, raster.notes, _fitting(raster.icc_profile, mode))
     return image if size is None else resize_image(image, size)
 
 
@@ -58,52 +64,42 @@ def _read_bytes(path: Path) -> bytes:
         reason = error.strerror or error
         raise InputError(f"{path} cannot be read ({reason}): give an image file.") from None
     if not data:
-        raise InputError(f"{path} is empty: give a {_READABLE} image.")
+        raise InputError(f"{path} is empty: give a {READABLE} image.")
     return data
 
 
-def _decode(path: Path, data: bytes) -> tuple[PILImage.Image, int]:
-    """The first picture in the file, upright, and the number of pictures."""
+def _decode(path: Path, data: bytes, max_pixels: int) -> Raster:
+    """The first picture in the file, or InputError whatever the decoder raises."""
     try:
-        picture = PILImage.open(io.BytesIO(data))
-        _check_kind(path, picture)
-        frames = int(getattr(picture, "n_frames", 1))
-        picture.load()
-        return ImageOps.exif_transpose(picture), frames
+        with warnings.catch_warnings():
+            # Decoders warn of metadata and the like; what matters here is raised or noted.
+            warnings.simplefilter("ignore")
+            return _decoder(data)(path, data, max_pixels)
     except InputError:
         raise
     except UnidentifiedImageError:
         raise InputError(
-            f"{path} is not an image, or its header is damaged: give a {_READABLE} image."
+            f"{path} is not an image, or its header is damaged: give a {READABLE} image."
         ) from None
-    except PILImage.DecompressionBombError:
-        raise InputError(f"{path} has too many pixels: give a smaller image.") from None
+    except MemoryError:
+        raise InputError(f"{path} does not fit in memory: give a smaller image.") from None
     except Exception as error:  # a damaged file: OSError, SyntaxError, struct.error and others
-        raise InputError(f"{path} is truncated or damaged ({error}): save it again.") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} is truncated or damaged ({reason}): save it again.") from None
 
 
-def _check_kind(path: Path, picture: ImageFile.ImageFile) -> None:
-    """Raise InputError for a format, depth or colour space that is not read."""
-    mend = f"kanfield reads {_READABLE}; convert it to one of these."
-    if picture.format not in _READ_FORMATS:
-        raise InputError(f"{path} is a {picture.format} file: {mend}")
-    # Pillow opens 16-bit colour PNG as RGB and drops the low byte; only its raw mode tells.
-    if ";16" in f"{picture.mode} {picture.tile}" and picture.format == "PNG":
-        raise InputError(f"{path} has 16 bits per channel: {mend}")
-    if picture.mode not in _MODES | {"1", "P", "PA"}:
-        raise InputError(
-            f"{path} holds {picture.mode} pixels: kanfield reads gray and RGB colours, "
-            "with or without alpha; convert it to RGB."
-        )
+def _decoder(data: bytes) -> Callable[[Path, bytes, int], Raster]:
+    """The function that reads a file which begins like this one."""
+    if data.startswith(_TIFF):
+        return read_tiff
+    if data.startswith(_EXR):
+        return read_exr
+    if data.startswith(_RADIANCE):
+        return read_radiance
+    return read_deep_pnm if is_deep_pnm(data) else read_with_pillow
 
 
-def _to_plain_mode(picture: PILImage.Image) -> tuple[PILImage.Image, tuple[str, ...]]:
-    """The picture in one of L, LA, RGB, RGBA, and a note on each conversion."""
-    gray = picture.mode in {"1", "L", "LA"}
-    alpha = picture.has_transparency_data
-    mode = ("LA" if alpha else "L") if gray else ("RGBA" if alpha else "RGB")
-    if picture.mode == mode:
-        return picture, ()
-    what = {"P": "Palette colours", "PA": "Palette colours", "1": "1-bit pixels"}
-    note = f"{what.get(picture.mode, 'The transparent colour')} converted to {mode}."
-    return picture.convert(mode), (note,)
+def _fitting(profile: bytes | None, mode: str) -> bytes | None:
+    """The colour profile, if it is one for such colours."""
+    kind = b"GRAY" if mode.startswith("L") else b"RGB "
+    return profile if profile is not None and profile[16:20] == kind else None

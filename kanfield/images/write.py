@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from kanfield.errors import InputError
 from kanfield.files import replacing
+from kanfield.images.exr import write_exr
 from kanfield.images.image import Image
+from kanfield.images.pillow import write_png16
+from kanfield.images.tiff import write_tiff
 
 # Suffix -> Pillow's name, options of Image.save, longest side the format can hold.
-_WRITERS: dict[str, tuple[str, dict[str, Any], int]] = {
+_PILLOW: dict[str, tuple[str, dict[str, Any], int]] = {
     ".png": ("PNG", {}, 2**31 - 1),
     ".jpg": ("JPEG", {"quality": 95}, 65_500),
     ".jpeg": ("JPEG", {"quality": 95}, 65_500),
@@ -20,30 +23,35 @@ _WRITERS: dict[str, tuple[str, dict[str, Any], int]] = {
     ".webp": ("WEBP", {"lossless": True, "exact": True}, 16_383),
     ".bmp": ("BMP", {}, 2**31 - 1),
 }
+_OTHERS = (".tif", ".tiff", ".exr")
 _WRONG_PLACE = {"ENOENT", "ENOTDIR", "EISDIR", "EACCES", "EPERM", "EROFS", "ENAMETOOLONG"}
 
 
 def write_image(path: str | os.PathLike[str], image: Image) -> None:
     """Write an image file in the format its suffix names, whole or not at all.
 
-    Suffixes: .png, .webp (both lossless), .bmp, .jpg and .jpeg (quality 95). WebP has no gray:
-    it is read back as RGB. Raises InputError for another suffix, for an image that the format
-    cannot hold, and for a folder that is missing or not writable. Other errors, such as a full
-    disk, stay OSError. On any error an old file at `path` is left as it was.
+    .png holds 8 and 16 bits, .tif and .tiff these and floats, .exr floats, all without loss; .webp
+    (without loss), .bmp, .jpg and .jpeg (quality 95) hold 8 bits. Deeper pixels are converted for a
+    format of fewer bits, see `Image.to_8bit`. WebP has no gray: it is read back as RGB. The colour
+    profile is kept, but not in .bmp, .exr and gray .webp, which have no place for it.
+
+    Raises InputError for another suffix, for an image that the format cannot hold (integers in .exr,
+    so as not to pass them for linear light), and for a folder that is missing or not writable. Other
+    errors, such as a full disk, stay OSError. On any error an old file at `path` is left as it was.
 
     >>> import tempfile, numpy as np
     >>> from kanfield.images import read_image
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     image = Image(np.zeros((2, 3, 2), dtype=np.uint8), "LA")
+    ...     image = Image(np.zeros((2, 3, 2), dtype=np.uint16), "LA")
     ...     write_image(f"{folder}/a.png", image)
-    ...     read_image(f"{folder}/a.png").mode
-    'LA'
+    ...     read_image(f"{folder}/a.png").bits
+    16
     """
     path = Path(path)
-    name, options = _writer(path, image)
+    _check(path, image)
     try:
-        with replacing(path) as temporary, open(temporary, "wb") as file:
-            image.to_pil().save(file, name, **options)
+        with replacing(path) as temporary, open(temporary, "w+b") as file:
+            _encode(file, path.suffix.lower(), image)
     except OSError as error:
         if errno.errorcode.get(error.errno or 0) in _WRONG_PLACE:
             mend = "give a file in a folder that exists and is writable"
@@ -51,13 +59,35 @@ def write_image(path: str | os.PathLike[str], image: Image) -> None:
         raise
 
 
-def _writer(path: Path, image: Image) -> tuple[str, dict[str, Any]]:
-    """Pillow's format name and save options for `path`, or InputError."""
-    if path.suffix.lower() not in _WRITERS:
-        raise InputError(f"{path} has no known image suffix: use one of {', '.join(_WRITERS)}.")
-    name, options, longest = _WRITERS[path.suffix.lower()]
+def _check(path: Path, image: Image) -> None:
+    """Raise InputError where the suffix is unknown or its format cannot hold the image."""
+    suffix = path.suffix.lower()
+    if suffix == ".hdr":
+        raise InputError(f"{path}: Radiance HDR cannot hold the pixels exactly: use {image.suffix}.")
+    if suffix == ".exr" and not image.is_float:
+        raise InputError(f"{path}: EXR holds floats, not {image.bits}-bit integers: use .png or .tiff.")
+    if suffix in _OTHERS:
+        return
+    if suffix not in _PILLOW:
+        known = ", ".join((*_PILLOW, *_OTHERS))
+        raise InputError(f"{path} has no known image suffix: use one of {known}.")
+    name, _, longest = _PILLOW[suffix]
     if image.mode.endswith("A") and name in {"JPEG", "BMP"}:
         raise InputError(f"{path}: {name} cannot hold an alpha channel: use .png or .webp.")
     if max(image.height, image.width) > longest:
         raise InputError(f"{path}: {name} holds at most {longest:,} pixels a side: use .png.")
-    return name, options
+
+
+def _encode(file: BinaryIO, suffix: str, image: Image) -> None:
+    """Write the image in the format of the suffix."""
+    if suffix == ".exr":
+        write_exr(file, image)
+    elif suffix in _OTHERS:
+        write_tiff(file, image)
+    elif suffix == ".png" and image.bits == 16:
+        write_png16(file, image)
+    else:
+        name, options, _ = _PILLOW[suffix]
+        if image.icc_profile is not None and name != "BMP" and (name, image.mode[0]) != ("WEBP", "L"):
+            options = {**options, "icc_profile": image.icc_profile}
+        image.to_pil().save(file, name, **options)

@@ -1,0 +1,78 @@
+"""What every decoder of image files hands over, and the checks that all of them share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kanfield.errors import InputError
+
+READABLE = "PNG, JPEG, WebP, BMP, GIF, PNM, TIFF, Radiance HDR or OpenEXR"
+
+
+@dataclass(frozen=True)
+class Raster:
+    """Decoded pixels (height, width, channels) of one of an image's types, as they are stored.
+
+    `orientation` is EXIF's number for how to turn them upright.
+
+    >>> Raster(np.zeros((2, 3, 1), dtype=np.uint8), orientation=6).upright().shape
+    (3, 2, 1)
+    """
+
+    pixels: NDArray[Any]
+    notes: tuple[str, ...] = ()
+    icc_profile: bytes | None = None
+    orientation: int = 1
+
+    def upright(self) -> NDArray[Any]:
+        """The pixels turned and mirrored as the orientation says; unknown numbers change nothing."""
+        pixels = self.pixels
+        if self.orientation in {5, 6, 7, 8}:
+            pixels = pixels.swapaxes(0, 1)
+        if self.orientation in {2, 3, 6, 7}:
+            pixels = pixels[:, ::-1]
+        if self.orientation in {3, 4, 7, 8}:
+            pixels = pixels[::-1]
+        return np.ascontiguousarray(pixels)
+
+
+def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
+    """Raise InputError for a size, as a header claims it, that is none, a dot, or too much to decode.
+
+    >>> check_size(Path("a.png"), 100_000, 100_000, 178_956_970)
+    Traceback (most recent call last):
+    kanfield.errors.InputError: a.png has 100000 x 100000 pixels, over 178,956,970: raise --max-pixels.
+    """
+    if width < 1 or height < 1:
+        raise InputError(f"{path} is damaged (a size of {width} x {height} pixels): save it again.")
+    if width * height == 1:
+        raise InputError(f"{path} is a single pixel: give an image of at least two pixels.")
+    if width * height > max_pixels:
+        raise InputError(f"{path} has {width} x {height} pixels, over {max_pixels:,}: raise --max-pixels.")
+
+
+def float_pixels(pixels: NDArray[Any]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Pixels of any float type as float32, and a note where that is another type.
+
+    >>> float_pixels(np.zeros((1, 2, 1), dtype=np.float64))[1]
+    ('64-bit floats converted to 32-bit.',)
+    """
+    if pixels.dtype == np.float32:
+        return pixels.astype(np.float32, copy=False), ()
+    note = f"{8 * pixels.dtype.itemsize}-bit floats converted to 32-bit."
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, which is refused
+        return pixels.astype(np.float32), (note,)
+
+
+def first_of(count: int) -> tuple[str, ...]:
+    """The note on a file of `count` pictures: none for one.
+
+    >>> first_of(3)
+    ('Only the first of 3 pictures in the file was read.',)
+    """
+    return (f"Only the first of {count} pictures in the file was read.",) if count > 1 else ()

@@ -1,0 +1,82 @@
+"""Images made larger or smaller."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+
+from kanfield.errors import InputError
+from kanfield.images.image import Image
+
+MAX_PIXELS = 178_956_970  # where Pillow refuses to decode: the bound for reading and for resizing
+_CLEAR = 1e-6  # share of the largest alpha under which a float pixel has no colour
+
+
+def resize_image(image: Image, size: int) -> Image:
+    """The image with its longer side `size` (at least 2) pixels, by Lanczos, same pixel type and mode.
+
+    Colour does not bleed out of transparent pixels. The filter never leaves the range of integers,
+    nor the lowest and highest value that a channel of floats had; the range of floats is taken anew.
+    Raises InputError for a size that is too small or makes over `MAX_PIXELS` pixels.
+
+    >>> resize_image(Image(np.zeros((8, 4, 1), dtype=np.uint8), "L"), 4).pixels.shape
+    (4, 2, 1)
+    """
+    target = _resized((image.width, image.height), size)
+    if image.bits == 8:
+        picture = image.to_pil().resize(target, PILImage.Resampling.LANCZOS)
+        pixels = np.asarray(picture, dtype=np.uint8).reshape(picture.height, picture.width, -1)
+    else:
+        pixels = _resized_pixels(image, target)
+    return Image(pixels, image.mode, image.source, image.notes, image.icc_profile)
+
+
+def _resized(old: tuple[int, int], size: int) -> tuple[int, int]:
+    """Width and height with the longer side `size`, or InputError."""
+    if size < 2:
+        raise InputError(f"--size {size} is too small: give 2 pixels or more.")
+    width, height = (max(1, math.floor(side * size / max(old) + 0.5)) for side in old)
+    if width * height > MAX_PIXELS:
+        raise InputError(f"--size {size} makes over {MAX_PIXELS:,} pixels: give a smaller size.")
+    return width, height
+
+
+def _resized_pixels(image: Image, size: tuple[int, int]) -> NDArray[Any]:
+    """16-bit or float pixels at the new size, channel by channel."""
+    old, top = image.pixels, 1.0 if image.is_float else 65535.0
+    pixels = np.empty((size[1], size[0], image.channels), dtype=old.dtype)
+    weight = small_weight = None
+    if image.mode.endswith("A"):
+        weight = old[..., -1] / np.float32(top)
+        small_weight = _lanczos(weight, size)
+        _store(pixels[..., -1], small_weight * np.float32(top), old[..., -1])
+    for channel in range(image.channels - (weight is not None)):
+        before = old[..., channel]
+        if weight is None or small_weight is None:
+            _store(pixels[..., channel], _lanczos(before.astype(np.float32), size), before)
+            continue
+        # Colours count as much as they are opaque; where nothing is, there is none.
+        colour = _lanczos(before * weight, size)
+        clear = small_weight < max(_CLEAR * float(weight.max()), 0.5 / 65535 if top > 1 else 0)
+        colour = np.divide(colour, small_weight, out=np.zeros_like(colour), where=~clear & (small_weight > 0))
+        _store(pixels[..., channel], colour, before)
+    return pixels
+
+
+def _lanczos(channel: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
+    """One channel, scaled to at most 1 meanwhile: sums of large floats would overflow."""
+    scale = np.float32(np.abs(channel).max()) or np.float32(1)
+    picture = PILImage.fromarray(channel / scale).resize(size, PILImage.Resampling.LANCZOS)
+    return np.asarray(picture, dtype=np.float32) * scale
+
+
+def _store(target: NDArray[Any], values: NDArray[np.float32], old: NDArray[Any]) -> None:
+    """Clamp values to what the pixels can be, and round them where the pixels are integers."""
+    if target.dtype == np.uint16:
+        target[...] = np.floor(np.clip(values, 0, 65535) + 0.5)
+    else:
+        np.clip(values, old.min(), old.max(), out=target)
