@@ -180,7 +180,7 @@ def test_a_fraction_held_out_may_be_written_as_a_number(tmp_path):
 )
 def test_an_unknown_key_names_the_nearest_or_all(key, near):
     with pytest.raises(InputError, match=f"unknown key '{key}'") as caught:
-        settings_from({key: 1}, "c.yaml")
+        settings_from({key: 1}, "c.yaml: ")
     assert (f"did you mean '{near}'?" if near else "known keys: model, preset") in str(caught.value)
 
 
@@ -208,7 +208,7 @@ def test_an_unknown_key_names_the_nearest_or_all(key, near):
 )
 def test_a_value_of_the_wrong_type_says_what_belongs_there(key, value, belongs):
     with pytest.raises(InputError) as caught:
-        settings_from({key: value}, "c.yaml")
+        settings_from({key: value}, "c.yaml: ")
     said = str(caught.value)
     assert said.startswith(f"c.yaml: {key}: ") and said.endswith(f"({belongs})")
     assert "\n" not in said

@@ -231,40 +231,12 @@ def test_truncated_file(tmp_path: Path, suffix: str, share: float) -> None:
     assert f"{path} is truncated or damaged" in refused(path)
 
 
-@pytest.mark.parametrize("suffix", [".tif", ".gif", ".ppm"])
+@pytest.mark.parametrize("suffix", [".tga", ".ico", ".jp2"])
 def test_other_formats(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
-    noise("RGB").to_pil().save(path)
+    noise("RGB", 16, 16).to_pil().save(path)
     name = PILImage.registered_extensions()[suffix]
-    assert f"{path} is a {name} file: kanfield reads 8-bit PNG, JPEG, WebP or BMP" in refused(path)
-
-
-def test_deep_and_cmyk_pixels(tmp_path: Path) -> None:
-    deep, cmyk = tmp_path / "deep.png", tmp_path / "cmyk.jpg"
-    PILImage.fromarray(np.zeros((4, 4), dtype=np.uint16)).save(deep)
-    assert f"{deep} has 16 bits per channel" in refused(deep)
-    PILImage.new("CMYK", (4, 4)).save(cmyk)
-    assert f"{cmyk} holds CMYK pixels" in refused(cmyk)
-
-
-@pytest.mark.parametrize("colour_type", [2, 4, 6])
-def test_deep_colour_png(tmp_path: Path, colour_type: int) -> None:
-    # Pillow cannot write these, and reads them as 8-bit without a word.
-    import struct
-    import zlib
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    line = bytes(1 + 2 * 2 * {2: 3, 4: 2, 6: 4}[colour_type])
-    path = tmp_path / "deep.png"
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, colour_type, 0, 0, 0))
-        + chunk(b"IDAT", zlib.compress(line * 2))
-        + chunk(b"IEND", b"")
-    )
-    assert f"{path} has 16 bits per channel" in refused(path)
+    assert f"{path} is a {name} file: kanfield reads PNG, JPEG, WebP, BMP, GIF" in refused(path)
 
 
 def test_sizes_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,12 +247,10 @@ def test_sizes_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for size in (1, 0, -3):
         assert f"--size {size} is too small" in refused(path, size=size)
     assert "--size 99999 makes over 178,956,970 pixels" in refused(path, size=99_999)
-    monkeypatch.setattr(PILImage, "MAX_IMAGE_PIXELS", 20)  # 35 pixels: only a warning
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert read_image(path).height == 5
-    monkeypatch.setattr(PILImage, "MAX_IMAGE_PIXELS", 10)
-    assert f"{path} has too many pixels" in refused(path)
+    assert f"{path} has 7 x 5 pixels, over 34: raise --max-pixels" in refused(path, max_pixels=34)
+    monkeypatch.setattr(PILImage, "MAX_IMAGE_PIXELS", 10)  # Pillow's own limit counts for nothing
+    assert read_image(path, max_pixels=35).height == 5
+    assert PILImage.MAX_IMAGE_PIXELS == 10
 
 
 def test_write_refuses_what_the_format_cannot_hold(tmp_path: Path) -> None:
@@ -291,7 +261,7 @@ def test_write_refuses_what_the_format_cannot_hold(tmp_path: Path) -> None:
         write_image(tmp_path / f"a{suffix}", noise("L", 1, longest))
         with pytest.raises(InputError, match=f"at most {longest:,} pixels a side: use .png"):
             write_image(tmp_path / f"b{suffix}", noise("L", 1, longest + 1))
-    for name in ("a.tif", "a"):
+    for name in ("a.gif", "a"):
         with pytest.raises(InputError, match=r"no known image suffix: use one of \.png, "):
             write_image(tmp_path / name, noise("L"))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.jpg", "a.webp"]

@@ -97,5 +97,5 @@ def test_memory_stays_bounded(tmp_path):
         words = [sys.executable, "-c", code, str(side), str(tmp_path)]
         done = subprocess.run(words, capture_output=True, text=True, check=True)
         peaks.append(json.loads(done.stdout))
-    # 9 MB of pixels in a few copies, and what a tile takes; as floats in memory it would be several times that.
+    # 9 MB of pixels in a few copies, and what a tile takes.
     assert peaks[1] - peaks[0] < 350e6

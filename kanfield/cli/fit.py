@@ -118,5 +118,5 @@ class Fit:
         image = self.image or (Path(named) if named else None)
         if image is None:
             raise InputError("which image? kanfield fit IMAGE, or kanfield fit --resume")
-        checked = settings_from(flags, "flags")
+        checked = settings_from(flags, "--")
         return overlay(base, {key: getattr(checked, key) for key in flags}), image

@@ -61,9 +61,9 @@ def _parse(words: list[str]) -> Any:
 
 def _one_line(box: str, command: str) -> str:
     """tyro's boxed error as one line, with the help that mends it."""
-    lines = [line.strip("│╭╮╰╯─ ").strip() for line in box.splitlines()]
+    lines = [re.sub(r"[│╭╮╰╯]|[─-]{5,}", " ", line).strip() for line in box.splitlines()]
     text = " ".join(line for line in lines[1:] if line)
-    text = re.split(r"─{5,}|Argument helptext|For full helptext", text)[0].strip(" .─")
+    text = re.split(r"Argument helptext|For full helptext", text)[0].strip(" .")
     near = re.search(r"(--[\w-]+)", box[box.find("Perhaps you meant") :]) if "Perhaps" in box else None
     text = re.sub(r"\s*Perhaps you meant.*", "", text)
     if near:

@@ -48,10 +48,10 @@ class KAN(nn.Module):
     ) -> None:
         super().__init__()
         sizes = [grids] * (len(widths) - 1) if isinstance(grids, int) else list(grids)
-        if len(widths) < 2 or len(sizes) != len(widths) - 1:
-            raise ValueError(
-                f"{len(widths)} widths need {max(1, len(widths) - 1)} grid sizes, got {len(sizes)}"
-            )
+        if len(widths) < 2:
+            raise ValueError(f"widths run from inputs to outputs, such as [2, 64, 1], got {list(widths)}")
+        if len(sizes) != len(widths) - 1:
+            raise ValueError(f"{len(widths)} widths need {len(widths) - 1} grid sizes, got {len(sizes)}")
         self.layers = nn.ModuleList(
             KANLayer(inputs, outputs, size, order, base, noise, 0.0 if number else frequency)
             for number, (inputs, outputs, size) in enumerate(zip(widths[:-1], widths[1:], sizes, strict=True))

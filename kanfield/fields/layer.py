@@ -149,6 +149,8 @@ class KANLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Evaluate the layer; see the class for shapes."""
+        if x.shape[-1] != self.in_features:
+            raise ValueError(f"the layer takes inputs (*, {self.in_features}), got {tuple(x.shape)}")
         flat = x.reshape(-1, self.in_features)
         y = spline(flat, self.merged_coef(), self.grid, self.order)
         if self.base_weight is not None:

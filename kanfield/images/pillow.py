@@ -16,7 +16,7 @@ from PIL import Image as PILImage
 from PIL import ImageFile
 
 from kanfield.errors import InputError
-from kanfield.images.image import Image, bands
+from kanfield.images.image import MODES, Image, bands
 from kanfield.images.raster import READABLE, Raster, check_size, first_of
 
 _FORMATS = {"PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "PPM", "TIFF"}  # MPO: a JPEG with extra pictures
@@ -55,11 +55,13 @@ def read_with_pillow(path: Path, data: bytes, max_pixels: int) -> Raster:
     # Only now: some formats hold them behind the pixels.
     orientation = picture.getexif().get(_ORIENTATION, 1)
     profile = picture.info.get("icc_profile") or None
-    if deep:
-        return Raster(_deep_png(data), first_of(frames), profile, orientation)
-    mode, convert, notes = _conversion(picture, profile)
     kept = None if picture.mode in {"CMYK", "YCbCr"} else profile
-    return Raster(_pixels(picture, mode, convert), (*notes, *first_of(frames)), kept, orientation)
+    if deep:
+        pixels, notes = _deep_png(data, "transparency" in picture.info)
+    else:
+        mode, convert, notes = _conversion(picture, profile)
+        pixels = _pixels(picture, mode, convert)
+    return Raster(pixels, (*notes, *first_of(frames)), kept, orientation)
 
 
 def write_png16(file: BinaryIO, image: Image) -> None:
@@ -67,7 +69,9 @@ def write_png16(file: BinaryIO, image: Image) -> None:
     import imagecodecs
 
     pixels = image.pixels[..., 0] if image.channels == 1 else image.pixels
-    data = memoryview(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
+    # The library's own guess at the size does not count what every row adds.
+    most = int(1.01 * (image.pixels.nbytes + image.height)) + 4096
+    data = memoryview(imagecodecs.png_encode(np.ascontiguousarray(pixels), out=most))
     header = 8 + 25  # signature and IHDR: the profile comes right behind them
     file.write(data[:header])
     if image.icc_profile is not None:
@@ -87,12 +91,14 @@ def _open(data: bytes) -> tuple[ImageFile.ImageFile, int]:
             PILImage.MAX_IMAGE_PIXELS = limit
 
 
-def _deep_png(data: bytes) -> NDArray[np.uint16]:
-    """The pixels of a 16-bit PNG; a transparent colour becomes an alpha channel."""
+def _deep_png(data: bytes, transparent: bool) -> tuple[NDArray[np.uint16], tuple[str, ...]]:
+    """The pixels of a 16-bit PNG, where a transparent colour has become an alpha channel, and notes."""
     import imagecodecs
 
     pixels = imagecodecs.png_decode(data)
-    return pixels.reshape(*pixels.shape[:2], -1)
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    note = f"The transparent colour converted to {MODES[pixels.shape[2]]}."
+    return pixels, (note,) if transparent else ()
 
 
 _Convert = Callable[[PILImage.Image], PILImage.Image]
@@ -121,7 +127,7 @@ def _from_cmyk(profile: bytes | None) -> tuple[str, _Convert, tuple[str, ...]]:
                 io.BytesIO(profile), ImageCms.createProfile("sRGB"), "CMYK", "RGB"
             )
         except ImageCms.PyCMSError:
-            note = "CMYK colours converted to RGB without their profile, which is damaged."
+            note = "CMYK colours converted to RGB without their profile, which cannot be used."
         else:
 
             def convert(part: PILImage.Image) -> PILImage.Image:

@@ -13,7 +13,7 @@ from kanfield.errors import InputError
 from kanfield.images.image import Image
 
 MAX_PIXELS = 178_956_970  # where Pillow refuses to decode: the bound for reading and for resizing
-_CLEAR = 1e-6  # share of the largest alpha under which a float pixel has no colour
+_CLEAR = {"uint16": 0.5 / 65535, "float32": 1e-6}  # share of full alpha under which a pixel has no colour
 
 
 def resize_image(image: Image, size: int) -> Image:
@@ -47,23 +47,23 @@ def _resized(old: tuple[int, int], size: int) -> tuple[int, int]:
 
 def _resized_pixels(image: Image, size: tuple[int, int]) -> NDArray[Any]:
     """16-bit or float pixels at the new size, channel by channel."""
-    old, top = image.pixels, 1.0 if image.is_float else 65535.0
+    old = image.pixels
     pixels = np.empty((size[1], size[0], image.channels), dtype=old.dtype)
-    weight = small_weight = None
-    if image.mode.endswith("A"):
-        weight = old[..., -1] / np.float32(top)
-        small_weight = _lanczos(weight, size)
-        _store(pixels[..., -1], small_weight * np.float32(top), old[..., -1])
-    for channel in range(image.channels - (weight is not None)):
-        before = old[..., channel]
-        if weight is None or small_weight is None:
-            _store(pixels[..., channel], _lanczos(before.astype(np.float32), size), before)
-            continue
+    if not image.mode.endswith("A"):
+        for channel in range(image.channels):
+            _store(pixels[..., channel], _lanczos(old[..., channel], size), old[..., channel])
+        return pixels
+    top = np.float32(np.abs(old[..., -1]).max() if image.is_float else 65535) or np.float32(1)
+    weight = old[..., -1] / top
+    new_weight = _lanczos(weight, size)
+    seen = new_weight > _CLEAR[old.dtype.name]
+    _store(pixels[..., -1], new_weight * top, old[..., -1])
+    for channel in range(image.channels - 1):
         # Colours count as much as they are opaque; where nothing is, there is none.
-        colour = _lanczos(before * weight, size)
-        clear = small_weight < max(_CLEAR * float(weight.max()), 0.5 / 65535 if top > 1 else 0)
-        colour = np.divide(colour, small_weight, out=np.zeros_like(colour), where=~clear & (small_weight > 0))
-        _store(pixels[..., channel], colour, before)
+        colour = _lanczos(old[..., channel] * weight, size)
+        with np.errstate(over="ignore"):
+            colour = np.divide(colour, new_weight, out=np.zeros_like(colour), where=seen)
+        _store(pixels[..., channel], colour, old[..., channel])
     return pixels
 
 
@@ -71,7 +71,8 @@ def _lanczos(channel: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32
     """One channel, scaled to at most 1 meanwhile: sums of large floats would overflow."""
     scale = np.float32(np.abs(channel).max()) or np.float32(1)
     picture = PILImage.fromarray(channel / scale).resize(size, PILImage.Resampling.LANCZOS)
-    return np.asarray(picture, dtype=np.float32) * scale
+    with np.errstate(over="ignore"):  # infinite is over the highest value, to which it is clamped
+        return np.asarray(picture, dtype=np.float32) * scale
 
 
 def _store(target: NDArray[Any], values: NDArray[np.float32], old: NDArray[Any]) -> None:

@@ -54,7 +54,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         InputError: the file is missing, damaged, not kanfield's, or of a newer format.
     """
     if not path.is_file():
-        raise InputError(f"{path} is missing: the run has no checkpoint there")
+        run = path.parent.parent
+        raise InputError(f"{path} is missing: fit again with kanfield fit --config {run / 'config.yaml'}")
     try:
         with safe_open(path, framework="pt") as file:
             info = json.loads((file.metadata() or {}).get("kanfield", "null"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import textwrap
 import types
 import typing
 from dataclasses import dataclass
@@ -187,7 +188,8 @@ def read_settings(path: Path) -> tuple[Settings, str | None]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read ({reason}): give a YAML file of settings") from None
     except (yaml.YAMLError, ValueError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         where = "" if line is None else f" at line {line + 1}"
@@ -198,13 +200,13 @@ def read_settings(path: Path) -> tuple[Settings, str | None]:
         if content.get(key) is not None and (path.parent / str(content[key])).exists():
             content[key] = str(path.parent / str(content[key]))
     image = content.pop("image", None)
-    return settings_from(content, str(path)), None if image is None else str(image)
+    return settings_from(content, f"{path}: "), None if image is None else str(image)
 
 
-def settings_from(content: dict[str, Any], where: str) -> Settings:
-    """Settings from plain keys and values; ``where`` names their source in errors.
+def settings_from(content: dict[str, Any], prefix: str = "") -> Settings:
+    """Settings from plain keys and values; errors begin with ``prefix`` and the key.
 
-    >>> settings_from({"steps": 100, "lr": 1e-3}, "here").steps
+    >>> settings_from({"steps": 100, "lr": 1e-3}).steps
     100
     """
     hints = typing.get_type_hints(Settings)
@@ -212,8 +214,8 @@ def settings_from(content: dict[str, Any], where: str) -> Settings:
         if key not in hints:
             near = difflib.get_close_matches(str(key), hints, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else f"; known keys: {', '.join(hints)}"
-            raise InputError(f"{where}: unknown key '{key}'{hint}")
-    values = {key: _typed(value, hints[key], f"{where}: {key}") for key, value in content.items()}
+            raise InputError(f"{prefix}unknown key '{key}'{hint}")
+    values = {key: _typed(value, hints[key], f"{prefix}{key}") for key, value in content.items()}
     return Settings(**values)
 
 
@@ -271,7 +273,8 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
         return str(value)
     elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
-    raise InputError(f"{where}: {value!r} is not what belongs there ({_describe(hint)})")
+    shown = textwrap.shorten(repr(value), 60, placeholder="...")
+    raise InputError(f"{where}: {shown} is not what belongs there ({_describe(hint)})")
 
 
 def _describe(hint: Any) -> str:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from kanfield.errors import InputError
 from kanfield.images import Image, coordinates
 from kanfield.training.evaluation import CHUNK
 
@@ -28,6 +29,8 @@ def derivative(
         Shape ``(height, width)``, for values from 0 to 1 and distances in pixels of ``like``. The gradient's
         length is the root mean square over the colours, the Laplacian their mean; alpha is left out.
     """
+    if kind not in ("gradient", "laplacian"):
+        raise InputError(f"there is no derivative {kind!r}: give gradient or laplacian")
     result = np.empty(shape, dtype=np.float32)
     first = next(field.parameters())
     pixel = 2 / max(like.height, like.width)  # in coordinates; a value in [0, 1] is half of the field's

@@ -59,11 +59,13 @@ def fit(
     ...     fit(picture, out=folder, widths=[4], grids=[8, 8], steps=20).metrics["steps"]
     20
     """
-    given = settings_from(overrides, "fit")
+    if settings is not None and not isinstance(settings, Settings):
+        raise InputError("settings: give Settings, or each by its name, as in fit(image, steps=200)")
+    given = settings_from(overrides, "fit: ")
     chosen = {key: getattr(given, key) for key in overrides}
     settings = overlay(settings or Settings(), chosen)
     check(settings)
-    file = None if isinstance(image, Image) else Path(image)
+    file = Path(image) if isinstance(image, (str, os.PathLike)) else None
     image = _image(image, settings)
     if settings.lossless and image.is_float:
         raise InputError(
@@ -88,8 +90,15 @@ def fit(
 
 
 def _image(image: str | os.PathLike[str] | Image, settings: Settings) -> Image:
-    if not isinstance(image, Image):
+    if isinstance(image, (str, os.PathLike)):
         return read_image(image, settings.size, settings.max_pixels or MAX_PIXELS)
+    if not isinstance(image, Image):
+        raise InputError(
+            f"fit takes a file or an Image, not a {type(image).__name__}: "
+            "kanfield.images.Image(pixels, 'RGB') makes one of an array"
+        )
+    if image.height * image.width == 1:
+        raise InputError("The image is a single pixel: give one of at least two pixels")
     return image if settings.size is None else resize_image(image, settings.size)
 
 
@@ -124,9 +133,12 @@ def pick_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"--device {name} is unknown: use auto, cpu, cuda, cuda:1 or mps") from None
+    try:
         torch.zeros(1, device=device)
     except Exception as error:  # torch raises RuntimeError, AssertionError and others here
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].split(". ")[0]
         raise InputError(f"--device {name} cannot be used ({reason}); use auto or cpu") from None
     return device
 

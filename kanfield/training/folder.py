@@ -76,7 +76,7 @@ class RunFolder:
         """
         folder = cls(path)
         if not folder.config.is_file():
-            raise InputError(f"{path} is not a run folder: it has no config.yaml")
+            raise InputError(f"{path} is not a run folder, it has no config.yaml: kanfield runs lists them")
         return folder
 
     @classmethod
@@ -152,7 +152,10 @@ class RunFolder:
         lacking = [key for key in DECIDED if key != "steps" and getattr(settings, key) is None]
         if image is None or lacking:
             names = ", ".join(lacking) or "image"
-            raise InputError(f"{self.config} is not a run's own: it lacks {names}")
+            raise InputError(
+                f"{self.config} is not a run's own, it lacks {names}: start a run of it with kanfield fit "
+                f"IMAGE --config {self.config}"
+            )
         return settings, Path(image)
 
     def read_metrics(self) -> dict[str, Any]:

@@ -34,27 +34,28 @@ class Scale:
 
 @dataclass(frozen=True)
 class _Rule:
-    """Constants of a preset; what grows with the image is given for 256 pixels along its longer side."""
+    """Constants of a preset; what grows with the image is given for 256 x 256 seen pixels."""
 
     cap: float  # parameters a pixel
     layers: int  # hidden ones
-    width: int  # units of a hidden layer, at most
+    width: int  # units of a hidden layer, where the cap allows
     first_grid: int
     hidden_grid: int
     frequency: float  # cycles over the longer side
     lr: float
     adam_lr: float
-    epochs: float
+    steps: int
+    steps_growth: float  # power of the number of pixels that steps grow with
     range_steps: int
 
 
 PRESETS = {
-    # True between the pixels: a modest first grid, and a start from waves of modest frequency.
-    "smooth": _Rule(2.0, 3, 64, 48, 10, 5.0, 5e-3, 5e-3, 48, 200),
-    # Every 8-bit pixel exact: fine hidden grids.
-    "lossless": _Rule(4.0, 2, 64, 200, 40, 15.0, 3e-3, 3e-3, 140, 1000),
+    # True between the pixels: coarse hidden grids, and a start from waves of modest frequency.
+    "smooth": _Rule(2.0, 3, 64, 80, 10, 5.0, 1e-2, 1e-2, 1984, 0.25, 200),
+    # Every pixel exact: fine hidden grids.
+    "lossless": _Rule(4.0, 2, 64, 200, 40, 15.0, 3e-3, 3e-3, 4480, 0.75, 1000),
     # What a field is worth as a representation.
-    "compact": _Rule(0.5, 2, 48, 48, 8, 10.0, 1e-2, 1e-2, 48, 200),
+    "compact": _Rule(0.5, 3, 32, 32, 10, 6.0, 1e-2, 1e-2, 1984, 0.25, 200),
 }
 
 # The settings that a preset decides.
@@ -64,8 +65,9 @@ DECIDED = (
 )
 
 ORDER, NOISE, OPTIMIZER, BATCH = 2, 0.05, "muon", 2048
-_REFERENCE = 256.0  # pixels along the longer side for which the constants above are given
-_SAMPLES_GROWTH = 0.6  # samples drawn in training grow with this power of the number of pixels
+_REFERENCE = 256.0  # pixels a side for which the constants above are given
+_WIDTH_GROWTH = 0.6  # power of the image's side that widths grow with
+_WIDEST = 96
 _FEWEST_STEPS = 400
 _GRID_RANGE = 4, 1024
 
@@ -77,14 +79,12 @@ def preset_settings(preset: str, scale: Scale) -> dict[str, Any]:
     the frequency of the initial waves grow with the resolution that the fit sees.
 
     >>> preset_settings("smooth", Scale(256, 65536, 65536, 1))["grids"]
-    [48, 10, 10, 10]
+    [80, 10, 10, 10]
     """
     rule = PRESETS[preset]
     growth = scale.resolution / _REFERENCE
     widths, grids = _field(rule, scale, growth)
-    seen = scale.seen / _REFERENCE**2
-    batch = min(BATCH, scale.seen)
-    steps = math.ceil(rule.epochs * _REFERENCE**2 * seen**_SAMPLES_GROWTH / batch)
+    steps = math.ceil(rule.steps * (scale.seen / _REFERENCE**2) ** rule.steps_growth)
     return {
         "widths": widths,
         "grids": grids,
@@ -92,7 +92,7 @@ def preset_settings(preset: str, scale: Scale) -> dict[str, Any]:
         "noise": NOISE,
         "frequency": round(rule.frequency * growth, 2),
         "steps": max(_FEWEST_STEPS, steps),
-        "batch_size": batch,
+        "batch_size": min(BATCH, scale.seen),
         "optimizer": OPTIMIZER,
         "lr": rule.lr,
         "adam_lr": rule.adam_lr,
@@ -102,13 +102,17 @@ def preset_settings(preset: str, scale: Scale) -> dict[str, Any]:
 
 def _field(rule: _Rule, scale: Scale, growth: float) -> tuple[list[int], list[int]]:
     """The widest field under the cap; where none fits, ever coarser grids and the narrowest one."""
+    side = math.sqrt(scale.pixels) / _REFERENCE
+    widest = min(_WIDEST, round(rule.width * side**_WIDTH_GROWTH))
+    # Kernels work on eight outputs at a time; below that, every unit counts.
+    candidates = [width for width in range(max(4, widest), 3, -1) if width % 8 == 0 or width < 24]
     first, hidden = round(rule.first_grid * growth), rule.hidden_grid
     while True:
         first = min(max(first, _GRID_RANGE[0]), _GRID_RANGE[1])
         grids = [first, *[hidden] * rule.layers]
-        for width in range(rule.width, 3, -4):
+        for width in candidates:
             widths = [width] * rule.layers
-            if parameters([2, *widths, scale.channels], grids, ORDER) <= rule.cap * scale.seen:
+            if parameters([2, *widths, scale.channels], grids, ORDER) <= rule.cap * scale.pixels:
                 return widths, grids
         if first == _GRID_RANGE[0] and hidden == 2:
             return widths, grids
