@@ -519,7 +519,7 @@ def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kanfield.training.monitors.edge_figure", lambda field: None)
         patch.chdir(here)
-        y, x, c = np.mgrid[:12, :16, :3]
+        _, x, c = np.mgrid[:12, :16, :3]
         PILImage.fromarray((128 + 100 * np.sin(x / 3 + c)).astype(np.uint8)).save("a.png")
         run = fit("a.png", out=".", widths=[8], grids=[8, 4], steps=10, threads=1).path
         shutil.move(run, "run")

@@ -84,14 +84,15 @@ def preset_settings(preset: str, scale: Scale) -> dict[str, Any]:
     rule = PRESETS[preset]
     growth = scale.resolution / _REFERENCE
     widths, grids = _field(rule, scale, growth)
-    steps = math.ceil(rule.steps * (scale.seen / _REFERENCE**2) ** rule.steps_growth)
+    steps = rule.steps * (scale.pixels / _REFERENCE**2) ** rule.steps_growth
+    steps *= scale.seen / scale.pixels  # hidden pixels or not, one that is seen is seen as often
     return {
         "widths": widths,
         "grids": grids,
         "order": ORDER,
         "noise": NOISE,
         "frequency": round(rule.frequency * growth, 2),
-        "steps": max(_FEWEST_STEPS, steps),
+        "steps": max(_FEWEST_STEPS, math.ceil(steps)),
         "batch_size": min(BATCH, scale.seen),
         "optimizer": OPTIMIZER,
         "lr": rule.lr,
