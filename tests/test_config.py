@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -319,3 +321,24 @@ def test_fit_refuses_an_unknown_setting(image, tmp_path):
     with pytest.raises(InputError, match=r"unknown key 'stepz'; did you mean 'steps'\?"):
         fit(image, out=tmp_path / "runs", stepz=3)
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_annotated_example_explains_every_key_and_runs(image, tmp_path):
+    example = Path(__file__).parent.parent / "configs/example.yaml"
+    keys = list(yaml.safe_load(example.read_text()))
+    assert sorted(keys) == sorted(["image", *(field.name for field in dataclasses.fields(Settings))])
+    settings, named = read_settings(example)
+    assert named is None
+    run = fit(image, dataclasses.replace(settings, steps=3), out=tmp_path)
+    assert run.settings.grids == settings.grids
+
+
+def test_a_preset_flag_replaces_what_presets_decide():
+    file = Settings(preset="smooth", widths=[9], grids=[5, 5], lr=0.5, seed=3)
+    assert overlay(file, {"preset": "compact"}) == Settings(preset="compact", seed=3)
+    assert overlay(file, {"preset": "smooth"}) == file
+
+
+def test_a_rate_flag_moves_the_files_other_rate():
+    moved = overlay(Settings(lr=1e-2, adam_lr=4e-3), {"lr": 2e-2})
+    assert (moved.lr, moved.adam_lr) == (2e-2, pytest.approx(8e-3))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
-from PIL import ImageFile
 
 from kanfield.errors import InputError
 from kanfield.images.image import MODES, Image, bands
@@ -28,7 +28,7 @@ _NAMES = {
     "CMYK": "CMYK colours",
     "YCbCr": "YCbCr colours",
 }
-_open_lock = threading.Lock()
+_limit_lock = threading.Lock()
 
 
 def read_with_pillow(path: Path, data: bytes, max_pixels: int) -> Raster:
@@ -41,17 +41,19 @@ def read_with_pillow(path: Path, data: bytes, max_pixels: int) -> Raster:
     >>> read_with_pillow(Path("a.tif"), file.getvalue(), 100).notes
     ('CMYK colours converted to RGB.',)
     """
-    picture, frames = _open(data)
-    if picture.format not in _FORMATS:
-        raise InputError(f"{path} is a {picture.format} file: kanfield reads {READABLE}; convert it.")
-    check_size(path, *picture.size, max_pixels)
-    deep = picture.format == "PNG" and ";16" in str(picture.tile)
-    if not deep and picture.mode not in {"L", "LA", "RGB", "RGBA", *_NAMES}:
-        raise InputError(
-            f"{path} holds {picture.mode} pixels: kanfield reads gray and RGB colours, "
-            "with or without alpha; convert it to RGB."
-        )
-    picture.load()
+    with _no_limit():
+        picture = PILImage.open(io.BytesIO(data))
+        if picture.format not in _FORMATS:
+            raise InputError(f"{path} is a {picture.format} file: kanfield reads {READABLE}; convert it.")
+        check_size(path, *picture.size, max_pixels)
+        deep = picture.format == "PNG" and ";16" in str(picture.tile)
+        if not deep and picture.mode not in {"L", "LA", "RGB", "RGBA", *_NAMES}:
+            raise InputError(
+                f"{path} holds {picture.mode} pixels: kanfield reads gray and RGB colours, "
+                "with or without alpha; convert it to RGB."
+            )
+        frames = int(getattr(picture, "n_frames", 1))
+        picture.load()
     # Only now: some formats hold them behind the pixels.
     orientation = picture.getexif().get(_ORIENTATION, 1)
     profile = picture.info.get("icc_profile") or None
@@ -80,13 +82,13 @@ def write_png16(file: BinaryIO, image: Image) -> None:
     file.write(data[header:])
 
 
-def _open(data: bytes) -> tuple[ImageFile.ImageFile, int]:
-    """The file, its header read, and the number of pictures in it."""
-    with _open_lock:  # Pillow's own limit, the same for all threads, must not stand in the way of ours
+@contextlib.contextmanager
+def _no_limit() -> Iterator[None]:
+    """Keeps Pillow's own limit on pixels, which is one for all threads, out of the way of ours."""
+    with _limit_lock:
         limit, PILImage.MAX_IMAGE_PIXELS = PILImage.MAX_IMAGE_PIXELS, None
         try:
-            picture = PILImage.open(io.BytesIO(data))
-            return picture, int(getattr(picture, "n_frames", 1))
+            yield
         finally:
             PILImage.MAX_IMAGE_PIXELS = limit
 

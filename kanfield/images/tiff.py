@@ -26,6 +26,7 @@ _NUMBERS = {_UNSIGNED: "integer", 2: "signed integer", _FLOAT: "float", 5: "comp
 _COLOURS = {3: "palette", 4: "mask", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
 _DEPTHS = {(_UNSIGNED, 8), (_UNSIGNED, 16), (_FLOAT, 16), (_FLOAT, 32), (_FLOAT, 64)}
 _PREMULTIPLIED = 1
+_TILE = 2**20  # pixels of a tile: more than any image of less needs
 _ORIENTATION, _PROFILE = 274, 34675
 
 
@@ -44,9 +45,11 @@ def read_tiff(path: Path, data: bytes, max_pixels: int) -> Raster:
     with quiet(), tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
         check_size(path, page.imagewidth, page.imagelength, max_pixels)
+        if page.is_tiled and page.tilewidth * page.tilelength > max(max_pixels, _TILE):
+            raise ValueError(f"tiles of {page.tilewidth} x {page.tilelength} pixels")
         if not _is_plain(path, page):
             return read_with_pillow(path, data, max_pixels)
-        _check_segments(page, len(data), max_pixels)
+        _check_segments(page, len(data))
         pixels, notes = _plain(page, page.asarray(squeeze=False))
         orientation, profile = page.tags.valueof(_ORIENTATION, 1), page.tags.valueof(_PROFILE)
         return Raster(pixels, (*notes, *first_of(len(file.pages))), profile, int(orientation))
@@ -92,15 +95,13 @@ def _is_plain(path: Path, page: TiffPage) -> bool:
     )
 
 
-def _check_segments(page: TiffPage, size: int, max_pixels: int) -> None:
+def _check_segments(page: TiffPage, size: int) -> None:
     """Raise ValueError where strips or tiles are missing: tifffile would leave holes in the picture."""
     ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
     if len(ends) != math.prod(page.chunked) or 0 in page.databytecounts:
         raise ValueError("parts of the picture are missing")
     if max(ends) > size:
         raise ValueError(f"{max(ends) - size:,} bytes are missing")
-    if page.is_tiled and page.tilewidth * page.tilelength > max(max_pixels, 2**20):
-        raise ValueError(f"tiles of {page.tilewidth} x {page.tilelength} pixels")
 
 
 def _plain(page: TiffPage, stored: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:

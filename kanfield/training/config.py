@@ -23,6 +23,7 @@ from kanfield.training.presets import DECIDED, PRESETS, Scale, preset_settings
 
 Levels = int | list[int]
 MAX_GRID = 100_000
+MAX_HIDDEN_GRID = 2_000  # moving a grid costs a least-squares problem of its size
 _POSITIVE = ("steps", "seconds", "batch_size", "lr", "adam_lr", "threads", "checkpoint_seconds", "max_pixels")
 
 
@@ -168,6 +169,11 @@ def _check_values(s: Settings) -> None:
             fine,
             f"--grids {grid}: sizes lie between 1 and {MAX_GRID:,}, and nested levels divide the largest",
         )
+    hidden = [max([grid] if isinstance(grid, int) else grid) for grid in grids[1:]]
+    demand(
+        max(hidden, default=0) <= MAX_HIDDEN_GRID,
+        f"--grids {max(hidden, default=0)}: layers after the first take up to {MAX_HIDDEN_GRID:,} cells",
+    )
     demand(
         s.grids is None or s.widths is None or len(grids) == len(widths) + 1,
         f"--widths names {len(widths)} hidden layers, so --grids needs {len(widths) + 1} sizes, "
