@@ -155,7 +155,7 @@ def test_a_file_that_is_no_image_is_refused(here, capsys, spoil, telling):
         ("--model kam", "--model kam is unknown; did you mean kan?"),
         ("--model perceptron", "--model perceptron is unknown; use one of kan"),
         ("--optimizer sgd", "muon or adam"),
-        ("--device tpu", "--device tpu cannot be used"),
+        ("--device tpu", "--device tpu is unknown"),
         ("--precision fp8", "fp32 or fp64"),
         ("--order 4", "order 1, 2 or 3"),
         ("--order cubic", "'cubic' is not a whole number"),
@@ -342,7 +342,7 @@ def test_a_rendering_too_large_for_memory_is_refused(here, run, capsys, scale):
     assert "--scale" in said or "memory" in said
 
 
-@pytest.mark.parametrize("name", ["x.tiff", "x", "x.txt"])
+@pytest.mark.parametrize("name", ["x.gif", "x", "x.txt"])
 def test_rendering_to_an_unknown_suffix_names_the_known_ones(here, run, capsys, name):
     said = refused(capsys, "render", "run", "--out", name)
     assert name in said and ".png" in said

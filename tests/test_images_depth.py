@@ -354,6 +354,9 @@ def test_pnm(tmp_path: Path) -> None:
         assert np.array_equal(read_image(tmp_path / "a").pixels, image.pixels)
         (tmp_path / "a").write_bytes(magic + b" 7 5 255\n" + eight.pixels.tobytes())
         assert np.array_equal(read_image(tmp_path / "a").pixels, eight.pixels)
+        text = " ".join(map(str, image.pixels.ravel().tolist()))
+        (tmp_path / "a").write_text(f"P{int(magic[1:]) - 3} 7 5 65535\n{text}\n")
+        assert np.array_equal(read_image(tmp_path / "a").pixels, image.pixels)
     (tmp_path / "a").write_bytes(b"P5 3 1 1023 " + np.array([0, 1, 1023], ">u2").tobytes())
     image = read_image(tmp_path / "a")
     assert image.pixels.ravel().tolist() == [0, 64, 65535]

@@ -223,7 +223,7 @@ HEADERS: dict[str, tuple[int, Callable[[int, int], bytes]]] = {
 def test_a_huge_header_is_refused_before_decoding(tmp_path: Path, name: str) -> None:
     side, header = HEADERS[name]
     said = refused(tmp_path, header(side, side))
-    assert said.endswith(f"has {side} x {side} pixels, over 178,956,970: raise --max-pixels.")
+    assert said.endswith(f"has {side} x {side} pixels, over 178,956,970: raise --max-pixels")
 
 
 @pytest.mark.parametrize("name", ["hdr", "exr", "tiff", "png", "deep pgm", "gif"])
@@ -286,7 +286,7 @@ def test_max_pixels_decides_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(PILImage, "MAX_IMAGE_PIXELS", 10)
     data = sample(tmp_path, name)
     assert read(tmp_path, data, max_pixels=2000).pixels.shape[:2] == (40, 50)
-    assert "has 50 x 40 pixels, over 1,999: raise --max-pixels." in refused(tmp_path, data, max_pixels=1999)
+    assert "has 50 x 40 pixels, over 1,999: raise --max-pixels" in refused(tmp_path, data, max_pixels=1999)
 
 
 # --- damaged ------------------------------------------------------------------------------------
@@ -342,7 +342,7 @@ def test_pixels_that_are_not_finite(tmp_path: Path, suffix: str) -> None:
         read_image(path)
     assert str(caught.value) == (
         f"{path} has 2 pixels that are NaN or infinite, the first at row 1, column 2 (counted from 0): "
-        "replace them with numbers."
+        "replace them with numbers"
     )
     plane[2, 0] = 0
     with pytest.raises(InputError, match="The image has a pixel that is NaN or infinite, at row 1, column 2"):

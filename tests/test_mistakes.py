@@ -26,34 +26,34 @@ COMMANDS = [
     ),
     (
         "fit nowhere.png",
-        "nowhere.png cannot be read (No such file or directory): give an image file.",
+        "nowhere.png cannot be read (No such file or directory): give an image file",
     ),
     (
         "fit empty.png",
-        "empty.png is empty: give a PNG, JPEG, WebP, BMP, GIF, PNM, TIFF, Radiance HDR or OpenEXR image.",
+        "empty.png is empty: give a PNG, JPEG, WebP, BMP, GIF, PNM, TIFF, Radiance HDR or OpenEXR image",
     ),
     (
         "fit text.png",
         "text.png is not an image, or its header is damaged: give a PNG, JPEG, WebP, BMP, GIF, PNM, "
-        "TIFF, Radiance HDR or OpenEXR image.",
+        "TIFF, Radiance HDR or OpenEXR image",
     ),
     (
         "fit dot.png",
-        "dot.png is a single pixel: give an image of at least two pixels.",
+        "dot.png is a single pixel: give an image of at least two pixels",
     ),
     (
         "fit run",
-        "run cannot be read (Is a directory): give an image file.",
+        "run cannot be read (Is a directory): give an image file",
     ),
     (
         "fit nan.tiff",
         "nan.tiff has a pixel that is NaN or infinite, at row 1, column 2 (counted from 0): replace "
-        "them with numbers.",
+        "them with numbers",
     ),
     (
         "fit int32.tiff",
         "int32.tiff holds 32-bit signed integer pixels of gray colours: kanfield reads TIFF of gray "
-        "and RGB colours with 8 or 16 bits or floats; convert it.",
+        "and RGB colours with 8 or 16 bits or floats; convert it",
     ),
     (
         "fit float.tiff --lossless",
@@ -61,7 +61,7 @@ COMMANDS = [
     ),
     (
         "fit a.png --max-pixels 100",
-        "a.png has 16 x 12 pixels, over 100: raise --max-pixels.",
+        "a.png has 16 x 12 pixels, over 100: raise --max-pixels",
     ),
     (
         "fit a.png --max-pixels 0",
@@ -138,17 +138,17 @@ COMMANDS = [
     (
         "fit a.png --held-out stripes",
         "--held-out stripes is not known: give checkerboard, every-second, or a fraction between 0 and "
-        "1 such as 0.25.",
+        "1 such as 0.25",
     ),
     (
         "fit a.png --held-out 1.5",
         "--held-out 1.5 is not known: give checkerboard, every-second, or a fraction between 0 and 1 "
-        "such as 0.25.",
+        "such as 0.25",
     ),
     (
         "fit small.png --held-out 0.01",
         "--held-out 0.01 on 5 x 5 pixels leaves none seen or none held out: give another value or a "
-        "larger image.",
+        "larger image",
     ),
     (
         "fit a.png --widths 8,8 --grids 8,4",
@@ -185,7 +185,7 @@ COMMANDS = [
     ),
     (
         "fit a.png --size 1000000",
-        "--size 1000000 makes over 178,956,970 pixels: give a smaller size.",
+        "--size 1000000 makes over 178,956,970 pixels: give a smaller size",
     ),
     (
         "fit a.png --seed -1",
@@ -209,7 +209,7 @@ COMMANDS = [
     ),
     (
         "fit a.png --mask nowhere.png",
-        "nowhere.png cannot be read (No such file or directory): give an image file.",
+        "nowhere.png cannot be read (No such file or directory): give an image file",
     ),
     (
         "fit a.png --out taken",
@@ -311,20 +311,20 @@ COMMANDS = [
     ),
     (
         "render run --out x.txt",
-        "x.txt has no known image suffix: use one of .png, .jpg, .jpeg, .webp, .bmp, .tif, .tiff, .exr.",
+        "x.txt has no known image suffix: use one of .png, .jpg, .jpeg, .webp, .bmp, .tif, .tiff, .exr",
     ),
     (
         "render run --out no/x.png",
         "no/x.png cannot be written (No such file or directory): give a file in a folder that exists "
-        "and is writable.",
+        "and is writable",
     ),
     (
         "render run --out x.hdr",
-        "x.hdr: Radiance HDR cannot hold the pixels exactly: use .png.",
+        "x.hdr: Radiance HDR cannot hold the pixels exactly: use .png",
     ),
     (
         "render run --out x.exr",
-        "x.exr: EXR holds floats, not 8-bit integers: use .png or .tiff.",
+        "x.exr: EXR holds floats, not 8-bit integers: use .png or .tiff",
     ),
     (
         "render run --out x.png --crop 0,0",
@@ -392,24 +392,24 @@ CALLS = [
     (
         "fit(Image(np.zeros((4, 4), np.uint8), 'L'))",
         "Pixels of shape (4, 4) are no image: give (height, width, channels) with 1 to 4 channels, for "
-        "gray such as pixels[..., None].",
+        "gray such as pixels[..., None]",
     ),
     (
         "fit(Image(np.zeros((4, 4, 3), np.uint8), 'L'))",
-        "Mode 'L' does not fit 3 channels: give 'RGB'.",
+        "Mode 'L' does not fit 3 channels: give 'RGB'",
     ),
     (
         "fit(Image(np.zeros((4, 4, 3)), 'RGB'))",
-        "Pixels of type float64 are not supported: give uint8, uint16 or float32.",
+        "Pixels of type float64 are not supported: give uint8, uint16 or float32",
     ),
     (
         "fit(Image(np.zeros((0, 4, 3), np.uint8), 'RGB'))",
-        "Pixels of shape (0, 4, 3) are an empty image: give at least one pixel.",
+        "Pixels of shape (0, 4, 3) are an empty image: give at least one pixel",
     ),
     (
         "fit(Image(np.full((4, 4, 1), np.nan, np.float32), 'L'))",
         "The image has 16 pixels that are NaN or infinite, the first at row 0, column 0 (counted from "
-        "0): replace them with numbers.",
+        "0): replace them with numbers",
     ),
     (
         "fit(Image(np.zeros((1, 1, 1), np.uint8), 'L'))",
@@ -471,7 +471,7 @@ CALLS = [
     ),
     (
         "read_image('a.png', size=1)",
-        "--size 1 is too small: give 2 pixels or more.",
+        "--size 1 is too small: give 2 pixels or more",
     ),
     (
         "KAN([2, 8, 1], [8])",

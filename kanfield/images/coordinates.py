@@ -39,10 +39,10 @@ def coordinates(
 
     x0, y0, x1, y1 = window or (0, 0, width, height)
     if not (0 < x1 - x0 < math.inf and 0 < y1 - y0 < math.inf):
-        raise InputError(f"The window {x0} {y0} {x1} {y1} is empty: give x0 < x1 and y0 < y1.")
+        raise InputError(f"The window {x0} {y0} {x1} {y1} is empty: give x0 < x1 and y0 < y1")
     h, w = shape or (max(1, round(y1 - y0)), max(1, round(x1 - x0)))
     if min(height, width, h, w) < 1:
-        raise InputError(f"{h} x {w} samples of {height} x {width} pixels: all must be 1 or more.")
+        raise InputError(f"{h} x {w} samples of {height} x {width} pixels: all must be 1 or more")
     columns = x0 + (np.arange(w) + 0.5) * (x1 - x0) / w
     lines = y0 + (np.arange(h)[rows or slice(None)] + 0.5) * (y1 - y0) / h
     longest = max(height, width)

@@ -39,12 +39,12 @@ def read_exr(path: Path, data: bytes, max_pixels: int) -> Raster:
         path, {channel.name: (channel.xSampling, channel.ySampling) for channel in header["channels"]}
     )
     if header["type"] not in {OpenEXR.scanlineimage, OpenEXR.tiledimage}:
-        raise InputError(f"{path} is a deep image: flatten it.")
+        raise InputError(f"{path} is a deep image: flatten it")
     with quiet():
         channels = OpenEXR.File(io.BytesIO(data), separate_channels=True).parts[0].channels
     stored = [channels[name].pixels for name in names]
     if any(channel.dtype.kind != "f" for channel in stored):
-        raise InputError(f"{path} holds integer channels: convert them to float.")
+        raise InputError(f"{path} holds integer channels: convert them to float")
     pixels, notes = float_pixels(np.stack(stored, axis=2))
     if pixels.shape[:2] != (height, width):
         raise ValueError(f"{pixels.shape[1]} x {pixels.shape[0]} pixels instead of {width} x {height}")
@@ -66,11 +66,11 @@ def _names(path: Path, sampling: dict[str, tuple[int, int]]) -> str:
     for names in _CHANNELS.values():
         if set(names) == set(sampling):
             if any(step != (1, 1) for step in sampling.values()):
-                raise InputError(f"{path} holds subsampled channels: save it at full resolution.")
+                raise InputError(f"{path} holds subsampled channels: save it at full resolution")
             return names
     listed = ", ".join(sorted(sampling)) or "none"
     raise InputError(
-        f"{path} holds the channels {listed}: kanfield reads Y, YA, RGB or RGBA; save only these."
+        f"{path} holds the channels {listed}: kanfield reads Y, YA, RGB or RGBA; save only these"
     )
 
 

@@ -35,7 +35,7 @@ def held_out_mask(height: int, width: int, pattern: str, seed: int) -> NDArray[n
     if mask.all() or not mask.any():
         raise InputError(
             f"--held-out {pattern} on {height} x {width} pixels leaves none seen or none held "
-            "out: give another value or a larger image."
+            "out: give another value or a larger image"
         )
     return mask.ravel()
 
@@ -76,6 +76,6 @@ def _fraction(pattern: str) -> float:
     if not 0 < fraction < 1:
         raise InputError(
             f"--held-out {pattern} is not known: give checkerboard, every-second, or a fraction "
-            "between 0 and 1 such as 0.25."
+            "between 0 and 1 such as 0.25"
         )
     return fraction

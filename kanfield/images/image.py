@@ -57,7 +57,7 @@ class Image:
         if not (math.isfinite(high - low) and low < high) or (not self.is_float and (low, high) != own):
             mend = "finite numbers, the first the lower" if self.is_float else f"{own} or none"
             raise InputError(
-                f"The value range {(low, high)} does not fit {self.bits}-bit pixels: give {mend}."
+                f"The value range {(low, high)} does not fit {self.bits}-bit pixels: give {mend}"
             )
 
     @property
@@ -130,10 +130,10 @@ class Image:
         if array.ndim != 3 or array.shape[2] != like.channels or array.size == 0:
             raise InputError(
                 f"Values of shape {array.shape} do not fit an image of {like.height} x "
-                f"{like.width} x {like.channels}: give height x width x {like.channels} values."
+                f"{like.width} x {like.channels}: give height x width x {like.channels} values"
             )
         if np.isnan(array).any():
-            raise InputError("The values hold NaN, which is no colour: fit the image again.")
+            raise InputError("The values hold NaN, which is no colour: fit the image again")
         low, high = like.value_range
         clamped = np.clip(array, 0, 1)
         if like.is_float:
@@ -182,19 +182,19 @@ def bands(height: int, width: int) -> Iterator[slice]:
 def _check_pixels(pixels: NDArray[Any], mode: str) -> None:
     """Raise InputError where type, shape or mode are none of an image."""
     if not isinstance(pixels, np.ndarray):
-        raise InputError(f"The pixels are a {type(pixels).__name__}: give a NumPy array.")
+        raise InputError(f"The pixels are a {type(pixels).__name__}: give a NumPy array")
     if pixels.ndim != 3 or pixels.shape[2] not in MODES:
         raise InputError(
             f"Pixels of shape {pixels.shape} are no image: give (height, width, channels) with 1 to 4 "
-            "channels, for gray such as pixels[..., None]."
+            "channels, for gray such as pixels[..., None]"
         )
     if pixels.size == 0:
-        raise InputError(f"Pixels of shape {pixels.shape} are an empty image: give at least one pixel.")
+        raise InputError(f"Pixels of shape {pixels.shape} are an empty image: give at least one pixel")
     if pixels.dtype not in (np.uint8, np.uint16, np.float32):
-        raise InputError(f"Pixels of type {pixels.dtype} are not supported: give uint8, uint16 or float32.")
+        raise InputError(f"Pixels of type {pixels.dtype} are not supported: give uint8, uint16 or float32")
     if mode != MODES[pixels.shape[2]]:
         raise InputError(
-            f"Mode {mode!r} does not fit {pixels.shape[2]} channels: give {MODES[pixels.shape[2]]!r}."
+            f"Mode {mode!r} does not fit {pixels.shape[2]} channels: give {MODES[pixels.shape[2]]!r}"
         )
 
 
@@ -221,5 +221,5 @@ def _not_finite(image: Image) -> str:
     which = "the first at" if count > 1 else "at"
     return (
         f"{image.source or 'The image'} has {held} NaN or infinite, {which} {first} (counted from 0): "
-        "replace them with numbers."
+        "replace them with numbers"
     )

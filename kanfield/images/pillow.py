@@ -44,13 +44,13 @@ def read_with_pillow(path: Path, data: bytes, max_pixels: int) -> Raster:
     with _no_limit():
         picture = PILImage.open(io.BytesIO(data))
         if picture.format not in _FORMATS:
-            raise InputError(f"{path} is a {picture.format} file: kanfield reads {READABLE}; convert it.")
+            raise InputError(f"{path} is a {picture.format} file: kanfield reads {READABLE}; convert it")
         check_size(path, *picture.size, max_pixels)
         deep = picture.format == "PNG" and ";16" in str(picture.tile)
         if not deep and picture.mode not in {"L", "LA", "RGB", "RGBA", *_NAMES}:
             raise InputError(
                 f"{path} holds {picture.mode} pixels: kanfield reads gray and RGB colours, "
-                "with or without alpha; convert it to RGB."
+                "with or without alpha; convert it to RGB"
             )
         frames = int(getattr(picture, "n_frames", 1))
         picture.load()

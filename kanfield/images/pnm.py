@@ -9,12 +9,12 @@ import numpy as np
 
 from kanfield.images.raster import Raster, check_size
 
-# "P5" or "P6", then width, height and highest value, with comments between, then one white space.
-_HEADER = re.compile(rb"P([56])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d{1,10})" + rb"\s")
+# "P2" or "P5" for gray, "P3" or "P6" for RGB; width, height and highest value, with comments between.
+_HEADER = re.compile(rb"P([2356])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d{1,10})" + rb"\s")
 
 
 def is_deep_pnm(data: bytes) -> bool:
-    """Whether this is a binary PGM or PPM file of more than 8 bits.
+    """Whether this is a PGM or PPM file of more than 8 bits.
 
     >>> is_deep_pnm(b"P5 2 1 65535 ...."), is_deep_pnm(b"P5 2 1 255 ..")
     (True, False)
@@ -33,8 +33,11 @@ def read_deep_pnm(path: Path, data: bytes, max_pixels: int) -> Raster:
     assert match is not None
     width, height, highest = (int(match[number]) for number in (2, 3, 4))
     check_size(path, width, height, max_pixels)
-    channels = 1 if match[1] == b"5" else 3
-    stored = np.frombuffer(data, ">u2", width * height * channels, match.end())
+    channels = 1 if match[1] in b"25" else 3
+    if match[1] in b"56":
+        stored = np.frombuffer(data, ">u2", width * height * channels, match.end())
+    else:  # as text
+        stored = np.array(data[match.end() :].split(), dtype=np.uint16)
     pixels = stored.astype(np.uint16).reshape(height, width, channels)
     if highest == 65535:
         return Raster(pixels)

@@ -28,9 +28,9 @@ def read_radiance(path: Path, data: bytes, max_pixels: int) -> Raster:
     if header is None:
         raise ValueError("no size in the header")
     if b"FORMAT=32-bit_rle_xyze" in header["lines"]:
-        raise InputError(f"{path} holds XYZ colours: convert it to RGB.")
+        raise InputError(f"{path} holds XYZ colours: convert it to RGB")
     size = _SIZE.fullmatch(header["size"])
     if size is None:
-        raise InputError(f"{path} is damaged or not stored row by row from the top: save it again.")
+        raise InputError(f"{path} is damaged or not stored row by row from the top: save it again")
     check_size(path, int(size[2]), int(size[1]), max_pixels)
     return Raster(imagecodecs.rgbe_decode(data))

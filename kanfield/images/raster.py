@@ -46,14 +46,14 @@ def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
 
     >>> check_size(Path("a.png"), 100_000, 100_000, 178_956_970)
     Traceback (most recent call last):
-    kanfield.errors.InputError: a.png has 100000 x 100000 pixels, over 178,956,970: raise --max-pixels.
+    kanfield.errors.InputError: a.png has 100000 x 100000 pixels, over 178,956,970: raise --max-pixels
     """
     if width < 1 or height < 1:
-        raise InputError(f"{path} is damaged (a size of {width} x {height} pixels): save it again.")
+        raise InputError(f"{path} is damaged (a size of {width} x {height} pixels): save it again")
     if width * height == 1:
-        raise InputError(f"{path} is a single pixel: give an image of at least two pixels.")
+        raise InputError(f"{path} is a single pixel: give an image of at least two pixels")
     if width * height > max_pixels:
-        raise InputError(f"{path} has {width} x {height} pixels, over {max_pixels:,}: raise --max-pixels.")
+        raise InputError(f"{path} has {width} x {height} pixels, over {max_pixels:,}: raise --max-pixels")
 
 
 def float_pixels(pixels: NDArray[Any]) -> tuple[NDArray[np.float32], tuple[str, ...]]:

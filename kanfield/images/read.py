@@ -62,9 +62,9 @@ def _read_bytes(path: Path) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         reason = error.strerror or error
-        raise InputError(f"{path} cannot be read ({reason}): give an image file.") from None
+        raise InputError(f"{path} cannot be read ({reason}): give an image file") from None
     if not data:
-        raise InputError(f"{path} is empty: give a {READABLE} image.")
+        raise InputError(f"{path} is empty: give a {READABLE} image")
     return data
 
 
@@ -79,13 +79,13 @@ def _decode(path: Path, data: bytes, max_pixels: int) -> Raster:
         raise
     except UnidentifiedImageError:
         raise InputError(
-            f"{path} is not an image, or its header is damaged: give a {READABLE} image."
+            f"{path} is not an image, or its header is damaged: give a {READABLE} image"
         ) from None
     except MemoryError:
-        raise InputError(f"{path} does not fit in memory: give a smaller image.") from None
+        raise InputError(f"{path} does not fit in memory: give a smaller image") from None
     except Exception as error:  # a damaged file: OSError, SyntaxError, struct.error and others
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} is truncated or damaged ({reason}): save it again.") from None
+        raise InputError(f"{path} is truncated or damaged ({reason}): save it again") from None
 
 
 def _decoder(data: bytes) -> Callable[[Path, bytes, int], Raster]:

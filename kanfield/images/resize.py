@@ -38,10 +38,10 @@ def resize_image(image: Image, size: int) -> Image:
 def _resized(old: tuple[int, int], size: int) -> tuple[int, int]:
     """Width and height with the longer side `size`, or InputError."""
     if size < 2:
-        raise InputError(f"--size {size} is too small: give 2 pixels or more.")
+        raise InputError(f"--size {size} is too small: give 2 pixels or more")
     width, height = (max(1, math.floor(side * size / max(old) + 0.5)) for side in old)
     if width * height > MAX_PIXELS:
-        raise InputError(f"--size {size} makes over {MAX_PIXELS:,} pixels: give a smaller size.")
+        raise InputError(f"--size {size} makes over {MAX_PIXELS:,} pixels: give a smaller size")
     return width, height
 
 

@@ -83,7 +83,7 @@ def _is_plain(path: Path, page: TiffPage) -> bool:
             return True
         raise InputError(
             f"{path} has {page.samplesperpixel} channels for {space} colours: kanfield reads these "
-            "with or without alpha; convert it."
+            "with or without alpha; convert it"
         )
     if bits <= 8 and page.sampleformat == _UNSIGNED:
         return False
@@ -91,7 +91,7 @@ def _is_plain(path: Path, page: TiffPage) -> bool:
     space = space or _COLOURS.get(page.photometric, "other")
     raise InputError(
         f"{path} holds {bits}-bit {numbers} pixels of {space} colours: kanfield reads TIFF of gray and RGB "
-        "colours with 8 or 16 bits or floats; convert it."
+        "colours with 8 or 16 bits or floats; convert it"
     )
 
 

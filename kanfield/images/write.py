@@ -55,7 +55,7 @@ def write_image(path: str | os.PathLike[str], image: Image) -> None:
     except OSError as error:
         if errno.errorcode.get(error.errno or 0) in _WRONG_PLACE:
             mend = "give a file in a folder that exists and is writable"
-            raise InputError(f"{path} cannot be written ({error.strerror}): {mend}.") from None
+            raise InputError(f"{path} cannot be written ({error.strerror}): {mend}") from None
         raise
 
 
@@ -63,19 +63,19 @@ def _check(path: Path, image: Image) -> None:
     """Raise InputError where the suffix is unknown or its format cannot hold the image."""
     suffix = path.suffix.lower()
     if suffix == ".hdr":
-        raise InputError(f"{path}: Radiance HDR cannot hold the pixels exactly: use {image.suffix}.")
+        raise InputError(f"{path}: Radiance HDR cannot hold the pixels exactly: use {image.suffix}")
     if suffix == ".exr" and not image.is_float:
-        raise InputError(f"{path}: EXR holds floats, not {image.bits}-bit integers: use .png or .tiff.")
+        raise InputError(f"{path}: EXR holds floats, not {image.bits}-bit integers: use .png or .tiff")
     if suffix in _OTHERS:
         return
     if suffix not in _PILLOW:
         known = ", ".join((*_PILLOW, *_OTHERS))
-        raise InputError(f"{path} has no known image suffix: use one of {known}.")
+        raise InputError(f"{path} has no known image suffix: use one of {known}")
     name, _, longest = _PILLOW[suffix]
     if image.mode.endswith("A") and name in {"JPEG", "BMP"}:
-        raise InputError(f"{path}: {name} cannot hold an alpha channel: use .png or .webp.")
+        raise InputError(f"{path}: {name} cannot hold an alpha channel: use .png or .webp")
     if max(image.height, image.width) > longest:
-        raise InputError(f"{path}: {name} holds at most {longest:,} pixels a side: use .png.")
+        raise InputError(f"{path}: {name} holds at most {longest:,} pixels a side: use .png")
 
 
 def _encode(file: BinaryIO, suffix: str, image: Image) -> None:
