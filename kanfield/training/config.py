@@ -76,7 +76,7 @@ def resolve(settings: Settings, scale: Scale) -> Settings:
 
     >>> scale = Scale(longest=256, pixels=65536, seen=65536, channels=1)
     >>> resolve(Settings(), scale).widths
-    [72, 72, 72]
+    [64, 64, 64]
     >>> resolve(Settings(lossless=True), scale).preset
     'lossless'
     """
