@@ -10,25 +10,29 @@ import argparse
 import numpy as np
 from scipy.interpolate import griddata
 
-from kanfield.images import held_out_mask, read_image
+from kanfield.images import Image, held_out_mask, read_image
 from kanfield.metrics import psnr
 
 
-def main() -> None:
-    """Interpolate every channel from the seen pixels (SciPy's ``griddata``) and score the hidden ones."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("image")
-    parser.add_argument("pattern")
-    arguments = parser.parse_args()
-    image = read_image(arguments.image)
-    hidden = held_out_mask(image.height, image.width, arguments.pattern, seed=0)
+def interpolate(image: Image, pattern: str) -> float:
+    """PSNR in dB on the hidden pixels, every channel interpolated from the others by SciPy's ``griddata``."""
+    hidden = held_out_mask(image.height, image.width, pattern, seed=0)
     row, column = np.divmod(np.arange(image.height * image.width), image.width)
     points, values = np.c_[row, column], image.values()
     cubic = griddata(points[~hidden], values[~hidden], points[hidden], method="cubic")
     nearest = griddata(points[~hidden], values[~hidden], points[hidden], method="nearest")
     cubic = np.where(np.isnan(cubic), nearest, cubic).clip(0, 1)  # outside the hull there is no cubic
-    error = float(np.mean((cubic - values[hidden]) ** 2))
-    print(f"cubic interpolation, {arguments.pattern}: {psnr(error):.2f} dB on the pixels held out")
+    return psnr(float(np.mean((cubic - values[hidden]) ** 2)))
+
+
+def main() -> None:
+    """Read the command line, print the figure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("image")
+    parser.add_argument("pattern")
+    arguments = parser.parse_args()
+    decibels = interpolate(read_image(arguments.image), arguments.pattern)
+    print(f"cubic interpolation, {arguments.pattern}: {decibels:.2f} dB on the pixels held out")
 
 
 if __name__ == "__main__":

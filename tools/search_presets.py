@@ -21,13 +21,12 @@ from typing import Any
 
 import numpy as np
 import skimage.data
+from cubic_baseline import interpolate
 from matplotlib import cbook
 from numpy.typing import NDArray
-from scipy.interpolate import griddata
 
 import kanfield
-from kanfield.images import Image, held_out_mask, resize_image
-from kanfield.metrics import psnr
+from kanfield.images import Image, resize_image
 
 COLUMNS = ("photo", "size", "pattern", "settings", "psnr", "held_out_psnr", "cubic", "steps", "parameters")
 COLUMNS += ("parameters_per_pixel", "seconds")
@@ -75,17 +74,6 @@ def measure(job: tuple[str, int, str, dict[str, Any]]) -> dict[str, Any]:
     row = {key: metrics.get(key) for key in COLUMNS[4:]}
     row = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
     return {**row, **dict(zip(KEYS, (name, size, pattern, json.dumps(job[3])), strict=True)), "cubic": cubic}
-
-
-def interpolate(image: Image, pattern: str) -> float:
-    """PSNR of cubic interpolation on the pixels that ``pattern`` hides."""
-    hidden = held_out_mask(image.height, image.width, pattern, seed=0)
-    row, column = np.divmod(np.arange(image.height * image.width), image.width)
-    points, values = np.c_[row, column], image.values()
-    cubic = griddata(points[~hidden], values[~hidden], points[hidden], method="cubic")
-    nearest = griddata(points[~hidden], values[~hidden], points[hidden], method="nearest")
-    cubic = np.where(np.isnan(cubic), nearest, cubic).clip(0, 1)  # outside the hull there is no cubic
-    return psnr(float(np.mean((cubic - values[hidden]) ** 2)))
 
 
 def jobs(arguments: argparse.Namespace) -> Iterator[tuple[str, int, str, dict[str, Any]]]:

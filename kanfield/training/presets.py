@@ -51,7 +51,7 @@ class _Rule:
 
 PRESETS = {
     # True between the pixels: coarse hidden grids, and a start from waves of modest frequency.
-    "smooth": _Rule(2.0, 3, 64, 56, 8, 4.0, 1e-2, 1e-2, 1984, 0.25, 200),
+    "smooth": _Rule(2.0, 3, 64, 56, 9, 4.5, 1e-2, 1e-2, 1984, 0.25, 200),
     # Every pixel exact: fine hidden grids.
     "lossless": _Rule(4.0, 2, 64, 200, 40, 15.0, 3e-3, 3e-3, 4480, 0.75, 1000),
     # What a field is worth as a representation.
@@ -79,7 +79,7 @@ def preset_settings(preset: str, scale: Scale) -> dict[str, Any]:
     the frequency of the initial waves grow with the resolution that the fit sees.
 
     >>> preset_settings("smooth", Scale(256, 65536, 65536, 1))["grids"]
-    [56, 8, 8, 8]
+    [56, 9, 9, 9]
     """
     rule = PRESETS[preset]
     growth = scale.resolution / _REFERENCE
