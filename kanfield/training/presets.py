@@ -106,7 +106,7 @@ def _field(rule: _Rule, scale: Scale, growth: float) -> tuple[list[int], list[in
     side = math.sqrt(scale.pixels) / _REFERENCE
     widest = min(_WIDEST, round(rule.width * side**_WIDTH_GROWTH))
     # Kernels work on eight outputs at a time; below that, every unit counts.
-    candidates = [width for width in range(max(4, widest), 3, -1) if width % 8 == 0 or width < 24]
+    candidates = [width for width in range(max(4, widest), 3, -1) if width % 8 == 0 or width < 32]
     first, hidden = round(rule.first_grid * growth), rule.hidden_grid
     while True:
         first = min(max(first, _GRID_RANGE[0]), _GRID_RANGE[1])
