@@ -13,7 +13,7 @@ class KanfieldError(Exception):
 
 
 class InputError(KanfieldError, ValueError):
-    """Bad usage or bad input: nothing was started, nothing was written (exit code 2)."""
+    """Bad usage or bad input: no training was started (exit code 2)."""
 
     exit_code = 2
 

@@ -19,6 +19,7 @@ from kanfield.training.checkpoint import read_checkpoint
 from kanfield.training.config import (
     Phase,
     Settings,
+    check,
     overlay,
     read_settings,
     resolve,
@@ -342,3 +343,9 @@ def test_a_preset_flag_replaces_what_presets_decide():
 def test_a_rate_flag_moves_the_files_other_rate():
     moved = overlay(Settings(lr=1e-2, adam_lr=4e-3), {"lr": 2e-2})
     assert (moved.lr, moved.adam_lr) == (2e-2, pytest.approx(8e-3))
+
+
+@pytest.mark.parametrize(("key", "value"), [("noise", -1), ("frequency", float("inf")), ("range_steps", -3)])
+def test_settings_without_a_flag_are_checked_too(key, value):
+    with pytest.raises(InputError, match=f"{key}: {value} is impossible"):
+        check(Settings(**{key: value}))

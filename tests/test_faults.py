@@ -18,6 +18,7 @@ from kanfield.errors import InputError, RunFailed
 from kanfield.images import Image
 from kanfield.training import fit as fitting
 from kanfield.training.checkpoint import read_checkpoint
+from kanfield.training.evaluate_run import evaluate_run
 from kanfield.training.fit import fit, resume
 from kanfield.training.trainer import Trainer
 
@@ -179,3 +180,19 @@ def test_running_out_of_memory_keeps_the_checkpoint(image, tmp_path, at_step, er
     with pytest.raises(RunFailed, match="out of memory; checkpoints so far are in"):
         fit(image, out=tmp_path, steps=40, checkpoint_seconds=1e-6, **SMALL)
     assert resume(tmp_path / RUN).metrics["steps"] == 40
+
+
+def test_a_run_of_an_older_kanfield_without_steps_is_not_resumed_for_ever(image, tmp_path, at_step):
+    at_step(20, lambda trainer: sys.exit(9))
+    with pytest.raises(SystemExit):
+        fit(image, out=tmp_path, steps=40, checkpoint_seconds=1e-6, **SMALL)
+    config = tmp_path / RUN / "config.yaml"
+    config.write_text("".join(line for line in config.open() if not line.startswith("steps:")))
+    with pytest.raises(InputError, match="older kanfield"):
+        resume(tmp_path / RUN)
+
+
+def test_a_run_fitted_on_a_gpu_is_measured_without_one(image, tmp_path):
+    run = fit(image, out=tmp_path, steps=10, device="cpu", **SMALL)
+    run.folder.config.write_text(run.folder.config.read_text().replace("device: cpu", "device: cuda:99"))
+    assert evaluate_run(run.path)["psnr"] == pytest.approx(run.psnr, abs=1e-5)

@@ -12,6 +12,7 @@ from kanfield.cli import main
 from kanfield.errors import InputError
 from kanfield.images import Image, read_image, write_image
 from kanfield.metrics import psnr
+from kanfield.training.evaluate_run import evaluate_run
 from kanfield.training.fit import fit
 from kanfield.training.run import load
 
@@ -121,3 +122,29 @@ def test_decibels_of_floats_are_told_with_their_range(tmp_path, capsys):
     main(["fit", str(tmp_path / "a.tiff"), *words, "--grids", "4,4"])
     said = capsys.readouterr().out
     assert "relative to the image's own range" in said and "the goal was not reached" in said
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA"])
+def test_floats_resized_by_a_fit_can_be_measured_again(tmp_path, mode):
+    run = fit(smooth(mode, "float32"), out=tmp_path, size=9, steps=10, **SMALL)
+    assert evaluate_run(run.path)["psnr"] == pytest.approx(run.psnr, abs=1e-5)
+
+
+def test_floats_count_in_their_own_range_whatever_a_program_says(tmp_path):
+    picture = smooth("L", "float32")
+    picture = Image(picture.pixels, "L", value_range=(-10, 10))
+    run = fit(picture, out=tmp_path, steps=10, **SMALL)
+    low, high = run.metrics["value_range"]
+    assert (low, high) == (picture.pixels.min(), picture.pixels.max())
+    assert evaluate_run(run.path)["psnr"] == pytest.approx(run.psnr, abs=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e35, 1e-35])
+def test_floats_beyond_32_bit_arithmetic_are_refused(tmp_path, scale):
+    with pytest.raises(InputError, match="scale them"):
+        Image(smooth("L", "float32").pixels * np.float32(scale), "L")
+
+
+def test_floats_of_a_large_range_are_fitted(tmp_path):
+    run = fit(Image(smooth("L", "float32").pixels * np.float32(1e20), "L"), out=tmp_path, steps=30, **SMALL)
+    assert 5 < run.psnr < 100

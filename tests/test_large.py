@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -12,10 +13,12 @@ import torch
 from PIL import Image as PILImage
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from kanfield.images import Image
+from kanfield.images import Image, coordinates
 from kanfield.training import evaluation, trainer
+from kanfield.training.config import Settings, resolve
 from kanfield.training.evaluation import evaluate
 from kanfield.training.fit import fit
+from kanfield.training.presets import Scale
 from kanfield.training.target import Target
 
 SMALL = {"widths": [8], "grids": [8, 4], "batch_size": 64, "threads": 1}
@@ -99,3 +102,34 @@ def test_memory_stays_bounded(tmp_path):
         peaks.append(json.loads(done.stdout))
     # 9 MB of pixels in a few copies, and what a tile takes.
     assert peaks[1] - peaks[0] < 350e6
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp64"])
+@pytest.mark.parametrize(("height", "width"), [(30, 40), (37, 50), (7, 90)])
+def test_training_sees_the_coordinates_that_rendering_uses(height, width, precision):
+    like = torch.zeros(1, dtype={"fp32": torch.float32, "fp64": torch.float64}[precision])
+    target = Target(_picture(height, width), like)
+    everything = target.coordinates(torch.arange(height * width))
+    assert torch.equal(everything, coordinates(height, width).to(like))
+
+
+def test_a_few_known_pixels_are_what_is_looked_at(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "LOOK_PIXELS", 50)
+    picture = _picture(40, 50)
+    mask = np.full((40, 50), 255, np.uint8)
+    mask[3:5, 7:20] = 0
+    PILImage.fromarray(mask).save(tmp_path / "m.png")
+    run = fit(picture, out=tmp_path, steps=40, mask=str(tmp_path / "m.png"), held_out="0.3", **SMALL)
+    with open(run.folder.rows, newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["psnr"]]
+    assert float(rows[-1]["psnr"]) == pytest.approx(run.psnr, abs=0.1)  # all 18 of them were in the sample
+    assert float(rows[-1]["held_out_psnr"]) == pytest.approx(run.metrics["held_out_psnr"], abs=0.1)
+    assert run.metrics["wrong_pixels"] <= 26
+    with PILImage.open(run.folder.error_map) as error:
+        assert not np.asarray(error)[mask > 0].any()
+
+
+def test_a_batch_larger_than_the_image_does_not_shorten_the_fit():
+    scale = Scale(longest=8, pixels=64, seen=64, channels=3)
+    steps = {size: resolve(Settings(batch_size=size), scale).steps for size in (64, 2048, 65536)}
+    assert len(set(steps.values())) == 1

@@ -230,7 +230,20 @@ def test_a_fit_that_went_on_after_the_question_keeps_its_run(here):
     assert states()["a/kan-0003"] == "finished"
 
 
-def test_a_damaged_run_goes_with_its_image_folder(here, capsys, answer):
+def test_a_fit_that_begins_in_this_moment_is_no_leftover(here, capsys, answer):
+    Path("runs/c/kan-0001/checkpoints").mkdir(parents=True)
+    answer("yes\n")
+    runs(capsys, "--prune")
+    assert Path("runs/c/kan-0001/checkpoints").is_dir()
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """Some time after the folders were made."""
+    monkeypatch.setattr("kanfield.training.runs._BEGINNING", -1)
+
+
+def test_a_damaged_run_goes_with_its_image_folder(here, capsys, answer, later):
     Path("runs/b").mkdir()
     shutil.move("runs/a/kan-0003", "runs/b/kan-0001")
     Path("runs/b/kan-0001/config.yaml").write_text("{")
@@ -257,7 +270,7 @@ def test_folders_of_other_programs_stay(here, capsys, answer):
     assert states()["exp/net-0001"] == "damaged"
 
 
-def test_prune_follows_no_link_out_of_the_folder(here, capsys, answer):
+def test_prune_follows_no_link_out_of_the_folder(here, capsys, answer, later):
     Path("runs/a/kan-0003").rename("kept-0001")
     Path("runs/a/kan-0003").symlink_to(Path("kept-0001").resolve())
     Path("runs/b/kan-0001/checkpoints").mkdir(parents=True)

@@ -16,11 +16,11 @@ def print_metrics(metrics: dict[str, Any], as_json: bool, quiet: bool) -> None:
     lines = [f"PSNR {metrics['psnr']:.2f} dB on the pixels trained on"]
     if metrics["held_out_psnr"] is not None:
         lines.append(f"PSNR {metrics['held_out_psnr']:.2f} dB on the pixels held out")
-    low, high = metrics["value_range"]
     if metrics["wrong_pixels"] is None:
+        low, high = metrics["value_range"]
         lines.append(f"decibels are relative to the image's own range, {low:.6g} to {high:.6g}")
     if metrics["lossless"]:
-        lines.append("every pixel is exact")
+        lines.append("every known pixel is exact" if metrics["ssim"] is None else "every pixel is exact")
     elif metrics["target_reached"] is False:
         wrong = metrics["wrong_pixels"]
         lines.append("the goal was not reached" + (f"; {wrong:,} pixels are not exact" if wrong else ""))

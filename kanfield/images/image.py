@@ -19,6 +19,7 @@ _RANGES = {"uint8": (0, 255), "uint16": (0, 65535)}
 _BITS = {"uint8": 8, "uint16": 16, "float32": 32}
 _BAND = 2**20  # pixels
 _OWN_RANGE = (math.nan, math.nan)
+_WIDEST = 1e30  # range of float pixels that still leaves room to compute
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,6 +205,11 @@ def _float_range(image: Image) -> tuple[float, float]:
         low, high = float(image.pixels.min()), float(image.pixels.max())
     if not math.isfinite(high - low):
         raise InputError(_not_finite(image))
+    if high - low > _WIDEST or 0 < high - low < 1 / _WIDEST:
+        raise InputError(
+            f"{image.source or 'The image'} has values from {low:g} to {high:g}, too wide or too narrow a "
+            "range for 32-bit arithmetic: scale them"
+        )
     # For huge values, adding 1 changes nothing.
     return low, (high if high > low else max(low + 1, math.nextafter(low, math.inf)))
 

@@ -27,6 +27,8 @@ def resize_image(image: Image, size: int) -> Image:
     (4, 2, 1)
     """
     target = _resized((image.width, image.height), size)
+    if target == (image.width, image.height):
+        return image
     if image.bits == 8:
         picture = image.to_pil().resize(target, PILImage.Resampling.LANCZOS)
         pixels = np.asarray(picture, dtype=np.uint8).reshape(picture.height, picture.width, -1)

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from kanfield.errors import InputError, RunFailed
 from kanfield.files import replacing
 
-FORMAT = 1
+FORMAT = 2  # 1 had no frame, and its runs drew other batches
 _OPTIMIZER = "optimizer"
 FOCUS = "focus"  # pixels that a lossless fit attends to
 
@@ -55,7 +55,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     if not path.is_file():
         run = path.parent.parent
-        raise InputError(f"{path} is missing: fit again with kanfield fit --config {run / 'config.yaml'}")
+        again = f"--config {run / 'config.yaml'}" if (run / "metrics.json").exists() else f"--resume {run}"
+        raise InputError(f"{path} is missing: fit again with kanfield fit {again}")
     try:
         with safe_open(path, framework="pt") as file:
             info = json.loads((file.metadata() or {}).get("kanfield", "null"))

@@ -89,7 +89,9 @@ def resolve(settings: Settings, scale: Scale) -> Settings:
     if settings.seconds is not None or settings.phases is not None:
         del chosen["steps"]
     elif settings.batch_size is not None:  # the preset counts samples
-        chosen["steps"] = math.ceil(chosen["steps"] * chosen["batch_size"] / settings.batch_size)
+        chosen["steps"] = math.ceil(
+            chosen["steps"] * chosen["batch_size"] / min(settings.batch_size, scale.seen)
+        )
     for key, value in chosen.items():
         if getattr(filled, key) is None:
             setattr(filled, key, value)
@@ -126,17 +128,12 @@ def _check_values(s: Settings) -> None:
         demand(fine, f"--{key} {value} is impossible: give a number above zero")
 
     demand(preset_of(s) in PRESETS, f"--preset {s.preset} is unknown; use one of {', '.join(PRESETS)}")
-    for key in (
-        "steps",
-        "seconds",
-        "batch_size",
-        "lr",
-        "adam_lr",
-        "threads",
-        "checkpoint_seconds",
-        "max_pixels",
-    ):
+    for key in _POSITIVE:
         positive(key.replace("_", "-"), getattr(s, key))
+    for key in ("noise", "frequency", "range_steps"):
+        value = getattr(s, key)
+        fine = value is None or (math.isfinite(value) and value >= 0)
+        demand(fine, f"{key}: {value} is impossible, give a number of zero or more")
     demand(s.steps is None or s.seconds is None, "--steps and --seconds contradict each other: give one")
     demand(s.phases is None or len(s.phases) > 0, "phases: give at least one {steps: N, lr: X}")
     demand(s.phases is None or s.seconds is None, "phases count steps: leave --seconds out")

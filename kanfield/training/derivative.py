@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from kanfield.errors import InputError
 from kanfield.images import Image, coordinates
@@ -34,21 +34,27 @@ def derivative(
     result = np.empty(shape, dtype=np.float32)
     first = next(field.parameters())
     pixel = 2 / max(like.height, like.width)  # in coordinates; a value in [0, 1] is half of the field's
+    colours = like.channels - like.mode.endswith("A")
     rows = max(1, CHUNK // shape[1])
     for start in range(0, shape[0], rows):
         part = slice(start, min(start + rows, shape[0]))
         x = coordinates(like.height, like.width, window=window, shape=shape, rows=part).to(first)
-        y = field(x.requires_grad_())
-        colours = [y[:, c].sum() for c in range(y.shape[1] - like.mode.endswith("A"))]
-        gradients = torch.stack([torch.autograd.grad(c, x, create_graph=True)[0] for c in colours])
-        if kind == "gradient":
-            values = gradients.square().sum(2).mean(0).sqrt() * pixel / 2
-        else:
-            mean = gradients.mean(0).sum(0)
-            second = [torch.autograd.grad(mean[axis], x, retain_graph=True)[0][:, axis] for axis in (0, 1)]
-            values = (second[0] + second[1]) * pixel**2 / 2
-        result[part] = values.detach().cpu().numpy().reshape(-1, shape[1])
+        values = torch.cat([_derivative(field, few, kind, pixel, colours) for few in torch.split(x, CHUNK)])
+        result[part] = values.cpu().numpy().reshape(-1, shape[1])
     return result
+
+
+def _derivative(field: nn.Module, x: Tensor, kind: Kind, pixel: float, colours: int) -> Tensor:
+    """Shape (N,), at coordinates (N, 2)."""
+    y = field(x.requires_grad_())
+    gradients = torch.stack(
+        [torch.autograd.grad(y[:, c].sum(), x, create_graph=True)[0] for c in range(colours)]
+    )
+    if kind == "gradient":
+        return (gradients.square().sum(2).mean(0).sqrt() * pixel / 2).detach()
+    mean = gradients.mean(0).sum(0)
+    second = [torch.autograd.grad(mean[axis], x, retain_graph=True)[0][:, axis] for axis in (0, 1)]
+    return (second[0] + second[1]) * pixel**2 / 2
 
 
 def view(values: NDArray[np.float32], kind: Kind) -> tuple[Image, float]:

@@ -93,7 +93,7 @@ def evaluate(field: nn.Module, target: Target, indices: NDArray[np.int64] | None
             return Evaluation(math.nan, None, None, None)
         got = Image.from_values(values.numpy()[None], image).pixels[0]
         # In double on the CPU: some devices have no double precision.
-        error = values.double().numpy() - (flat[part] - low) / (high - low)
+        error = values.double().numpy() - (flat[part].astype(np.float64) - low) / (high - low)
         squared = np.square(error).mean(1)
         unseen = target.held_out[part] if target.held_out is not None else np.zeros(len(part), bool)
         known = ~target.missing[part] if target.missing is not None else np.ones(len(part), bool)
@@ -102,8 +102,10 @@ def evaluate(field: nn.Module, target: Target, indices: NDArray[np.int64] | None
         wrong[start:stop] = (got != flat[part]).any(1) & known & ~unseen
         if pixels is not None:
             pixels[start:stop] = got
+    psnr = seen.psnr()
+    assert psnr is not None, "looked at no pixel that is trained on"
     return Evaluation(
-        seen.psnr() or 0.0,
+        psnr,
         held_out.psnr(),
         None if image.is_float else wrong,
         None if pixels is None else _picture(pixels.reshape(image.pixels.shape), image),
@@ -124,11 +126,16 @@ class _Error:
         return metrics.psnr(self._sum / self._count) if self._count else None
 
 
-def error_map(image: Image, reconstruction: Image, gain: int = 10) -> Image:
-    """Mean absolute error of every pixel, brightened ``gain`` times, as an 8-bit gray image."""
-    low, high = image.value_range
+def error_map(target: Target, reconstruction: Image, gain: int = 10) -> Image:
+    """Mean absolute error of every pixel, brightened ``gain`` times, as an 8-bit gray image.
+
+    Black where the image is missing: nothing is known of the error there.
+    """
+    image, (low, high) = target.image, target.image.value_range
     gray = np.empty((image.height, image.width, 1), dtype=np.uint8)
     for row in range(image.height):
         difference = np.abs(image.pixels[row].astype(np.float64) - reconstruction.pixels[row]).mean(1)
         gray[row, :, 0] = np.clip(gain * 255 * difference / (high - low), 0, 255)
+    if target.missing is not None:
+        gray[target.missing.reshape(image.height, image.width)] = 0
     return Image(gray, "L")

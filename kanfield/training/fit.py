@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 
 from kanfield.errors import InputError, RunFailed
@@ -71,22 +72,26 @@ def fit(
         raise InputError(
             "--lossless: floating-point pixels are never exactly met; give --target-psnr instead"
         )
-    target = make_target(settings, image, torch.zeros(1))
-    seen = target.seen()
-    settings = resolve(
-        settings,
-        Scale(
-            longest=max(image.height, image.width),
-            pixels=target.count,
-            seen=seen if isinstance(seen, int) else len(seen),
-            channels=image.channels,
-        ),
-    )
+    scale, missing = _look_at(settings, image)
+    settings = resolve(settings, scale)
     device = pick_device(settings.device)
     _check_buildable(settings, image)
     folder = RunFolder.create(Path(out), image.source or Path("image"), settings.model)
-    settings = folder.keep_inputs(settings, image, file, target.missing)
+    settings = folder.keep_inputs(settings, image, file, missing)
     return _train(folder, image, settings, device, console, resumed=False)
+
+
+def _look_at(settings: Settings, image: Image) -> tuple[Scale, NDArray[np.bool_] | None]:
+    """What the preset has to know of the image, and the pixels that are missing."""
+    target = make_target(settings, image, torch.zeros(1))
+    seen = target.seen()
+    scale = Scale(
+        longest=max(image.height, image.width),
+        pixels=target.count,
+        seen=seen if isinstance(seen, int) else len(seen),
+        channels=image.channels,
+    )
+    return scale, target.missing
 
 
 def _image(image: str | os.PathLike[str] | Image, settings: Settings) -> Image:
@@ -99,6 +104,8 @@ def _image(image: str | os.PathLike[str] | Image, settings: Settings) -> Image:
         )
     if image.height * image.width == 1:
         raise InputError("The image is a single pixel: give one of at least two pixels")
+    if image.is_float:  # decibels count in the image's own range, and so does whoever reads it again
+        image = Image(image.pixels, image.mode, image.source, image.notes, image.icc_profile)
     return image if settings.size is None else resize_image(image, settings.size)
 
 
@@ -113,7 +120,13 @@ def resume(path: str | os.PathLike[str], *, console: Console | None = None) -> R
         if console is not None:
             console.print(f"{run.path} is finished: nothing to do", highlight=False)
         return run
-    device = pick_device(run.settings.device)
+    settings = run.settings
+    if settings.steps is None and settings.seconds is None and settings.phases is None:
+        raise InputError(
+            f"{run.path} was begun by an older kanfield, which did not write its steps down: fit again with "
+            f"kanfield fit --config {run.folder.config}"
+        )
+    device = pick_device(settings.device)
     resumed = run.folder.last.exists()
     return _train(run.folder, run.image, run.settings, device, console, resumed)
 
@@ -134,7 +147,9 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise InputError(f"--device {name} is unknown: use auto, cpu, cuda, cuda:1 or mps") from None
+        device = torch.device("meta")
+    if device.type not in {"cpu", "cuda", "mps"}:
+        raise InputError(f"--device {name} is unknown: use auto, cpu, cuda, cuda:1 or mps")
     try:
         torch.zeros(1, device=device)
     except Exception as error:  # torch raises RuntimeError, AssertionError and others here

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kanfield.errors import InputError
 from kanfield.files import write_text
-from kanfield.images import Image, write_image
+from kanfield.images import MAX_PIXELS, Image, write_image
 from kanfield.training.config import Settings, check, read_settings, to_plain
 from kanfield.training.presets import DECIDED
 
@@ -137,6 +137,8 @@ class RunFolder:
         name = f"input{image.suffix}"
         if file is None:
             write_image(self.path / name, image)
+            if image.height * image.width > MAX_PIXELS:
+                settings = replace(settings, max_pixels=image.height * image.width)
         self.write_config(settings, Path(name) if file is None else file.resolve())
         return self.read_config()[0]
 
@@ -171,6 +173,7 @@ class RunFolder:
                 f"{self.path} is unfinished: go on with kanfield fit --resume {self.path}"
             ) from None
         except ValueError:
-            raise InputError(f"{self.metrics} is damaged: kanfield eval {self.path} measures anew") from None
-        assert isinstance(content, dict)
+            content = None
+        if not isinstance(content, dict) or not {"psnr", "held_out_psnr", "seconds"} <= content.keys():
+            raise InputError(f"{self.metrics} is damaged: kanfield eval {self.path} measures anew")
         return content

@@ -24,7 +24,7 @@ class Row:
     step: int
     seconds: float  # training time
     loss: float  # mean squared error of the batch, values in [-1, 1]
-    psnr: float | None  # dB, whole image, pixels trained on
+    psnr: float | None  # dB, pixels trained on; of a large image, some of them
     held_out_psnr: float | None  # dB, pixels never seen
     lr: float
     adam_lr: float  # of what Muon leaves to Adam; equal to lr where Adam trains all

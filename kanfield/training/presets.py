@@ -46,16 +46,17 @@ class _Rule:
     adam_lr: float
     steps: int
     steps_growth: float  # power of the number of pixels that steps grow with
+    channels_growth: float  # and of channels
     range_steps: int
 
 
 PRESETS = {
     # True between the pixels: coarse hidden grids, and a start from waves of modest frequency.
-    "smooth": _Rule(2.0, 3, 64, 56, 9, 4.5, 1e-2, 1e-2, 1984, 0.25, 200),
+    "smooth": _Rule(2.0, 3, 64, 56, 9, 4.5, 1e-2, 1e-2, 1984, 0.25, 0, 200),
     # Every pixel exact: fine hidden grids.
-    "lossless": _Rule(4.0, 2, 64, 200, 40, 15.0, 3e-3, 3e-3, 4480, 0.75, 1000),
+    "lossless": _Rule(4.0, 2, 64, 200, 40, 15.0, 3e-3, 3e-3, 4480, 0.75, 1, 1000),
     # What a field is worth as a representation.
-    "compact": _Rule(0.5, 3, 32, 32, 10, 6.0, 1e-2, 1e-2, 1984, 0.25, 200),
+    "compact": _Rule(0.5, 3, 32, 32, 10, 6.0, 1e-2, 1e-2, 1984, 0.25, 0, 200),
 }
 
 # The settings that a preset decides.
@@ -85,6 +86,7 @@ def preset_settings(preset: str, scale: Scale) -> dict[str, Any]:
     growth = scale.resolution / _REFERENCE
     widths, grids = _field(rule, scale, growth)
     steps = rule.steps * (scale.pixels / _REFERENCE**2) ** rule.steps_growth
+    steps *= scale.channels**rule.channels_growth
     steps *= scale.seen / scale.pixels  # hidden pixels or not, one that is seen is seen as often
     return {
         "widths": widths,

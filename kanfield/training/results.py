@@ -28,7 +28,8 @@ def measure(trainer: Trainer) -> tuple[Image, dict[str, Any]]:
     picture, wrong = result.picture, None if result.wrong is None else int(result.wrong.sum())
     assert picture is not None
     if trainer.target.held_out is not None and wrong is not None:
-        wrong = int((image.pixels != picture.pixels).any(2).sum())
+        differs, missing = (image.pixels != picture.pixels).any(2).ravel(), trainer.target.missing
+        wrong = int((differs if missing is None else differs & ~missing).sum())
     parameters = sum(t.numel() for t in trainer.net.parameters())
     content = {
         "psnr": result.psnr,
@@ -78,7 +79,7 @@ def write_results(trainer: Trainer) -> dict[str, Any]:
     write_image(folder.path / f"reconstruction{trainer.image.suffix}", picture)
     if trainer.image.suffix != ".png":
         write_image(folder.reconstruction, picture.to_8bit())  # to look at
-    write_image(folder.error_map, error_map(trainer.image, picture))
+    write_image(folder.error_map, error_map(trainer.target, picture))
     if folder.frames.is_dir():
         write_timelapse(folder.frames, folder.path / "timelapse.webp")
     write_json(folder.metrics, content)

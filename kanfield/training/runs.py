@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from kanfield.training.folder import RunFolder
 
 State = Literal["finished", "unfinished", "in use", "damaged"]
 
+_BEGINNING = 600  # seconds in which a new fit has surely written its settings
 _NAME = re.compile(r"(?P<model>.+)-\d{4,}")  # what RunFolder.create makes
 _WRITTEN = re.compile(
     r"config\.yaml|metrics\.(json|csv)|(mask|error)\.png|(input|reconstruction)\.\w+"
@@ -127,7 +129,8 @@ def _look(path: Path) -> FoundRun:
         size=size,
         changed=changed,
         # metrics.json comes last, so with it, even damaged, the weights of a whole fit are there.
-        leftover=ours and not ended and not in_use,
+        # Without settings it may be a fit that begins in this moment.
+        leftover=ours and not ended and not in_use and (configured or time.time() - changed > _BEGINNING),
     )
 
 

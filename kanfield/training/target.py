@@ -39,11 +39,10 @@ class Target:
         self.image, self.held_out, self.missing = image, held_out, missing
         self.count = image.height * image.width
         self.device, self.dtype = like.device, like.dtype
-        # Tables of the two axes give every pixel the very coordinates that rendering gives it.
-        row, column = coordinates(1, image.width), coordinates(image.height, 1)
-        longest = max(image.height, image.width)
-        self._x = (row[:, 0].double() * image.width / longest).to(like)
-        self._y = (column[:, 1].double() * image.height / longest).to(like)
+        # Rows and columns of the very coordinates that rendering uses.
+        height, width = image.height, image.width
+        self._x = coordinates(height, width, rows=slice(0, 1))[:, 0].to(like)
+        self._y = coordinates(height, width, window=(0, 0, width, height), shape=(height, 1))[:, 1].to(like)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of read-only arrays, and nothing writes to this one
             self._pixels = torch.from_numpy(image.pixels.reshape(self.count, -1)).to(like.device)

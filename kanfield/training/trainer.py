@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -19,6 +19,7 @@ from kanfield.images import Image
 from kanfield.splines import choose_backend, instruction_set
 from kanfield.training.checkpoint import (
     FOCUS,
+    FORMAT,
     Checkpoint,
     load_field,
     load_optimizers,
@@ -32,6 +33,7 @@ from kanfield.training.folder import RunFolder
 from kanfield.training.frame import frame_to_plain
 from kanfield.training.monitors import Monitor, Row
 from kanfield.training.optimizers import build_optimizers
+from kanfield.training.progress import Progress, is_log_spaced
 from kanfield.training.sampling import LOOKS, PixelSampler, shuffle
 from kanfield.training.schedule import phase_at, scale_phases, warm_up_and_decay
 from kanfield.training.signals import Signals
@@ -45,7 +47,6 @@ FOCUS_BELOW = 0.25  # of the pixels wrong: from here on a lossless fit attends t
 POLISH_FROM = 0.9  # of a lossless fit: from here on its rates stay at POLISH_RATE of their peak
 POLISH_RATE = 0.02
 DIVERGED_LOSS = 100.0  # values lie in [-1, 1], so an untrained field's loss is about 1
-PSNR_MARKS = range(20, 105, 5)  # dB whose first crossing is noted
 
 
 @runtime_checkable
@@ -57,22 +58,6 @@ class HasGrids(Protocol):
 
     def outside(self, x: Tensor) -> Tensor:
         """Fraction of values that leave their grids."""
-
-
-@dataclass
-class Progress:
-    """Where a run stands; plain values, saved in its checkpoint."""
-
-    step: int = 0
-    seconds: float = 0.0
-    best_psnr: float | None = None
-    best_step: int = 0
-    wrong_pixels: int | None = None
-    reached_goal: bool = False
-    flattery: float = 0.0  # dB by which the pixels looked at once promised a goal that the image missed
-    evaluated_at: int = 0
-    seconds_to_psnr: dict[str, float] = field(default_factory=dict)
-    steps_to_psnr: dict[str, int] = field(default_factory=dict)
 
 
 class Trainer:
@@ -118,10 +103,21 @@ class Trainer:
         return self.target.image
 
     def _pixels_to_look_at(self) -> NDArray[np.int64] | None:
-        count = self.target.count
-        if self.settings.lossless or count <= LOOK_PIXELS:
+        """Some pixels that are trained on and some that are held out, or None for all."""
+        target = self.target
+        if self.settings.lossless or target.count <= LOOK_PIXELS:
             return None
-        return np.sort(shuffle(np.arange(LOOK_PIXELS), count, [self.settings.seed, LOOKS]))
+        held_out = np.zeros(0, dtype=np.int64)
+        if target.held_out is not None:
+            known = target.held_out if target.missing is None else target.held_out & ~target.missing
+            held_out = np.flatnonzero(known)
+        kinds = [self.sampler.pixels, held_out]
+        counts = [self.sampler.count, len(held_out)]
+        parts = []
+        for pixels, count in zip(kinds, counts, strict=True):
+            some = shuffle(np.arange(min(count, LOOK_PIXELS)), max(count, 1), [self.settings.seed, LOOKS])
+            parts.append(some if pixels is None else pixels[some])
+        return np.sort(np.concatenate(parts).astype(np.int64))
 
     # ---- the loop ------------------------------------------------------------------------------
 
@@ -231,14 +227,11 @@ class Trainer:
             few = result.wrong.mean() < FOCUS_BELOW
             self.focus = torch.from_numpy(np.flatnonzero(result.wrong)) if few else None
         p.reached_goal = self._is_goal(result)
-        if p.reached_goal or result.psnr > (p.best_psnr or -math.inf):
+        if p.reached_goal or p.best_psnr is None or result.psnr > p.best_psnr:
             p.best_psnr, p.best_step = result.psnr, p.step
             self.best_weights = {n: t.detach().clone() for n, t in self.net.state_dict().items()}
-        for mark in PSNR_MARKS:
-            if result.psnr >= mark and str(mark) not in p.steps_to_psnr:
-                p.steps_to_psnr[str(mark)] = p.step
-                p.seconds_to_psnr[str(mark)] = round(p.seconds, 3)
-        if _is_log_spaced(p.evaluated_at, p.step) or self._is_done():
+        p.note(result.psnr)
+        if is_log_spaced(p.evaluated_at, p.step) or self._is_done():
             picture = result.picture or preview(self.net, self.image)
             for monitor in self.monitors:
                 monitor.picture(p.step, picture)
@@ -323,7 +316,8 @@ class Trainer:
             # will find the same ones again.
             self.best_weights = read_checkpoint(self.folder.best).tensors
         here = self.machine()
-        return [
+        older = ["batches, which are drawn in another order now"] if last.info["format"] < FORMAT else []
+        return older + [
             f"{key} was {last.info.get(key)}, now {here[key]}"
             for key in self.machine()
             if last.info.get(key) != here[key]
@@ -342,11 +336,3 @@ class Trainer:
             "device": str(like.device),
             "torch": torch.__version__,
         }
-
-
-def _is_log_spaced(before: int, step: int) -> bool:
-    """Whether a power of 1.5 lies in (before, step]."""
-    if step < 1:
-        return False
-    power = math.floor(math.log(step, 1.5) + 1e-9)
-    return math.ceil(1.5**power) > before

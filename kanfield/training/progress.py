@@ -1,0 +1,49 @@
+"""Where a run stands."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+PSNR_MARKS = range(20, 105, 5)  # dB whose first crossing is noted
+
+
+@dataclass
+class Progress:
+    """Plain values, saved in the run's checkpoint. PSNR of a large image is that of some of its pixels.
+
+    >>> progress = Progress(step=30, seconds=1.5)
+    >>> progress.note(26.0)
+    >>> progress.steps_to_psnr
+    {'20': 30, '25': 30}
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    best_psnr: float | None = None
+    best_step: int = 0
+    wrong_pixels: int | None = None
+    reached_goal: bool = False
+    flattery: float = 0.0  # dB by which the pixels looked at once promised a goal that the image missed
+    evaluated_at: int = 0
+    seconds_to_psnr: dict[str, float] = field(default_factory=dict)
+    steps_to_psnr: dict[str, int] = field(default_factory=dict)
+
+    def note(self, psnr: float) -> None:
+        """Note the marks that are crossed for the first time."""
+        for mark in PSNR_MARKS:
+            if psnr >= mark and str(mark) not in self.steps_to_psnr:
+                self.steps_to_psnr[str(mark)] = self.step
+                self.seconds_to_psnr[str(mark)] = round(self.seconds, 3)
+
+
+def is_log_spaced(before: int, step: int) -> bool:
+    """Whether a power of 1.5 lies in (before, step].
+
+    >>> is_log_spaced(20, 26), is_log_spaced(26, 30)
+    (True, False)
+    """
+    if step < 1:
+        return False
+    power = math.floor(math.log(step, 1.5) + 1e-9)
+    return math.ceil(1.5**power) > before
