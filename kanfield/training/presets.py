@@ -52,11 +52,11 @@ class _Rule:
 
 PRESETS = {
     # True between the pixels: coarse hidden grids, and a start from waves of modest frequency.
-    "smooth": _Rule(2.0, 3, 64, 56, 9, 4.5, 1e-2, 1e-2, 1984, 0.25, 0, 200),
+    "smooth": _Rule(2.0, 3, 64, 56, 9, 4.5, 1e-2, 1e-2, 1984, 0.1, 0, 200),
     # Every pixel exact: fine hidden grids.
     "lossless": _Rule(4.0, 2, 64, 200, 40, 15.0, 3e-3, 3e-3, 4480, 0.75, 1, 1000),
     # What a field is worth as a representation.
-    "compact": _Rule(0.5, 3, 32, 32, 10, 6.0, 1e-2, 1e-2, 1984, 0.25, 0, 200),
+    "compact": _Rule(0.5, 3, 32, 32, 10, 6.0, 1e-2, 1e-2, 1984, 0.1, 0, 200),
 }
 
 # The settings that a preset decides.
