@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from kanfield.cli.values import Flag
+
 
 @dataclass
 class Models:
@@ -21,7 +23,7 @@ class Models:
 class Doctor:
     """Versions, devices, the backend in use and why, and a self-test of the spline operator."""
 
-    json: bool = False
+    json: Flag = False
     """Print the findings as JSON on standard output."""
 
     def run(self) -> None:

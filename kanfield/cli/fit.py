@@ -9,20 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from kanfield.cli.printing import print_metrics
-from kanfield.cli.values import File, Grids, Number, Text, Whole, Widths
+from kanfield.cli.values import File, Flag, Grids, Number, Text, Whole, Widths
 from kanfield.errors import InputError
 
 if TYPE_CHECKING:
     from kanfield.training.config import Settings
 
 
+_CONFIG = (
+    "YAML file of settings, such as a run's own config.yaml; flags beat it. configs/example.yaml explains "
+    "all its keys, also those without a flag: noise, frequency, adam_lr, range_steps, phases."
+)
+
+
 @dataclass
 class Fit:
     """Fit a field to an image and keep it in a run folder."""
 
-    image: Annotated[Positional[File], arg(metavar="[IMAGE]")] = None
+    image: Annotated[Positional[File], arg(metavar="[IMAGE]", help_behavior_hint="")] = None
     """The image file: PNG, JPEG, TIFF, WebP, EXR, HDR and others, of 8 bits, 16 bits or floats."""
-    resume: Annotated[tuple[Path, ...] | None, arg(metavar="[RUN]")] = None
+    resume: Annotated[tuple[Path, ...] | None, arg(metavar="[RUN]", help_behavior_hint="")] = None
     """Go on with a run that was interrupted; without a folder, the latest unfinished one under --out."""
     out: Path = Path("runs")
     """Where the numbered run folder is made."""
@@ -30,9 +36,7 @@ class Fit:
     """Family of fields (kanfield models lists them). Default: kan."""
     preset: Text = None
     """smooth (default: true between the pixels), lossless (every 8-bit pixel exact) or compact."""
-    config: File = None
-    """YAML file of settings, such as a run's own config.yaml; flags beat it. It has the names below and five
-    more: noise, frequency, adam_lr, range_steps, phases. configs/example.yaml explains them all."""
+    config: Annotated[File, arg(help=_CONFIG)] = None
     size: Whole = None
     """Resize the longer side to this many pixels first (Lanczos)."""
     max_pixels: Whole = None
@@ -43,7 +47,7 @@ class Fit:
     """Training time instead of steps, from the first step."""
     target_psnr: Number = None
     """Stop at this PSNR in dB."""
-    lossless: bool = False
+    lossless: Flag = False
     """Stop when every 8-bit pixel is exact; takes the preset lossless unless another is given."""
     held_out: Text = None
     """Pixels the fit must not see: checkerboard, every-second (keeps a quarter) or a fraction."""
@@ -71,11 +75,11 @@ class Fit:
     """fp32 or fp64. Default: fp32."""
     checkpoint_seconds: Number = None
     """Seconds between checkpoints. Default: 10."""
-    timelapse: bool = False
+    timelapse: Flag = False
     """Also write an animation of the reconstruction as it improves."""
-    json: bool = False
+    json: Flag = False
     """Print metrics.json on standard output, and everything else on standard error."""
-    quiet: bool = False
+    quiet: Flag = False
     """No progress."""
 
     def run(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from kanfield.cli.printing import print_metrics
-from kanfield.cli.values import Box, Number, Size
+from kanfield.cli.values import Box, Flag, Number, Size
 from kanfield.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Eval:
 
     path: Annotated[Positional[Path], arg(metavar="RUN")]
     """The run folder."""
-    json: bool = False
+    json: Flag = False
     """Print the metrics as JSON on standard output."""
 
     def run(self) -> None:
@@ -47,9 +47,9 @@ class Render:
     """Size of the picture instead, as WIDTHxHEIGHT."""
     crop: Box = None
     """Part of the image to draw, in its pixels: left, top, right, bottom."""
-    gradient: bool = False
+    gradient: Flag = False
     """Draw the length of the field's gradient instead (.tiff and .exr keep its values)."""
-    laplacian: bool = False
+    laplacian: Flag = False
     """Draw the field's Laplacian instead, gray where it is zero (.tiff and .exr keep its values)."""
 
     def run(self) -> None:

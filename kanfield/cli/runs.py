@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kanfield.cli.values import Flag
 from kanfield.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ class Runs:
 
     out: Path = Path("runs")
     """The folder that fit's --out named."""
-    prune: bool = False
+    prune: Flag = False
     """Remove runs that never finished and that no process is at work on; asks first."""
-    json: bool = False
+    json: Flag = False
     """Print the list as JSON on standard output."""
 
     def run(self) -> None:

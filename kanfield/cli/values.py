@@ -47,15 +47,19 @@ def _box(text: str) -> tuple[float, float, float, float]:
     return x0, y0, x1, y1
 
 
-Whole = Annotated[int | None, _spec("a whole number", "N", int)]
-Number = Annotated[float | None, _spec("a number", "X", float)]
-Widths = Annotated[list[int] | None, _spec("widths such as 64,64", "W,W", _ints)]
+# What stands for the default is in words in the help; tyro's own hint would only add "(default: None)".
+PLAIN = tyro.conf.arg(help_behavior_hint="")
+
+Flag = Annotated[bool, PLAIN]
+Whole = Annotated[int | None, _spec("a whole number", "N", int), PLAIN]
+Number = Annotated[float | None, _spec("a number", "X", float), PLAIN]
+Widths = Annotated[list[int] | None, _spec("widths such as 64,64", "W,W", _ints), PLAIN]
 Grids = Annotated[
-    list[int | list[int]] | None, _spec("grid sizes such as 64,10,10 or 16+64,10", "G,G,G", _grids)
+    list[int | list[int]] | None, _spec("grid sizes such as 64,10,10 or 16+64,10", "G,G,G", _grids), PLAIN
 ]
-Size = Annotated[tuple[int, int] | None, _spec("a size such as 800x600", "WxH", _pair)]
+Size = Annotated[tuple[int, int] | None, _spec("a size such as 800x600", "WxH", _pair), PLAIN]
 Box = Annotated[
-    tuple[float, float, float, float] | None, _spec("a crop such as 0,0,64,64", "X0,Y0,X1,Y1", _box)
+    tuple[float, float, float, float] | None, _spec("a crop such as 0,0,64,64", "X0,Y0,X1,Y1", _box), PLAIN
 ]
-Text = Annotated[str | None, _spec("text", "NAME", str)]
-File = Annotated[Path | None, _spec("a path", "PATH", Path)]
+Text = Annotated[str | None, _spec("text", "NAME", str), PLAIN]
+File = Annotated[Path | None, _spec("a path", "PATH", Path), PLAIN]
