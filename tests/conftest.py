@@ -37,3 +37,11 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
         pytest.skip(f"the native core is not built: {backends.native_error}")
     with backends.use_backend(request.param):
         yield request.param
+
+
+@pytest.fixture(scope="module")
+def no_edge_figures() -> Iterator[None]:
+    """For tests that fit: matplotlib takes longer than small fits, and the figure has a test of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kanfield.training.monitors.edge_figure", lambda field: None)
+        yield

@@ -23,20 +23,14 @@ from kanfield.training import checkpoint
 from kanfield.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from kanfield.training.fit import fit
 
+pytestmark = pytest.mark.usefixtures("no_edge_figures")
+
 SMALL = shlex.split("--widths 8 --grids 8,4 --batch-size 64 --threads 1")
 KEYS = {
     *("psnr", "psnr_8bit", "held_out_psnr", "ssim", "lpips", "lpips_reason", "lossless", "wrong_pixels"),
     *("target_reached", "seconds", "steps", "parameters", "parameters_per_pixel", "peak_memory_bytes"),
     *("backend", "device", "seed", "model", "run", "seconds_to_psnr", "steps_to_psnr"),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_edge_figures():
-    # matplotlib takes longer than these fits; the figure has a test of its own.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kanfield.training.monitors.edge_figure", lambda field: None)
-        yield
 
 
 def picture(path: Path, mode: str = "RGB", size: tuple[int, int] = (16, 12), seed: int = 0) -> Path:

@@ -30,16 +30,10 @@ from kanfield.training.fit import fit
 from kanfield.training.presets import DECIDED, PRESETS, Scale, preset_settings
 from kanfield.training.schedule import phase_at, scale_phases, warm_up_and_decay
 
+pytestmark = pytest.mark.usefixtures("no_edge_figures")
+
 SCALE = Scale(longest=256, pixels=65536, seen=65536, channels=3)
 SMALL = {"widths": [8], "grids": [8, 4], "batch_size": 64, "threads": 1}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_edge_figures():
-    # matplotlib takes longer than these fits; the figure has a test of its own.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kanfield.training.monitors.edge_figure", lambda field: None)
-        yield
 
 
 @pytest.fixture

@@ -15,15 +15,9 @@ from kanfield.training.evaluate_run import evaluate_run
 from kanfield.training.fit import fit
 from kanfield.training.run import load
 
+pytestmark = pytest.mark.usefixtures("no_edge_figures")
+
 SMALL = {"widths": [8], "grids": [8, 4], "batch_size": 64, "threads": 1}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_edge_figures():
-    # matplotlib takes longer than these fits; the figure has a test of its own.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kanfield.training.monitors.edge_figure", lambda field: None)
-        yield
 
 
 def _pixels() -> np.ndarray:

@@ -29,6 +29,8 @@ from kanfield.training.config import Phase, Settings
 from kanfield.training.fit import fit, resume
 from kanfield.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("no_edge_figures")
+
 STEPS = 150
 FIELD = shlex.split("--widths 8,8 --grids 16,8,8 --batch-size 256 --threads 1")
 
@@ -38,14 +40,6 @@ _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(
     ["kanfield.cli", "kanfield.training.fit", "torch.utils.tensorboard", "torchmetrics.functional.image"]
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_edge_figures():
-    # matplotlib takes longer than these fits; the figure has a test of its own.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kanfield.training.monitors.edge_figure", lambda field: None)
-        yield
 
 
 def _command(words: list[str], said: str, kill_at_save: int | None = None) -> None:

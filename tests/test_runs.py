@@ -21,15 +21,9 @@ from kanfield.training.fit import fit
 from kanfield.training.run import load
 from kanfield.training.runs import find_runs, remove_run
 
+pytestmark = pytest.mark.usefixtures("no_edge_figures")
+
 SMALL = {"widths": [4], "grids": [8, 8], "steps": 10, "threads": 1}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_edge_figures():
-    # matplotlib takes longer than these fits; the figure has a test of its own.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kanfield.training.monitors.edge_figure", lambda field: None)
-        yield
 
 
 @pytest.fixture(scope="module")

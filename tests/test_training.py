@@ -26,16 +26,10 @@ from kanfield.training.sampling import PixelSampler, shuffle
 from kanfield.training.target import Target
 from kanfield.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("no_edge_figures")
+
 SMALL = {"widths": [8], "grids": [8, 4], "batch_size": 64, "threads": 1}
 _edge_figure = monitors.edge_figure
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_edge_figures():
-    # matplotlib takes longer than these fits; one test puts the figure back.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kanfield.training.monitors.edge_figure", lambda field: None)
-        yield
 
 
 @pytest.fixture
