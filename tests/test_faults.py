@@ -59,9 +59,12 @@ def _equal(a, b) -> bool:
 
 @pytest.fixture
 def small_files():
-    """``small_files(bytes)``: from now on no file may grow past this, which is what a full disk does."""
+    """``small_files(bytes)``: from now on no file may grow past this, which is what a full disk does.
+
+    ``small_files(None)`` ends that; a test has to call it, because pytest itself writes before it tears down.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (soft if size is None else size, hard))
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
@@ -69,11 +72,12 @@ def small_files():
 @pytest.mark.filterwarnings("error")  # a thread that dies would be told as a warning
 def test_a_disk_that_fills_up_keeps_the_last_checkpoint(image, tmp_path, at_step, small_files, room):
     reference = fit(image, out=tmp_path / "reference", steps=60, **SMALL)
-    soft = resource.getrlimit(resource.RLIMIT_FSIZE)
     at_step(30, lambda trainer: small_files(room))
-    with pytest.raises(RunFailed, match="cannot be written") as caught:
-        fit(image, out=tmp_path, steps=60, checkpoint_seconds=1e-6, **SMALL)
-    resource.setrlimit(resource.RLIMIT_FSIZE, soft)
+    try:
+        with pytest.raises(RunFailed, match="cannot be written") as caught:
+            fit(image, out=tmp_path, steps=60, checkpoint_seconds=1e-6, **SMALL)
+    finally:
+        small_files(None)
     assert "\n" not in str(caught.value) and "--resume" in str(caught.value)
     saved = read_checkpoint(tmp_path / RUN / "checkpoints/last.safetensors")
     assert 20 <= saved.info["step"] <= 40
@@ -84,8 +88,11 @@ def test_a_disk_that_fills_up_keeps_the_last_checkpoint(image, tmp_path, at_step
 
 def test_a_disk_that_is_full_from_the_start_is_one_line(image, tmp_path, small_files, capfd):
     small_files(100)
-    with pytest.raises((RunFailed, OSError)) as caught:
-        fit(image, out=tmp_path, steps=20, **SMALL)
+    try:
+        with pytest.raises((RunFailed, OSError)) as caught:
+            fit(image, out=tmp_path, steps=20, **SMALL)
+    finally:
+        small_files(None)
     assert "\n" not in str(caught.value)
     assert "Traceback" not in capfd.readouterr().err
 

@@ -97,9 +97,11 @@ def test_the_range_of_a_constant_float_image(value: float) -> None:
 
 
 def test_the_widest_floats() -> None:
-    image = Image(np.array([[[-3.4e38], [0], [3.4e38]]], dtype=np.float32), "L")
+    image = Image(np.array([[[-4e29], [0], [4e29]]], dtype=np.float32), "L")
     assert image.values().ravel().tolist() == [0, 0.5, 1]
     assert np.isfinite(resize_image(image, 7).pixels).all()
+    with pytest.raises(InputError, match="too wide or too narrow a range"):
+        Image(np.array([[[-3.4e38], [0], [3.4e38]]], dtype=np.float32), "L")
 
 
 def test_suffix_follows_the_source() -> None:

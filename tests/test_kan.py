@@ -288,7 +288,7 @@ def test_field_is_its_layers_one_after_another() -> None:
     [
         ([2, 3, 1], [5], "3 widths need 2 grid sizes, got 1"),
         ([2, 3, 1], [5, 5, 5], "3 widths need 2 grid sizes, got 3"),
-        ([2], 5, "1 widths need 1 grid sizes"),
+        ([2], 5, "from inputs to outputs, such as"),
         ([2, 0, 1], 5, "needs inputs and outputs, got 2 -> 0"),
         ([2, 3, 1], [5, [4, 6]], "divide the largest"),
     ],

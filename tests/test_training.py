@@ -464,5 +464,7 @@ def test_resuming_a_finished_run_returns_it(image, tmp_path):
 
 
 def test_a_device_that_is_not_there_is_refused():
-    with pytest.raises(InputError, match="--device nonsense cannot be used"):
+    with pytest.raises(InputError, match="--device nonsense is unknown"):
         pick_device("nonsense")
+    with pytest.raises(InputError, match="--device meta is unknown"):
+        pick_device("meta")
