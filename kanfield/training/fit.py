@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +19,10 @@ from kanfield.errors import InputError, RunFailed
 from kanfield.images import MAX_PIXELS, Image, read_image, resize_image
 from kanfield.splines import explain_backend
 from kanfield.training.config import Settings, check, overlay, resolve, settings_from, to_plain
+from kanfield.training.evaluation import CHUNK
 from kanfield.training.folder import RunFolder
 from kanfield.training.monitors import CsvLog, FrameLog, Monitor, TensorBoardLog
-from kanfield.training.presets import Scale
+from kanfield.training.presets import Scale, parameters
 from kanfield.training.results import write_results
 from kanfield.training.run import Run, load, make_field, make_target
 from kanfield.training.signals import Signals
@@ -281,12 +283,37 @@ def _told_about_goal(trainer: Trainer) -> dict[str, str]:
 
 def _check_buildable(settings: Settings, image: Image) -> None:
     """Find what cannot work before a run folder is made."""
+    need, room = _least_memory(settings, image), _memory()
+    if room is not None and need > room:
+        raise InputError(
+            f"the fit needs {need / 1e9:,.0f} GB of memory or more and the machine has {room / 1e9:,.0f}: "
+            "give smaller --widths, --grids or --batch-size"
+        )
     try:
         make_field(settings, image.channels)
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
         raise InputError("the field does not fit into memory: give smaller --widths or --grids") from None
+
+
+def _least_memory(settings: Settings, image: Image) -> int:
+    """Bytes that a fit surely takes: weights, gradients and moments, or what one chunk makes of a layer."""
+    assert settings.widths is not None and settings.grids is not None
+    assert settings.order is not None and settings.batch_size is not None
+    widths = [2, *settings.widths, image.channels]
+    finest = [grid if isinstance(grid, int) else max(grid) for grid in settings.grids]
+    samples = min(max(CHUNK, settings.batch_size), image.height * image.width)
+    values = samples * max(i + o for i, o in itertools.pairwise(widths))
+    return 4 * max(3 * parameters(widths, finest, settings.order), values)
+
+
+def _memory() -> int | None:
+    """Bytes of the machine's memory; a system that promises more kills a fit without a word."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError):  # Windows
+        return None
 
 
 def _is_out_of_memory(error: Exception) -> bool:
