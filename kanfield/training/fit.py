@@ -77,7 +77,7 @@ def fit(
     scale, missing = _look_at(settings, image)
     settings = resolve(settings, scale)
     device = pick_device(settings.device)
-    _check_buildable(settings, image)
+    _check_buildable(settings, image, device)
     folder = RunFolder.create(Path(out), image.source or Path("image"), settings.model)
     settings = folder.keep_inputs(settings, image, file, missing)
     return _train(folder, image, settings, device, console, resumed=False)
@@ -281,10 +281,10 @@ def _told_about_goal(trainer: Trainer) -> dict[str, str]:
     return lines
 
 
-def _check_buildable(settings: Settings, image: Image) -> None:
+def _check_buildable(settings: Settings, image: Image, device: torch.device) -> None:
     """Find what cannot work before a run folder is made."""
     need, room = _least_memory(settings, image), _memory()
-    if room is not None and need > room:
+    if device.type == "cpu" and room is not None and need > room:
         raise InputError(
             f"the fit needs {need / 1e9:,.0f} GB of memory or more and the machine has {room / 1e9:,.0f}: "
             "give smaller --widths, --grids or --batch-size"
