@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from kanfield.fields import KAN as KAN
-    from kanfield.fields import KANLayer as KANLayer
+    from kanfield.fields.kan import KAN as KAN
+    from kanfield.fields.layer import KANLayer as KANLayer
     from kanfield.images import read_image as read_image
     from kanfield.training.fit import fit as fit
     from kanfield.training.run import Run as Run
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 # torch takes seconds to import: a name brings its module only when it is asked for.
 _HOMES = {
-    "KAN": "kanfield.fields",
-    "KANLayer": "kanfield.fields",
+    "KAN": "kanfield.fields.kan",
+    "KANLayer": "kanfield.fields.layer",
     "Run": "kanfield.training.run",
     "fit": "kanfield.training.fit",
     "load": "kanfield.training.run",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from kanfield import lpips_weights
 
 _SSIM_WINDOW = 11  # the Gaussian window of Wang et al. (2004)
 _SSIM_BAND = 1 << 17  # pixels compared at a time
@@ -75,27 +78,40 @@ def lpips(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[float | None, str
 
     Returns:
         The distance and None; or None and the reason why there is none. Nothing is ever downloaded.
+
+    >>> lpips(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8))
+    (None, 'LPIPS needs an image of at least 64 x 64 pixels')
     """
-    weights = Path(torch.hub.get_dir()) / "checkpoints" / "alexnet-owt-7be5be79.pth"
-    if not weights.is_file():
-        return None, (
-            "AlexNet's weights are not in torch's cache; fetch them once with: "
-            "python -c \"import torchvision; torchvision.models.alexnet(weights='DEFAULT')\""
-        )
     if min(a.shape[:2]) < 64:
         return None, "LPIPS needs an image of at least 64 x 64 pixels"
     if a.shape[0] * a.shape[1] > _LPIPS_PIXELS:
         return None, f"LPIPS is computed up to {_LPIPS_PIXELS:,} pixels"
-    import lpips as library
-
-    with warnings.catch_warnings(), torch.no_grad(), torch.random.fork_rng(devices=[]):
-        warnings.simplefilter("ignore")
-        try:
-            model = library.LPIPS(net="alex", verbose=False)
-        except Exception as error:  # a damaged file of weights raises whatever its reader does
-            return None, f"{weights} cannot be read ({error}): delete it and fetch it again"
+    weights = lpips_weights.find()
+    if weights is None:
+        return None, lpips_weights.MISSING
+    try:
+        model = _lpips_model(weights)
+    except lpips_weights.WeightsError as error:
+        return None, str(error)
+    with torch.no_grad():
         distance = model(2 * _colour(a) - 1, 2 * _colour(b) - 1)
     return float(distance), None
+
+
+@functools.lru_cache(maxsize=1)  # an error is not kept, so that a mended file serves
+def _lpips_model(weights: Path) -> Any:
+    trunk = lpips_weights.read(weights)
+    import lpips as library
+
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")  # lpips calls torchvision by older names
+        # Asked for a random trunk it downloads none.
+        model = library.LPIPS(net="alex", pnet_rand=True, verbose=False)
+    # Its slices number the layers as torchvision does: slice2.3.weight is features.3.weight.
+    model.net.load_state_dict(
+        {name: trunk[f"features.{name.split('.', 1)[1]}"] for name in model.net.state_dict()}
+    )
+    return model
 
 
 def _batch(image: NDArray[Any], value_range: tuple[float, float] = (0, 255)) -> torch.Tensor:

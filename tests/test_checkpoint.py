@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from kanfield.errors import InputError, RunFailed
-from kanfield.fields import KAN
+from kanfield import KAN
 from kanfield.training import checkpoint as module
 from kanfield.training.checkpoint import (
     FORMAT,

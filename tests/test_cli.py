@@ -147,7 +147,7 @@ def test_a_file_that_is_no_image_is_refused(here, capsys, spoil, telling):
         ("--checkpoint-seconds 0", "--checkpoint-seconds 0.0 is impossible"),
         ("--preset fancy", "--preset fancy is unknown; use one of smooth, lossless, compact"),
         ("--model kam", "--model kam is unknown; did you mean kan?"),
-        ("--model perceptron", "--model perceptron is unknown; use one of kan"),
+        ("--model perceptron", "--model perceptron is unknown; use one of kan, siren"),
         ("--optimizer sgd", "muon or adam"),
         ("--device tpu", "--device tpu is unknown"),
         ("--precision fp8", "fp32 or fp64"),

@@ -17,6 +17,7 @@ from kanfield.cli import main
 from kanfield.errors import InputError, RunFailed
 from kanfield.images import Image
 from kanfield.training import fit as fitting
+from kanfield.training import memory
 from kanfield.training.checkpoint import read_checkpoint
 from kanfield.training.evaluate_run import evaluate_run
 from kanfield.training.fit import fit, resume
@@ -202,7 +203,7 @@ def test_a_run_fitted_on_a_gpu_is_measured_without_one(image, tmp_path):
 def test_a_field_that_the_machine_cannot_hold_is_refused_before_it_starts(image, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="GB of memory or more"):
         fit(image, out=tmp_path, widths=[10**9], grids=[8, 8], steps=5, threads=1)
-    monkeypatch.setattr(fitting, "_memory", lambda: 1000)
+    monkeypatch.setattr(memory, "_memory", lambda: 1000)
     with pytest.raises(InputError, match="give smaller --widths"):
         fit(image, out=tmp_path, steps=5, **SMALL)
     assert not (tmp_path / "image").exists()

@@ -13,7 +13,7 @@ from torch.autograd import grad
 from torch.nn import functional
 from torch.optim import Adam
 
-from kanfield.fields import KAN, KANLayer
+from kanfield import KAN, KANLayer
 from kanfield.splines import Grid, spline
 from kanfield.training.optimizers import Muon
 

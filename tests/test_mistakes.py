@@ -13,6 +13,7 @@ from PIL import Image as PILImage
 
 from kanfield import KAN, KANLayer, fit, load, read_image
 from kanfield.cli import main
+from kanfield.fields import family_names
 from kanfield.images import Image
 
 COMMANDS = [
@@ -109,7 +110,35 @@ COMMANDS = [
     ),
     (
         "fit a.png --model perceptron",
-        "--model perceptron is unknown; use one of kan",
+        f"--model perceptron is unknown; use one of {', '.join(family_names())}",
+    ),
+    (
+        "fit a.png --model siren --grids 8,8",
+        "--model siren: grids is no setting of siren; it has widths, omega_0, hidden_omega_0",
+    ),
+    (
+        "fit a.png --model siren --options omega=30",
+        "--model siren: omega is no setting of siren; did you mean omega_0?",
+    ),
+    (
+        "fit a.png --model siren --options omega_0=high",
+        "options: omega_0: 'high' is not what belongs there (a number)",
+    ),
+    (
+        "fit a.png --model siren --options omega_0=-1",
+        "--model siren: omega_0 must be above zero, got -1.0 and 30.0",
+    ),
+    (
+        "fit a.png --model siren --options widths=8",
+        "options: widths is a setting of its own; give --widths",
+    ),
+    (
+        "fit a.png --options omega_0=30",
+        "--model kan: omega_0 is no setting of kan; it has widths, grids, order, noise, frequency",
+    ),
+    (
+        "fit a.png --model kan-rbf --grids 8+16,8,8,8",
+        "--model kan-rbf: nested levels belong to the splines of --model kan: give one grid size a layer",
     ),
     (
         "fit a.png --model siren --preset smooth",

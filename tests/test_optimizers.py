@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kanfield.fields import KAN
+from kanfield import KAN
 from kanfield.training.optimizers import Muon, build_optimizers, orthogonalize
 
 A, B, C = 3.4445, -4.7750, 2.0315

@@ -24,7 +24,7 @@ def count(settings, channels: int) -> int:
 
 def test_the_count_of_parameters_is_that_of_the_field():
     settings = preset_settings("smooth", square(64))
-    field = build_field("kan", 2, 3, *(settings[name] for name in NAMES))
+    field = build_field("kan", 2, 3, {name: settings[name] for name in NAMES})
     assert count(settings, 3) == sum(p.numel() for p in field.parameters())
 
 
@@ -51,7 +51,7 @@ def test_settings_follow_the_pixels_that_are_seen(name):
 def test_every_shape_gets_a_field_that_runs(name, height, width):
     pixels = height * width
     settings = preset_settings(name, Scale(max(height, width), pixels, pixels, 1))
-    field = build_field("kan", 2, 1, *(settings[name] for name in NAMES))
+    field = build_field("kan", 2, 1, {name: settings[name] for name in NAMES})
     assert torch.isfinite(field(torch.rand(5, 2) * 2 - 1)).all()
     assert 1 <= settings["batch_size"] <= pixels
     if pixels >= 1000:

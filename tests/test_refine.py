@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
-from kanfield.fields import KANLayer
+from kanfield import KANLayer
 from kanfield.splines import ORDERS, Grid, refine, refit, spline
 from kanfield.splines.refine import two_scale_matrix
 from kanfield.training.optimizers import Muon

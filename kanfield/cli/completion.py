@@ -44,9 +44,11 @@ def completion_script(shell: str) -> str:
     from tyro.extras import get_parser
 
     from kanfield.cli.commands import PARSING, Command
+    from kanfield.fields import family_names
     from kanfield.training.presets import PRESETS
 
     names = {
+        "--model": tuple(family_names()),
         "--preset": tuple(PRESETS),
         "--held-out": ("checkerboard", "every-second"),
         "--optimizer": ("muon", "adam"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from kanfield.cli.printing import print_metrics
-from kanfield.cli.values import File, Flag, Grids, Number, Text, Whole, Widths
+from kanfield.cli.values import File, Flag, Grids, Number, Options, Text, Whole, Widths
 from kanfield.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ class Fit:
     """Grid cells of every layer, e.g. 64,10,10; nested levels with +, e.g. 16+64,10,10."""
     order: Whole = None
     """Degree of the splines: 1, 2 or 3."""
+    options: Options = None
+    """What else a family takes, e.g. omega_0=60,hidden_omega_0=30 (kanfield models lists all)."""
     batch_size: Whole = None
     """Pixels in a step."""
     optimizer: Text = None

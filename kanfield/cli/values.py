@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+import yaml
 
 
 def _spec(name: str, metavar: str, parse: Any) -> Any:
@@ -37,6 +38,11 @@ def _grids(text: str) -> list[int | list[int]]:
     return [sizes[0] if len(sizes) == 1 else sizes for sizes in levels]
 
 
+def _options(text: str) -> dict[str, Any]:
+    pairs = [word.split("=") for word in text.split(",")]
+    return {name: yaml.safe_load(value) for name, value in pairs}
+
+
 def _pair(text: str) -> tuple[int, int]:
     width, height = text.split("x")
     return int(width), int(height)
@@ -56,6 +62,9 @@ Number = Annotated[float | None, _spec("a number", "X", float), PLAIN]
 Widths = Annotated[list[int] | None, _spec("widths such as 64,64", "W,W", _ints), PLAIN]
 Grids = Annotated[
     list[int | list[int]] | None, _spec("grid sizes such as 64,10,10 or 16+64,10", "G,G,G", _grids), PLAIN
+]
+Options = Annotated[
+    dict[str, Any] | None, _spec("options such as omega_0=60,levels=12", "KEY=VALUE", _options), PLAIN
 ]
 Size = Annotated[tuple[int, int] | None, _spec("a size such as 800x600", "WxH", _pair), PLAIN]
 Box = Annotated[

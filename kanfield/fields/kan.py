@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from kanfield.fields.layer import KANLayer, Levels
+from kanfield.fields.registry import Recipe, register
+from kanfield.splines import choose_backend
 
 
 class KAN(nn.Module):
@@ -56,6 +58,11 @@ class KAN(nn.Module):
             KANLayer(inputs, outputs, size, order, base, noise, 0.0 if number else frequency)
             for number, (inputs, outputs, size) in enumerate(zip(widths[:-1], widths[1:], sizes, strict=True))
         )
+
+    @property
+    def backend(self) -> str:
+        """What computes its splines, ``"native"`` or ``"reference"``."""
+        return choose_backend(self._kan_layers()[0].coef)
 
     def reset_parameters(self) -> None:
         """Draw fresh parameters in every layer."""
@@ -110,3 +117,21 @@ class KAN(nn.Module):
 
     def _kan_layers(self) -> list[KANLayer]:
         return [layer for layer in self.layers if isinstance(layer, KANLayer)]
+
+
+@register(
+    "kan",
+    "Kolmogorov-Arnold network: a B-spline on every edge, on fine grids",
+    [Recipe("muon", 1e-2, 1e-2)],
+)
+def kan(
+    inputs: int,
+    outputs: int,
+    widths: Sequence[int] = (64, 64, 64),
+    grids: Sequence[Levels] = (56, 9, 9, 9),
+    order: int = 2,
+    noise: float = 0.05,
+    frequency: float = 4.5,
+) -> KAN:
+    """A :class:`KAN` by its inputs and outputs; the defaults are those of the preset smooth at 256 px."""
+    return KAN([inputs, *widths, outputs], list(grids), order, noise=noise, frequency=frequency)

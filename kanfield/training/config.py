@@ -19,11 +19,14 @@ from typing import Any, Literal
 import yaml
 
 from kanfield.errors import InputError
+from kanfield.fields.registry import Family, find_family
 from kanfield.training.presets import DECIDED, PRESETS, Scale, preset_settings
 
 Levels = int | list[int]
 MAX_GRID = 100_000
 MAX_HIDDEN_GRID = 2_000  # moving a grid costs a least-squares problem of its size
+# The settings that a family may take when it is built; what else it takes stands in ``options``.
+FIELD_SETTINGS = ("widths", "grids", "order", "noise", "frequency")
 _POSITIVE = ("steps", "seconds", "batch_size", "lr", "adam_lr", "threads", "checkpoint_seconds", "max_pixels")
 
 
@@ -50,6 +53,7 @@ class Settings:
     order: int | None = None
     noise: float | None = None
     frequency: float | None = None
+    options: dict[str, Any] | None = None
     steps: int | None = None
     seconds: float | None = None
     phases: list[Phase] | None = None
@@ -69,37 +73,85 @@ class Settings:
 
 
 def resolve(settings: Settings, scale: Scale) -> Settings:
-    """The settings with every gap filled by the preset, for an image of some scale.
+    """The settings with every gap filled, by the KAN's preset or another family's own choice.
 
     Raises:
-        InputError: as :func:`check`.
+        InputError: as :func:`check`; or the family is unknown or has no such setting.
 
     >>> scale = Scale(longest=256, pixels=65536, seen=65536, channels=1)
     >>> resolve(Settings(), scale).widths
     [64, 64, 64]
     >>> resolve(Settings(lossless=True), scale).preset
     'lossless'
+    >>> resolve(Settings(model="siren"), scale).widths
+    [128, 128, 128, 128]
     """
     check(settings)
-    filled = dataclasses.replace(settings, preset=preset_of(settings))
-    chosen = preset_settings(filled.preset, scale)  # type: ignore[arg-type]
-    if settings.widths is not None and settings.grids is None:
+    chosen = preset_settings(preset_of(settings), scale)
+    filled = settings
+    if settings.model == "kan":
+        filled = dataclasses.replace(settings, preset=preset_of(settings))
+        if settings.options:
+            typed_options(find_family("kan"), settings.options)
+    else:
+        chosen = _family_settings(settings, chosen)
+        filled = dataclasses.replace(settings, options=chosen.pop("options"))
+    if settings.widths is not None and settings.grids is None and "grids" in chosen:
         first, *_, hidden = chosen["grids"]
-        filled.grids = [first, *[hidden] * len(settings.widths)]
+        filled = dataclasses.replace(filled, grids=[first, *[hidden] * len(settings.widths)])
     if settings.seconds is not None or settings.phases is not None:
         del chosen["steps"]
     elif settings.batch_size is not None:  # the preset counts samples
         chosen["steps"] = math.ceil(
             chosen["steps"] * chosen["batch_size"] / min(settings.batch_size, scale.seen)
         )
-    for key, value in chosen.items():
-        if getattr(filled, key) is None:
-            setattr(filled, key, value)
+    gaps = {key: value for key, value in chosen.items() if getattr(filled, key) is None}
+    filled = dataclasses.replace(filled, **gaps)
     if settings.lr is not None and settings.adam_lr is None and filled.optimizer == "muon":
         # One --lr moves both rates, in the proportion of the preset.
         filled.adam_lr = chosen["adam_lr"] * settings.lr / chosen["lr"]
     _check_values(filled)
     return filled
+
+
+def _family_settings(settings: Settings, budget: dict[str, Any]) -> dict[str, Any]:
+    """What a family other than the KAN chooses; steps and batch are those of the KAN's preset."""
+    family = find_family(settings.model)
+    given = {key: getattr(settings, key) for key in FIELD_SETTINGS if getattr(settings, key) is not None}
+    family.check(given, f"--model {family.name}")
+    options = family.options
+    own = {key: options.pop(key) for key in FIELD_SETTINGS if key in options}
+    recipe = family.recipe(settings.optimizer)
+    return {
+        **{key: list(value) if isinstance(value, tuple) else value for key, value in own.items()},
+        "options": {**options, **typed_options(family, settings.options or {})},
+        "steps": budget["steps"],
+        "batch_size": budget["batch_size"],
+        "optimizer": recipe.optimizer,
+        "lr": recipe.lr,
+        "adam_lr": recipe.lr if recipe.adam_lr is None else recipe.adam_lr,
+        "range_steps": 0,
+    }
+
+
+def typed_options(family: Family, options: dict[str, Any]) -> dict[str, Any]:
+    """Options with the types that the family's annotations name.
+
+    Raises:
+        InputError: the family has no such option, or a value has the wrong type.
+
+    >>> typed_options(find_family("siren"), {"omega_0": "1e1"})
+    {'omega_0': 10.0}
+    """
+    family.check(options, f"--model {family.name}")
+    for name in options:
+        if name in FIELD_SETTINGS:
+            raise InputError(f"options: {name} is a setting of its own; give --{name}")
+    plain = (int, float, str, bool)
+    return {
+        name: _typed(value, hint, f"options: {name}") if (hint := family.hints.get(name)) in plain else value
+        for name, value in options.items()
+    }
 
 
 def preset_of(settings: Settings) -> str:
@@ -222,6 +274,12 @@ def settings_from(content: dict[str, Any], prefix: str = "") -> Settings:
     return Settings(**values)
 
 
+def lacking(settings: Settings) -> list[str]:
+    """What a run's own settings would hold and these do not."""
+    decided = DECIDED if settings.model == "kan" else ("batch_size", "optimizer", "lr", "adam_lr")
+    return [key for key in decided if key != "steps" and getattr(settings, key) is None]
+
+
 def to_plain(settings: Settings, image: str) -> dict[str, Any]:
     """Plain keys and values that :func:`read_settings` reads back, without those that are off."""
     content = {"image": image, **dataclasses.asdict(settings)}
@@ -231,13 +289,17 @@ def to_plain(settings: Settings, image: str) -> dict[str, Any]:
 def overlay(base: Settings, flags: dict[str, Any]) -> Settings:
     """``base`` with the flags that were given.
 
-    A budget given as a flag replaces the file's, ``lr`` moves ``adam_lr`` in proportion, and a preset
-    replaces all that presets decide.
+    A budget given as a flag replaces the file's, ``lr`` moves ``adam_lr`` in proportion, and a preset or
+    another model replaces all that either decides.
     """
     flags = {key: value for key, value in flags.items() if value is not None}
+    nothing: dict[str, Any] = dict.fromkeys(DECIDED)
     if flags.get("preset", base.preset) != base.preset:
-        nothing: dict[str, Any] = dict.fromkeys(DECIDED)
         base = dataclasses.replace(base, **nothing)
+    if flags.get("model", base.model) != base.model:
+        base = dataclasses.replace(base, **nothing, preset=None, options=None)
+    if "options" in flags:
+        flags["options"] = {**(base.options or {}), **flags["options"]}
     if "steps" in flags or "seconds" in flags:
         base = dataclasses.replace(base, steps=None, seconds=None)
     if "lr" in flags and base.lr and base.adam_lr:
@@ -257,6 +319,9 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
     elif origin is Literal:
         if value in arguments:
             return value
+    elif origin is dict:
+        if isinstance(value, dict):
+            return {str(key): item for key, item in value.items()}
     elif origin is list:
         if isinstance(value, list):
             return [_typed(item, arguments[0], where) for item in value]
@@ -286,6 +351,8 @@ def _describe(hint: Any) -> str:
     if hint in names:
         return names[hint]
     arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is dict:
+        return "keys and values"
     if typing.get_origin(hint) is list:
         plural = {"a whole number": "whole numbers", "{steps: N, lr: X}": "{steps: N, lr: X}"}
         return f"a list of {plural.get(_describe(arguments[0]), 'grid sizes or lists of them')}"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from kanfield.fields import KAN, KANLayer
+from kanfield.fields.kan import KAN
+from kanfield.fields.layer import KANLayer
 from kanfield.splines import spline
 
 if TYPE_CHECKING:

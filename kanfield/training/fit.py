@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,12 +16,12 @@ from rich.console import Console
 
 from kanfield.errors import InputError, RunFailed
 from kanfield.images import MAX_PIXELS, Image, read_image, resize_image
-from kanfield.splines import explain_backend
 from kanfield.training.config import Settings, check, overlay, resolve, settings_from, to_plain
-from kanfield.training.evaluation import CHUNK
 from kanfield.training.folder import RunFolder
+from kanfield.training.introduction import introduce, introduce_resumed
+from kanfield.training.memory import check_buildable, is_out_of_memory
 from kanfield.training.monitors import CsvLog, FrameLog, Monitor, TensorBoardLog
-from kanfield.training.presets import Scale, parameters
+from kanfield.training.presets import Scale
 from kanfield.training.results import write_results
 from kanfield.training.run import Run, load, make_field, make_target
 from kanfield.training.signals import Signals
@@ -77,7 +76,7 @@ def fit(
     scale, missing = _look_at(settings, image)
     settings = resolve(settings, scale)
     device = pick_device(settings.device)
-    _check_buildable(settings, image, device)
+    check_buildable(settings, image, device)
     folder = RunFolder.create(Path(out), image.source or Path("image"), settings.model)
     settings = folder.keep_inputs(settings, image, file, missing)
     return _train(folder, image, settings, device, console, resumed=False)
@@ -173,12 +172,12 @@ def _train(
         net = make_field(settings, image.channels).to(device)
         target = make_target(settings, image, next(net.parameters()))
         trainer = Trainer(net, target, settings, folder, fingerprint=fingerprint(image))
-        _introduce(console, image, trainer)
+        introduce(console, trainer)
         position = None
         if resumed:
             differences = trainer.restore()
             position = trainer.progress.step
-            _introduce_resumed(console, trainer, differences)
+            introduce_resumed(console, trainer, differences)
         with contextlib.ExitStack() as closing:
             board = TensorBoardLog(folder.path, to_plain(settings, str(image.source)), position)
             monitors: list[Monitor] = [board, CsvLog(folder.rows, position)]
@@ -197,21 +196,6 @@ def _train(
     return load(folder.path)
 
 
-def _introduce_resumed(console: Console | None, trainer: Trainer, differences: list[str]) -> None:
-    if console is None:
-        return
-    console.print(f"resumed at step {trainer.progress.step}", highlight=False)
-    if differences and trainer.settings.seconds is None:
-        words = "; ".join(differences)
-        console.print(
-            f"the result will not be bit-identical to an uninterrupted run's: {words}",
-            style="yellow",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-
-
 @contextlib.contextmanager
 def _told(folder: RunFolder) -> Iterator[None]:
     """What the machine refuses while a run is on its way, as one line that says what is kept."""
@@ -223,7 +207,7 @@ def _told(folder: RunFolder) -> Iterator[None]:
             raise RunFailed(f"{folder.path} is gone: it was removed while the run was on") from None
         raise
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise RunFailed(
             f"out of memory; checkpoints so far are in {folder.path}; try a smaller --batch-size or --size"
@@ -242,84 +226,6 @@ def _remove_leftovers(folder: RunFolder) -> None:
     """Half-written files of a process that was killed."""
     for path in folder.path.rglob(".*.tmp"):
         path.unlink(missing_ok=True)
-
-
-def _introduce(console: Console | None, image: Image, trainer: Trainer) -> None:
-    """Say what is about to happen, and anything a person should know before."""
-    if console is None:
-        return
-    settings, device = trainer.settings, next(trainer.net.parameters()).device
-    backend, why = explain_backend(device.type)
-    parameters = sum(t.numel() for t in trainer.net.parameters())
-    pixels = image.height * image.width
-    name = image.source.name if image.source else "image"
-    kind = f"{settings.model} {settings.preset}" if settings.model == "kan" else settings.model
-    slow = device.type == "cpu" and backend == "reference"
-    lines = {
-        f"{name}: {image.width} x {image.height} {image.mode}, {pixels:,} pixels": "",
-        **dict.fromkeys(image.notes, ""),
-        **_told_about_goal(trainer),
-        f"{kind}: {parameters:,} parameters, {parameters / pixels:.2f} a pixel": "",
-        f"{device}, {torch.get_num_threads()} threads, {backend} backend ({why})": "yellow" if slow else "",
-        f"run folder {trainer.folder.path}; watch it with: tensorboard --logdir {trainer.folder.path}": "",
-    }
-    for line, style in lines.items():
-        console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
-
-
-def _told_about_goal(trainer: Trainer) -> dict[str, str]:
-    """What is unusual about the goal, as lines with their styles."""
-    lines, missing = {}, trainer.target.missing
-    if missing is not None:
-        lines[f"mask: {missing.sum():,} pixels are missing and will be predicted"] = ""
-    if trainer.settings.lossless and trainer.image.bits == 16:
-        # Rounding of a trained field, measured: 1e-6 at most, 135 dB in the mean.
-        lines[
-            "16-bit pixels are exact when no value is off by 1/131,070; fp32 rounds ten times finer, but "
-            "training rarely gets so far: the result says how many pixels are not exact"
-        ] = "yellow"
-    return lines
-
-
-def _check_buildable(settings: Settings, image: Image, device: torch.device) -> None:
-    """Find what cannot work before a run folder is made."""
-    need, room = _least_memory(settings, image), _memory()
-    if device.type == "cpu" and room is not None and need > room:
-        raise InputError(
-            f"the fit needs {need / 1e9:,.0f} GB of memory or more and the machine has {room / 1e9:,.0f}: "
-            "give smaller --widths, --grids or --batch-size"
-        )
-    try:
-        make_field(settings, image.channels)
-    except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        raise InputError("the field does not fit into memory: give smaller --widths or --grids") from None
-
-
-def _least_memory(settings: Settings, image: Image) -> int:
-    """Bytes that a fit surely takes: weights, gradients and moments, or what one chunk makes of a layer."""
-    assert settings.widths is not None and settings.grids is not None
-    assert settings.order is not None and settings.batch_size is not None
-    widths = [2, *settings.widths, image.channels]
-    finest = [grid if isinstance(grid, int) else max(grid) for grid in settings.grids]
-    samples = min(max(CHUNK, settings.batch_size), image.height * image.width)
-    values = samples * max(i + o for i, o in itertools.pairwise(widths))
-    return 4 * max(3 * parameters(widths, finest, settings.order), values)
-
-
-def _memory() -> int | None:
-    """Bytes of the machine's memory; a system that promises more kills a fit without a word."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError):  # Windows
-        return None
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # torch's CPU allocator raises a plain RuntimeError.
-    words = ("allocate", "out of memory", "overflow")
-    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 def fingerprint(image: Image) -> str:

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from kanfield.errors import InputError
 from kanfield.files import write_text
 from kanfield.images import MAX_PIXELS, Image, write_image
-from kanfield.training.config import Settings, check, read_settings, to_plain
-from kanfield.training.presets import DECIDED
+from kanfield.training.config import Settings, check, lacking, read_settings, to_plain
 
 try:
     import fcntl
@@ -151,9 +150,8 @@ class RunFolder:
         """Settings and image of the run."""
         settings, image = read_settings(self.config)
         check(settings)
-        lacking = [key for key in DECIDED if key != "steps" and getattr(settings, key) is None]
-        if image is None or lacking:
-            names = ", ".join(lacking) or "image"
+        if image is None or lacking(settings):
+            names = ", ".join(lacking(settings)) or "image"
             raise InputError(
                 f"{self.config} is not a run's own, it lacks {names}: start a run of it with kanfield fit "
                 f"IMAGE --config {self.config}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -93,7 +94,8 @@ def build_optimizers(field: nn.Module, name: str, lr: float, adam_lr: float) -> 
     """Optimisers for a field: one for ``"adam"``, Muon and Adam for ``"muon"``.
 
     Args:
-        field: its ``matrices()``, where it has them, are what Muon trains.
+        field: its ``matrices()``, where it has them, are what Muon trains; its ``adam_options``, where it has
+            them, are keywords for Adam.
         lr: rate of the optimiser named. adam_lr: rate of the parameters that Muon leaves to Adam.
     """
     matrices: list[Tensor] = getattr(field, "matrices", list)() if name == "muon" else []
@@ -101,5 +103,6 @@ def build_optimizers(field: nn.Module, name: str, lr: float, adam_lr: float) -> 
     others = [p for p in field.parameters() if id(p) not in taken]
     optimizers: list[Optimizer] = [Muon(matrices, lr=lr)] if matrices else []
     if others:
-        optimizers.append(Adam(others, lr=adam_lr if name == "muon" else lr))
+        keywords: dict[str, Any] = getattr(field, "adam_options", {})
+        optimizers.append(Adam(others, lr=adam_lr if name == "muon" else lr, **keywords))
     return optimizers

@@ -18,7 +18,7 @@ from kanfield.errors import InputError
 from kanfield.fields import build_field
 from kanfield.images import MAX_PIXELS, Image, held_out_mask, missing_pixels, read_image
 from kanfield.training.checkpoint import Checkpoint, load_field, read_checkpoint
-from kanfield.training.config import Settings
+from kanfield.training.config import FIELD_SETTINGS, Settings
 from kanfield.training.derivative import Kind, derivative
 from kanfield.training.evaluation import render
 from kanfield.training.folder import RunFolder
@@ -177,21 +177,10 @@ def load(path: str | os.PathLike[str]) -> Run:
 
 def make_field(settings: Settings, channels: int) -> nn.Module:
     """The fresh field that resolved settings ask for, in their precision; its seed is theirs."""
-    assert settings.widths is not None and settings.grids is not None
-    assert settings.order is not None
-    assert settings.noise is not None and settings.frequency is not None
+    own = {key: getattr(settings, key) for key in FIELD_SETTINGS if getattr(settings, key) is not None}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        field = build_field(
-            settings.model,
-            2,
-            channels,
-            settings.widths,
-            settings.grids,
-            settings.order,
-            settings.noise,
-            settings.frequency,
-        )
+        field = build_field(settings.model, 2, channels, {**own, **(settings.options or {})})
     return field.double() if settings.precision == "fp64" else field
 
 

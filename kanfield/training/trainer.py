@@ -16,7 +16,8 @@ from torch.optim import Optimizer
 
 from kanfield.errors import InputError, RunFailed
 from kanfield.images import Image
-from kanfield.splines import choose_backend, instruction_set
+from kanfield.splines import instruction_set
+from kanfield.splines.backend import BACKENDS
 from kanfield.training.checkpoint import (
     FOCUS,
     FORMAT,
@@ -329,9 +330,11 @@ class Trainer:
     def machine(self) -> dict[str, Any]:
         """What the weights' last bits depend on."""
         like = next(self.net.parameters())
+        backend = getattr(self.net, "backend", "torch")
+        splines = backend in BACKENDS
         return {
-            "backend": choose_backend(like),
-            "instruction_set": instruction_set(),
+            "backend": backend,
+            "instruction_set": instruction_set() if splines else torch.backends.cpu.get_cpu_capability(),
             "threads": torch.get_num_threads(),
             "device": str(like.device),
             "torch": torch.__version__,

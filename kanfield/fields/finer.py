@@ -1,0 +1,47 @@
+"""FINER: sines whose frequency grows with their argument (Liu et al., 2024, arXiv:2312.02434)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from kanfield.fields.registry import Recipe, register
+from kanfield.fields.siren import SineNetwork
+
+
+@register("finer", "sines of variable period (Liu et al., 2024)", [Recipe("adam", 1e-3)])
+class Finer(SineNetwork):
+    """Layers ``sin(omega_0 (|z| + 1) z)`` with ``z = W x + b``; initialised as :class:`SineNetwork` says.
+
+    As in the authors' code no gradient flows through the factor ``|z| + 1``.
+
+    Args:
+        inputs, outputs: numbers of both. widths: units of the hidden layers.
+        omega_0: of the first layer. hidden_omega_0: of the others.
+        first_bias: biases of the first layer start uniformly within this, which is what spreads the
+            frequencies; 0 keeps torch's default.
+
+    >>> Finer(2, 3, widths=[32, 32])(torch.rand(10, 2)).shape
+    torch.Size([10, 3])
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        widths: Sequence[int] = (128, 128, 128, 128),
+        omega_0: float = 30.0,
+        hidden_omega_0: float = 30.0,
+        first_bias: float = 0.0,
+    ) -> None:
+        super().__init__(inputs, outputs, widths, omega_0, hidden_omega_0)
+        if first_bias < 0:
+            raise ValueError(f"first_bias must be zero or more, got {first_bias}")
+        if first_bias:
+            nn.init.uniform_(self.linear_layers()[0].bias, -first_bias, first_bias)
+
+    def activate(self, z: Tensor, layer: int) -> Tensor:
+        """The sine of variable period, elementwise."""
+        return torch.sin(self.omega(layer) * (z.detach().abs() + 1) * z)

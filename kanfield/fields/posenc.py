@@ -1,0 +1,49 @@
+"""Positional encoding: sines at octaves before an MLP (Mildenhall et al., 2020, arXiv:2003.08934)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from kanfield.fields.mlp import MLP
+from kanfield.fields.registry import Recipe, register
+
+
+@register("posenc", "sines at octaves and a ReLU MLP (Mildenhall et al., 2020)", [Recipe("adam", 1e-3)])
+class PositionalEncoding(nn.Module):
+    """The coordinates with ``sin(2^l pi x)`` and ``cos(2^l pi x)`` of each, then a ReLU MLP.
+
+    Args:
+        inputs, outputs: numbers of both. widths: units of the hidden layers.
+        levels: octaves; 10 in the paper. The finest has ``2^(levels - 1)`` cycles over [-1, 1], the longer
+            side of an image: 8 levels reach the Nyquist limit of 256 pixels.
+
+    Raises:
+        ValueError: levels is below 1, or a width is.
+
+    >>> PositionalEncoding(2, 3, widths=[32], levels=4)(torch.rand(10, 2)).shape
+    torch.Size([10, 3])
+    """
+
+    factors: Tensor
+
+    def __init__(
+        self, inputs: int, outputs: int, widths: Sequence[int] = (256, 256, 256), levels: int = 10
+    ) -> None:
+        super().__init__()
+        if levels < 1:
+            raise ValueError(f"levels must be 1 or more, got {levels}")
+        self.register_buffer("factors", torch.pi * 2.0 ** torch.arange(levels))
+        self.network = MLP(inputs * (2 * levels + 1), outputs, widths)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Values ``(*, outputs)`` at ``(*, inputs)``."""
+        angles = (x[..., None] * self.factors).flatten(-2)
+        y: Tensor = self.network(torch.cat([x, angles.sin(), angles.cos()], -1))
+        return y
+
+    def matrices(self) -> list[Tensor]:
+        """What Muon trains: weights between hidden layers, and those on the features."""
+        return [self.network.linear_layers()[0].weight, *self.network.matrices()]

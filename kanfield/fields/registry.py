@@ -1,0 +1,215 @@
+"""Families of fields by name: kanfield's own, and those that installed packages add.
+
+A family registers what builds its fields with :func:`register`. A package adds one by naming the module (or
+the class) in its entry points, group ``kanfield.fields``. Knows nothing of torch until a family is asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from kanfield.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ENTRY_POINTS = "kanfield.fields"
+
+_BUILT_IN = {
+    "kan": "kanfield.fields.kan",
+    "siren": "kanfield.fields.siren",
+    "mlp": "kanfield.fields.mlp",
+    "rff": "kanfield.fields.rff",
+    "posenc": "kanfield.fields.posenc",
+    "gauss": "kanfield.fields.gauss",
+    "wire": "kanfield.fields.wire",
+    "finer": "kanfield.fields.finer",
+    "hashgrid": "kanfield.fields.hashgrid",
+    "kan-rbf": "kanfield.fields.kan_rbf",
+    "kan-fourier": "kanfield.fields.kan_fourier",
+    "tcnn-hashgrid": "kanfield.fields.tcnn",
+    "tcnn-mlp": "kanfield.fields.tcnn",
+}
+
+_Builder = TypeVar("_Builder", bound="Callable[..., nn.Module]")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An optimiser with the rates that suit a family.
+
+    Attributes:
+        optimizer: ``"adam"``, or ``"muon"`` for the field's ``matrices()`` and Adam for the rest.
+        lr: peak rate of that optimiser. adam_lr: with Muon, Adam's.
+    """
+
+    optimizer: Literal["muon", "adam"]
+    lr: float
+    adam_lr: float | None = None
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of field.
+
+    Attributes:
+        name: what ``--model`` takes. summary: one line for ``kanfield models``.
+        build: ``build(inputs, outputs, **options)`` gives a fresh field.
+        recipes: how it is best trained, the best first; at most one for each optimiser.
+        unavailable: why it cannot be built here and what mends that, or None.
+    """
+
+    name: str
+    summary: str
+    build: Callable[..., nn.Module]
+    recipes: Sequence[Recipe]
+    unavailable: str | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Names of the settings that ``build`` takes beside inputs and outputs, with their defaults."""
+        parameters = list(inspect.signature(self.build).parameters.values())[2:]
+        return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+    @property
+    def hints(self) -> dict[str, Any]:
+        """Types of :attr:`options`, of those that are annotated."""
+        target = self.build.__init__ if inspect.isclass(self.build) else self.build  # type: ignore[misc]
+        return typing.get_type_hints(target)
+
+    def recipe(self, optimizer: str | None = None) -> Recipe:
+        """The best recipe, or that of an optimiser; one without a recipe of its own gets usual rates."""
+        if optimizer is None:
+            return self.recipes[0]
+        own = [recipe for recipe in self.recipes if recipe.optimizer == optimizer]
+        return (own or [Recipe("muon", 1e-2, 1e-3) if optimizer == "muon" else Recipe("adam", 1e-3)])[0]
+
+    def check(self, names: Mapping[str, Any], prefix: str = "options") -> None:
+        """Look for settings that the family does not have.
+
+        Raises:
+            InputError: there is one; the nearest that it has is named.
+        """
+        known = list(self.options)
+        for name in names:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known) or 'none'}"
+                raise InputError(f"{prefix}: {name} is no setting of {self.name}; {hint}")
+
+
+_families: dict[str, Family] = {}
+
+
+def register(
+    name: str,
+    summary: str,
+    recipes: Sequence[Recipe] = (Recipe("adam", 1e-3),),
+    unavailable: str | None = None,
+) -> Callable[[_Builder], _Builder]:
+    """Decorator that gives a field class (or a function that builds one) a name.
+
+    The class is called as ``build(inputs, outputs, **options)``; its keyword arguments with a default become
+    the family's options. Its ``forward`` maps coordinates ``(N, inputs)`` in [-1, 1] to values
+    ``(N, outputs)`` in [-1, 1]. Optional: a method ``matrices()`` that lists the parameters that Muon trains,
+    and an attribute ``adam_options`` with keywords for Adam, such as ``betas``.
+
+    Args:
+        recipes: how the family is best trained, see :class:`Recipe`.
+        unavailable: why it cannot be built here, for families that need another package.
+
+    >>> @register("constant", "one colour everywhere")
+    ... def constant(inputs: int, outputs: int, scale: float = 1.0):
+    ...     ...
+    >>> find_family("constant").options
+    {'scale': 1.0}
+    >>> forget("constant")
+    """
+
+    def decorate(build: _Builder) -> _Builder:
+        _families[name] = Family(name, summary, build, tuple(recipes), unavailable)
+        return build
+
+    return decorate
+
+
+def forget(name: str) -> None:
+    """Take a family back that :func:`register` added."""
+    _families.pop(name, None)
+
+
+def family_names() -> list[str]:
+    """Every name that ``--model`` takes, without loading any family.
+
+    >>> family_names()[:3]
+    ['kan', 'siren', 'mlp']
+    """
+    return list(dict.fromkeys([*_BUILT_IN, *_plug_ins(), *_families]))
+
+
+def find_family(name: str) -> Family:
+    """The family of that name, loaded.
+
+    Raises:
+        InputError: there is none (the nearest is named), or the package that adds it fails to load.
+
+    >>> find_family("siren").options["omega_0"] > 0
+    True
+    """
+    if name not in _families:
+        if name in _BUILT_IN:
+            importlib.import_module(_BUILT_IN[name])
+        elif name in (plug_ins := _plug_ins()):
+            _load(name, plug_ins[name])
+        else:
+            near = difflib.get_close_matches(name, family_names(), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(family_names())}"
+            raise InputError(f"--model {name} is unknown; {hint}")
+    return _families[name]
+
+
+def build_field(name: str, inputs: int, outputs: int, options: Mapping[str, Any]) -> nn.Module:
+    """A fresh field of a family.
+
+    Raises:
+        InputError: the family is unknown or unavailable here, or an option is unknown or impossible.
+
+    >>> build_field("kan", 2, 3, {"widths": [16], "grids": [20, 10]}).layers[0].out_features
+    16
+    """
+    family = find_family(name)
+    if family.unavailable is not None:
+        raise InputError(f"--model {name} is not available here: {family.unavailable}")
+    family.check(options)
+    try:
+        return family.build(inputs, outputs, **options)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"--model {name}: {error}") from None
+
+
+def _plug_ins() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+
+
+def _load(name: str, point: EntryPoint) -> None:
+    """Import a plug-in; its module registers the family, under the entry point's own name."""
+    package = point.dist.name if point.dist else point.value
+    try:
+        point.load()
+    except Exception as error:  # a stranger's module can raise anything
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise InputError(
+            f"--model {name}: the package {package} that adds it fails to load ({reason})"
+        ) from None
+    if name not in _families:
+        raise InputError(
+            f"--model {name}: {point.value} of the package {package} registers no such family: decorate it "
+            f"with @register('{name}', ...)"
+        )

@@ -1,0 +1,55 @@
+"""RFF: random Fourier features before an MLP (Tancik et al., 2020, arXiv:2006.10739)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from kanfield.fields.mlp import MLP
+from kanfield.fields.registry import Recipe, register
+
+
+@register("rff", "random Fourier features and a ReLU MLP (Tancik et al., 2020)", [Recipe("adam", 1e-3)])
+class RFF(nn.Module):
+    """Sines and cosines of random frequencies, fixed, then a ReLU MLP.
+
+    Args:
+        inputs, outputs: numbers of both. widths: units of the hidden layers.
+        frequencies: how many are drawn; each gives a sine and a cosine.
+        sigma: standard deviation of the frequencies, in cycles over [-1, 1], the longer side of an image
+            (the paper's unit interval; 10 for its photographs).
+
+    Raises:
+        ValueError: frequencies or sigma is not above zero, or a width is below 1.
+
+    >>> RFF(2, 3, widths=[32], frequencies=16)(torch.rand(10, 2)).shape
+    torch.Size([10, 3])
+    """
+
+    directions: Tensor
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        widths: Sequence[int] = (256, 256, 256),
+        frequencies: int = 256,
+        sigma: float = 10.0,
+    ) -> None:
+        super().__init__()
+        if frequencies < 1 or not sigma > 0:
+            raise ValueError(f"frequencies and sigma must be above zero, got {frequencies} and {sigma}")
+        self.register_buffer("directions", torch.pi * sigma * torch.randn(inputs, frequencies))
+        self.network = MLP(2 * frequencies, outputs, widths)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Values ``(*, outputs)`` at ``(*, inputs)``."""
+        angles = x @ self.directions
+        y: Tensor = self.network(torch.cat([angles.cos(), angles.sin()], -1))
+        return y
+
+    def matrices(self) -> list[Tensor]:
+        """What Muon trains: weights between hidden layers, and those on the features."""
+        return [self.network.linear_layers()[0].weight, *self.network.matrices()]

@@ -1,0 +1,281 @@
+"""Time a training step of kanfield, pykan and inkan at equal widths and grids, and take its peak memory.
+
+    python tools/bench_peers.py [--repeats 5] [--json FILE] [--environment build/peers]
+
+Both peers are installed into an environment of their own, which borrows this interpreter's torch and kanfield.
+Two networks are trained: the poster's KAN and the default preset's at 256 x 256, cubic, at batch 4096. A step is
+forward, MSE, backward and Adam. All contestants take turns in one process, so that a slow moment of a shared
+machine hits all alike; each one's memory is measured in a process of its own. Needs Linux, and the C++ compiler
+that torch.compile calls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import math
+import platform
+import resource
+import site
+import statistics
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# Torch is imported by the child processes alone: a child's ru_maxrss starts from the parent's, not from zero.
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+ROOT = Path(__file__).resolve().parent.parent
+# What pykan imports but does not declare; pip installs those of them that the caller's environment lacks.
+UNDECLARED = ("matplotlib", "numpy", "pandas", "pyyaml", "scikit-learn", "sympy", "tqdm")
+BATCH, LR, SGEMM = 4096, 1e-3, 1024
+WARM_UP, MEMORY_STEPS = 2, 3
+VISIT = 0.5  # seconds, at least, that a contestant is timed for when its turn comes
+CONTESTANTS = ("kanfield", "kanfield, default order", "pykan", "pykan, compiled", "inkan")
+MEBI = 2**20
+
+
+def prepare(folder: Path) -> Path:
+    """The Python of an environment that holds the peers, and sees all packages of this one."""
+    python = folder / "bin" / "python"
+    if not python.exists():
+        # The caller's pip is seen as well; venv's own would bring a setuptools too old for torch.
+        venv.create(folder, symlinks=True, with_pip=importlib.util.find_spec("pip") is None)
+    packages = next(folder.glob(f"lib/python{sys.version_info[0]}.{sys.version_info[1]}*/site-packages"))
+    # Not plain lines of paths: addsitedir also runs the hook of an editable kanfield. With this in place before
+    # pip runs, pip finds torch installed and leaves it; nor does it remove what lies outside its environment.
+    lines = [f"import site; site.addsitedir({path!r})\n" for path in site.getsitepackages()]
+    (packages / "caller.pth").write_text("".join(lines), encoding="utf-8")
+    install = [python, "-m", "pip", "install", "--quiet", "pykan", "inkan", *UNDECLARED]
+    subprocess.run(install, check=True)
+    return python
+
+
+def networks() -> dict[str, tuple[list[int], list[int]]]:
+    """Widths and grids of each network, from where they are kept."""
+    import yaml
+
+    from kanfield.training.presets import Scale, preset_settings
+
+    poster = yaml.safe_load((ROOT / "configs" / "poster-kan.yaml").read_text(encoding="utf-8"))
+    default = preset_settings("smooth", Scale(256, 256**2, 256**2, 1))
+    settings = {"poster": poster, "default": default, "tiny": {"widths": [4], "grids": [5, 5]}}
+    return {name: ([2, *s["widths"], 1], list(s["grids"])) for name, s in settings.items()}
+
+
+def build_kanfield(widths: list[int], grids: list[int], order: int = 3) -> nn.Module:
+    from kanfield import KAN
+
+    return KAN(widths, grids, order=order)
+
+
+def build_pykan(widths: list[int], grids: list[int], compiled: bool = False) -> nn.Module:
+    """As its authors ran it, with ``speed()``, or with the compilation that ``speed`` offers beside."""
+    from kan import KAN
+
+    # Grids must be a list, one for each layer. Widths are a copy, since pykan changes the list it is given.
+    return KAN(width=list(widths), grid=grids, k=3, seed=0, auto_save=False).speed(compile=compiled)
+
+
+def build_inkan(widths: list[int], grids: list[int]) -> nn.Module:
+    """A stack of its layers, since its network has one grid size for all.
+
+    Fastest on a CPU of all ways measured: the whole stack compiled, with the dense basis. Its own default
+    (the local basis, compiled alone) takes 1.1 to 1.2 times as long, without compilation 1.7 times, and its
+    direct contraction far longer.
+    """
+    import torch
+    from inkan import KANLayer
+
+    sizes = zip(widths[:-1], widths[1:], grids, strict=True)
+    layers = [KANLayer(i, o, g, compile_basis=False, basis_mode="dense") for i, o, g in sizes]
+    return torch.compile(torch.nn.Sequential(*layers))
+
+
+def build(contestant: str, network: str) -> nn.Module:
+    import torch
+
+    from kanfield.training.presets import ORDER
+
+    builders: dict[str, Callable[[list[int], list[int]], nn.Module]] = {
+        "kanfield": build_kanfield,
+        "kanfield, default order": lambda widths, grids: build_kanfield(widths, grids, ORDER),
+        "pykan": build_pykan,
+        "pykan, compiled": lambda widths, grids: build_pykan(widths, grids, compiled=True),
+        "inkan": build_inkan,
+    }
+    torch.manual_seed(0)
+    return builders[contestant](*networks()[network])
+
+
+def samples() -> tuple[Tensor, Tensor]:
+    """A batch of coordinates and of the values to learn, the same for all."""
+    import torch
+
+    x = 2 * torch.rand(BATCH, 2, generator=torch.Generator().manual_seed(0)) - 1
+    return x, torch.sin(9 * x[:, :1]) * torch.cos(6 * x[:, 1:])
+
+
+def training(model: nn.Module) -> Callable[[], float]:
+    """What does one training step and returns its loss."""
+    import torch
+
+    x, y = samples()
+    optimizer = torch.optim.Adam(model.parameters(), lr=LR)
+
+    def step() -> float:
+        loss = torch.nn.functional.mse_loss(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def take_turns(runs: dict[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of every timed step."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            run()  # not counted: it brings the contestant's own data back into the caches
+            visit = [seconds(run)]
+            while sum(visit) < VISIT:
+                visit.append(seconds(run))
+            times[name] += visit
+    return times
+
+
+def measure_time(repeats: int) -> dict[str, Any]:
+    """Every contestant's steps on both networks, the rate of a matrix product, and what all of it ran on."""
+    import torch
+
+    from kanfield.splines import explain_backend
+
+    models = {f"{n}/{c}": build(c, n) for n in ("poster", "default") for c in CONTESTANTS}
+    runs = {name: training(model) for name, model in models.items()}
+    losses = {name: [run() for _ in range(WARM_UP)] for name, run in runs.items()}  # compiles, too
+    a, b = torch.randn(2, SGEMM, SGEMM)
+    times = take_turns({**runs, "sgemm": lambda: (a @ b)[0, 0].item()}, repeats)
+    figures = {}
+    for name, model in models.items():
+        with torch.no_grad():
+            finite = bool(torch.isfinite(model(samples()[0])).all())
+        first, last = losses[name][0], runs[name]()
+        if not finite or not math.isfinite(last) or last >= first:
+            raise RuntimeError(f"{name} does not learn: finite {finite}, loss {first} to {last}")
+        figures[name] = {
+            # Without those that take no part, such as pykan's of its symbolic branch.
+            "parameters": sum(p.numel() for p in model.parameters() if p.grad is not None),
+            "loss": [first, last],
+            "steps": len(times[name]),
+            "milliseconds": 1e3 * statistics.median(times[name]),
+            "milliseconds_min": 1e3 * min(times[name]),
+            "milliseconds_max": 1e3 * max(times[name]),
+        }
+    return {
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "backend": ": ".join(explain_backend("cpu")),
+        "versions": {name: version(name) for name in ("torch", "kanfield", "pykan", "inkan")},
+        "networks": {
+            name: dict(zip(("widths", "grids"), networks()[name], strict=True))
+            for name in ("poster", "default")
+        },
+        "batch": BATCH,
+        "sgemm_gflops": 2 * SGEMM**3 / statistics.median(times["sgemm"]) / 1e9,
+        "contestants": figures,
+    }
+
+
+def measure_memory(contestant: str, network: str) -> dict[str, float]:
+    """Peak of this process in MiB, and by how much it exceeds what was in use before the model was built."""
+    # Loads the library, the compiler and the thread pools, which are no part of what a model takes.
+    training(build(contestant, "tiny"))()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    before = pages * resource.getpagesize() / MEBI
+    step = training(build(contestant, network))
+    for _ in range(MEMORY_STEPS):
+        step()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"peak_mib": peak, "peak_mib_over_start": peak - before}
+
+
+def child(python: Path, *arguments: str) -> dict[str, Any]:
+    """What this file returns when it is run in the environment, as the last line of its output."""
+    command = [python, __file__, "--child", *arguments]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+def compare(python: Path, repeats: int) -> dict[str, Any]:
+    """All figures, with every contestant's ratio to kanfield's cubic splines."""
+    print("timing ...", file=sys.stderr)
+    result = child(python, "time", str(repeats))
+    figures = result["contestants"]
+    for name, figure in figures.items():
+        print(f"memory of {name} ...", file=sys.stderr)
+        network, contestant = name.split("/")
+        figure.update(child(python, "memory", contestant, network))
+    for name, figure in figures.items():
+        ours = figures[name.split("/")[0] + "/kanfield"]
+        figure["times_kanfield"] = figure["milliseconds"] / ours["milliseconds"]
+        figure["memory_times_kanfield"] = figure["peak_mib_over_start"] / ours["peak_mib_over_start"]
+    return result
+
+
+def show(result: dict[str, Any]) -> None:
+    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    print(f"{result['machine']}; {result['backend']}; sgemm {result['sgemm_gflops']:.0f} GFLOP/s; {versions}")
+    print(
+        f"A training step on {result['batch']} samples, single precision, Adam, cubic but for the second row;"
+    )
+    print("time in ms, median (min to max); memory in MiB, peak of the process and what the model added:")
+    for network, shape in result["networks"].items():
+        print(f"\n{network}: {shape['widths']}, grids {shape['grids']}")
+        print(
+            f"  {'':24}{'time':>28}{'ratio':>8}{'peak':>8}{'added':>8}{'ratio':>8}{'parameters':>12}{'loss':>17}"
+        )
+        for contestant in CONTESTANTS:
+            figure = result["contestants"][f"{network}/{contestant}"]
+            span = f"({figure['milliseconds_min']:.1f} to {figure['milliseconds_max']:.1f})"
+            print(
+                f"  {contestant:24}{figure['milliseconds']:10.1f}{span:>18}{figure['times_kanfield']:8.2f}"
+                f"{figure['peak_mib']:8.0f}{figure['peak_mib_over_start']:8.0f}"
+                f"{figure['memory_times_kanfield']:8.2f}{figure['parameters']:12,}"
+                f"{'{:.3f} to {:.3f}'.format(*figure['loss']):>17}"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5, help="turns that every contestant gets")
+    parser.add_argument("--json", help="also write the figures to this file")
+    parser.add_argument("--environment", type=Path, default=ROOT / "build" / "peers")
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        kind, *details = arguments.child
+        print(json.dumps(measure_time(int(details[0])) if kind == "time" else measure_memory(*details)))
+        return
+    result = compare(prepare(arguments.environment.resolve()), arguments.repeats)
+    show(result)
+    if arguments.json:
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            json.dump(result, file, indent=2)
+
+
+if __name__ == "__main__":
+    main()
