@@ -109,6 +109,14 @@ def test_it_is_symmetric(weights):
     assert _distance(a, b) == pytest.approx(_distance(b, a), rel=1e-5)
 
 
+def test_layer_by_layer_it_is_the_librarys(weights):
+    a, b = _pair(height=70, width=131)
+    batches = [torch.from_numpy(image / np.float32(127.5) - 1).permute(2, 0, 1)[None] for image in (a, b)]
+    with torch.no_grad():
+        theirs = float(metrics._lpips_model(weights)(*batches))
+    assert _distance(a, b) == pytest.approx(theirs, rel=1e-5)
+
+
 def test_gray_is_repeated_and_alpha_left_out(weights):
     a, b = (image[..., :1] for image in _pair(height=64, width=64))
     gray = _distance(a, b)

@@ -9,16 +9,18 @@ from tyro.conf import subcommand
 
 import kanfield
 from kanfield.cli.about import Doctor, Models
+from kanfield.cli.compare import Compare
 from kanfield.cli.completion import Completion
 from kanfield.cli.fit import Fit
 from kanfield.cli.run import Eval, Render
 from kanfield.cli.runs import Runs
 
-COMMANDS = ("fit", "eval", "render", "runs", "models", "doctor", "completion")
+COMMANDS = ("fit", "eval", "render", "compare", "runs", "models", "doctor", "completion")
 Command = (
     Annotated[Fit, subcommand("fit")]
     | Annotated[Eval, subcommand("eval")]
     | Annotated[Render, subcommand("render")]
+    | Annotated[Compare, subcommand("compare")]
     | Annotated[Runs, subcommand("runs")]
     | Annotated[Models, subcommand("models")]
     | Annotated[Doctor, subcommand("doctor")]

@@ -100,10 +100,20 @@ class HashEncoding(nn.Module):
         return index % self.sizes[:, None] + self.offsets[:, None]
 
 
+def resize_tables(options: dict[str, Any], factor: float) -> dict[str, Any]:
+    """Options with tables of ``factor`` times as many entries; the network stays.
+
+    >>> resize_tables({"log2_hashmap_size": 15}, 0.5)
+    {'log2_hashmap_size': 14.0}
+    """
+    return {**options, "log2_hashmap_size": max(1.0, options["log2_hashmap_size"] + math.log2(factor))}
+
+
 @register(
     "hashgrid",
     "multi-resolution hash grid and a small ReLU MLP (Mueller et al., 2022), in plain torch",
     [Recipe("adam", 1e-2)],
+    resize=resize_tables,
 )
 class HashGrid(nn.Module):
     """A hash encoding (see :class:`HashEncoding`) and an MLP on its features.

@@ -38,6 +38,7 @@ _BUILT_IN = {
     "tcnn-mlp": "kanfield.fields.tcnn",
 }
 
+Resize = Callable[[dict[str, Any], float], dict[str, Any]]
 _Builder = TypeVar("_Builder", bound="Callable[..., nn.Module]")
 
 
@@ -63,6 +64,7 @@ class Family:
         name: what ``--model`` takes. summary: one line for ``kanfield models``.
         build: ``build(inputs, outputs, **options)`` gives a fresh field.
         recipes: how it is best trained, the best first; at most one for each optimiser.
+        resize: ``resize(options, factor)`` gives options for about ``factor`` times as many parameters.
         unavailable: why it cannot be built here and what mends that, or None.
     """
 
@@ -70,6 +72,7 @@ class Family:
     summary: str
     build: Callable[..., nn.Module]
     recipes: Sequence[Recipe]
+    resize: Resize
     unavailable: str | None = None
 
     @property
@@ -105,6 +108,20 @@ class Family:
                 raise InputError(f"{prefix}: {name} is no setting of {self.name}; {hint}")
 
 
+def resize_widths(options: dict[str, Any], factor: float) -> dict[str, Any]:
+    """Options with widths scaled by the root of a factor, and so a dense network's parameters by the factor.
+
+    Roundings differ from layer to layer, so that widths grow one at a time.
+
+    >>> resize_widths({"widths": [64, 64]}, 0.24)
+    {'widths': [31, 32]}
+    """
+    widths = options["widths"]
+    parts = enumerate(widths)
+    scaled = [max(1, int(w * factor**0.5 + (n + 0.5) / len(widths))) for n, w in parts]
+    return {**options, "widths": scaled}
+
+
 _families: dict[str, Family] = {}
 
 
@@ -112,6 +129,7 @@ def register(
     name: str,
     summary: str,
     recipes: Sequence[Recipe] = (Recipe("adam", 1e-3),),
+    resize: Resize = resize_widths,
     unavailable: str | None = None,
 ) -> Callable[[_Builder], _Builder]:
     """Decorator that gives a field class (or a function that builds one) a name.
@@ -123,6 +141,7 @@ def register(
 
     Args:
         recipes: how the family is best trained, see :class:`Recipe`.
+        resize: how to give it more or fewer parameters, see :class:`Family`.
         unavailable: why it cannot be built here, for families that need another package.
 
     >>> @register("constant", "one colour everywhere")
@@ -134,7 +153,7 @@ def register(
     """
 
     def decorate(build: _Builder) -> _Builder:
-        _families[name] = Family(name, summary, build, tuple(recipes), unavailable)
+        _families[name] = Family(name, summary, build, tuple(recipes), resize, unavailable)
         return build
 
     return decorate

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 
 from kanfield.errors import InputError, RunFailed
@@ -25,6 +24,7 @@ from kanfield.training.presets import Scale
 from kanfield.training.results import write_results
 from kanfield.training.run import Run, load, make_field, make_target
 from kanfield.training.signals import Signals
+from kanfield.training.target import Target
 from kanfield.training.terminal import TerminalLog
 from kanfield.training.trainer import Trainer
 
@@ -73,26 +73,24 @@ def fit(
         raise InputError(
             "--lossless: floating-point pixels are never exactly met; give --target-psnr instead"
         )
-    scale, missing = _look_at(settings, image)
-    settings = resolve(settings, scale)
+    target = make_target(settings, image, torch.zeros(1))
+    settings = resolve(settings, scale_of(target))
     device = pick_device(settings.device)
     check_buildable(settings, image, device)
     folder = RunFolder.create(Path(out), image.source or Path("image"), settings.model)
-    settings = folder.keep_inputs(settings, image, file, missing)
+    settings = folder.keep_inputs(settings, image, file, target.missing)
     return _train(folder, image, settings, device, console, resumed=False)
 
 
-def _look_at(settings: Settings, image: Image) -> tuple[Scale, NDArray[np.bool_] | None]:
-    """What the preset has to know of the image, and the pixels that are missing."""
-    target = make_target(settings, image, torch.zeros(1))
-    seen = target.seen()
-    scale = Scale(
+def scale_of(target: Target) -> Scale:
+    """What a preset has to know of an image and of the pixels that are hidden."""
+    image, seen = target.image, target.seen()
+    return Scale(
         longest=max(image.height, image.width),
         pixels=target.count,
         seen=seen if isinstance(seen, int) else len(seen),
         channels=image.channels,
     )
-    return scale, target.missing
 
 
 def _image(image: str | os.PathLike[str] | Image, settings: Settings) -> Image:

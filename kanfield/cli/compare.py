@@ -1,0 +1,88 @@
+"""``kanfield compare``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from kanfield.cli.values import PLAIN, Flag, Number, Text, Whole
+from kanfield.errors import InputError
+from kanfield.training.config import settings_from
+
+
+@dataclass
+class Compare:
+    """Fit several models to the same images, each with the same budget, and write a report."""
+
+    images: Annotated[Positional[tuple[Path, ...]], arg(metavar="[IMAGE ...]", help_behavior_hint="")] = ()
+    """Image files, or folders of them."""
+    models: Annotated[tuple[str, ...] | None, PLAIN] = None
+    """Families (kanfield models lists them) or YAML files of settings. Default: the five best known."""
+    seconds: Number = None
+    """Training time of every fit. Default: 20, unless --steps is given."""
+    steps: Whole = None
+    """Training steps of every fit instead."""
+    equal_parameters: Flag = False
+    """Give all models as many parameters as the first has, within 5 %."""
+    seeds: int = 1
+    """Fits of every model with different seeds; tables give mean and standard deviation."""
+    held_out: Text = None
+    """Pixels no fit may see: checkerboard, every-second (keeps a quarter) or a fraction."""
+    size: Whole = None
+    """Resize the longer side of every image to this many pixels first (Lanczos)."""
+    batch_size: Whole = None
+    """Pixels in a step. Default: 2048."""
+    threads: Whole = None
+    """CPU threads of a fit."""
+    device: Text = None
+    """auto, cpu, cuda, cuda:1 or mps. Default: auto."""
+    precision: Text = None
+    """fp32 or fp64. Default: fp32."""
+    out: Annotated[Path | None, PLAIN] = None
+    """Folder of the comparison. Default: a new one under comparisons."""
+    resume: Annotated[Path | None, PLAIN] = None
+    """Go on with the comparison in this folder."""
+    json: Flag = False
+    """Print compare.json on standard output, and everything else on standard error."""
+
+    def run(self) -> None:
+        from rich.console import Console
+
+        from kanfield.studies.compare import begin, compare, resume
+        from kanfield.studies.plan import MODELS, SHARED, Plan, expand
+        from kanfield.studies.results import terminal_tables
+
+        shared = {name: getattr(self, name) for name in SHARED if name != "max_pixels"}
+        if self.resume is not None:
+            self._check_resume([name for name, value in shared.items() if value is not None])
+            plan, folder = resume(self.resume), self.resume
+        else:
+            settings_from({key: value for key, value in shared.items() if value is not None}, "--")
+            models = list(MODELS if self.models is None else self.models)
+            plan = Plan(
+                expand(self.images), models, self.seeds, equal_parameters=self.equal_parameters, **shared
+            )
+            plan, folder = begin(plan, self.out)
+        result = compare(plan, folder, Console(stderr=True))
+        if self.json:
+            print(json.dumps(result.to_plain(), indent=2, allow_nan=False))
+        else:
+            console = Console(highlight=False)
+            if not console.is_terminal:
+                console.width = 10_000  # a program reads this: nothing is folded
+            for table in terminal_tables(result):
+                console.print(table)
+        print(f"report, tables and runs: {folder / 'report.html'}", file=sys.stderr)
+
+    def _check_resume(self, given: list[str]) -> None:
+        given += ["models"] if self.models else []
+        given += ["equal_parameters"] if self.equal_parameters else []
+        given += ["out"] if self.out else []
+        names = [f"--{name.replace('_', '-')}" for name in given] + (["IMAGE"] if self.images else [])
+        if names:
+            raise InputError(f"--resume takes everything from the comparison: leave out {', '.join(names)}")

@@ -1,0 +1,1 @@
+"""Studies: each runs fits and writes a report."""

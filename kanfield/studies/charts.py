@@ -1,0 +1,110 @@
+"""Charts for reports: SVG whose colours are the page's, so that one drawing serves light and dark."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK = "#010203"  # stands for the page's text colour
+_POINTS = 200
+# Stand-ins for the page's palette, which is told apart by the colour-blind too; see report.html.
+SERIES = tuple(f"#0102{number:02x}" for number in range(16, 26))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a fit reached as it went on: arrays of one length; ``unseen`` is NaN where nothing is held out."""
+
+    seconds: NDArray[np.float64]
+    steps: NDArray[np.float64]
+    seen: NDArray[np.float64]
+    unseen: NDArray[np.float64]
+
+
+def read_curve(path: Path) -> Curve:
+    """The looks at the image that a run's ``metrics.csv`` holds."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["psnr"]]
+    columns = (
+        [float(row[key] or "nan") for row in rows] for key in ("seconds", "step", "psnr", "held_out_psnr")
+    )
+    return Curve(*(np.array(column) for column in columns))
+
+
+def psnr_chart(curves: Mapping[str, Sequence[Curve]], against: str) -> str:
+    """PSNR of several models as they train, as SVG: the mean over seeds, with the range over them.
+
+    Args:
+        curves: for every model, one for each seed. against: ``"seconds"`` or ``"steps"``.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for number, (label, seeds) in enumerate(curves.items()):
+        colour = SERIES[number % len(SERIES)]
+        for kind, style in (("seen", "-"), ("unseen", "--")):
+            x, low, mean, high = _over_seeds(seeds, against, kind)
+            if np.isfinite(mean).any():
+                axes.plot(
+                    x, mean, style, color=colour, linewidth=1.6, label=label if kind == "seen" else None
+                )
+                axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+    axes.set_xlabel("training time, s" if against == "seconds" else "steps")
+    axes.set_ylabel("PSNR, dB")
+    axes.margins(x=0.01)
+    axes.grid(alpha=0.25, color=INK, linewidth=0.6)
+    axes.legend(frameon=False, fontsize=9, ncols=2, loc="lower right")
+    return to_svg(figure)
+
+
+def _over_seeds(
+    seeds: Sequence[Curve], against: str, kind: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Positions, and the lowest, mean and highest value there; as far as all seeds reach."""
+    positions = [getattr(curve, against) for curve in seeds]
+    values = [getattr(curve, kind) for curve in seeds]
+    start, end = max(p[0] for p in positions), min(p[-1] for p in positions)
+    x = np.geomspace(max(start, 1e-3), max(end, 2e-3), _POINTS)
+    stack = np.stack([np.interp(x, p, v) for p, v in zip(positions, values, strict=True)])
+    return x, stack.min(0), stack.mean(0), stack.max(0)
+
+
+def to_svg(figure: Figure) -> str:
+    """A figure as SVG to put into a page: text stays text, ink and series take the page's colours."""
+    import matplotlib
+
+    with matplotlib.rc_context(
+        {"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "kanfield"}
+    ):
+        for axes in figure.axes:
+            for spine in axes.spines.values():
+                spine.set_color(INK)
+            for side in ("top", "right"):
+                axes.spines[side].set_visible(False)
+            axes.tick_params(colors=INK, labelsize=9)
+            axes.xaxis.label.set_color(INK)
+            axes.yaxis.label.set_color(INK)
+            if (legend := axes.get_legend()) is not None:
+                for text in legend.get_texts():
+                    text.set_color(INK)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = buffer.getvalue()[buffer.getvalue().index("<svg") :]
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 inherit", svg)
+    svg = svg.replace(INK, "currentColor")
+    for number, colour in enumerate(SERIES):
+        svg = svg.replace(colour, f"var(--series-{number})")
+    return svg

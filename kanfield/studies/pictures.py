@@ -1,0 +1,58 @@
+"""Pictures for reports: thumbnails, crops and where to look, as data that a page holds within itself."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+
+LONGEST = 512  # pixels of a picture in a report
+_CROP_SHARE = 0.22  # of the shorter side
+_SMALLEST_CROP = 24
+
+
+def data_url(picture: PILImage.Image) -> str:
+    """A picture as a PNG that stands in the page itself, shrunk where it is large."""
+    picture = picture.copy()
+    picture.thumbnail((LONGEST, LONGEST))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def open_picture(path: Path) -> PILImage.Image:
+    """A picture of a run folder, as RGB or gray."""
+    with PILImage.open(path) as picture:
+        picture.load()
+        return picture.convert("L" if picture.mode in ("L", "LA", "I;16", "1") else "RGB")
+
+
+def telling_crop(error_maps: Sequence[PILImage.Image]) -> tuple[int, int, int, int]:
+    """The square where all models together are furthest off: left, top, right, bottom.
+
+    >>> error = PILImage.new("L", (100, 100))
+    >>> error.putpixel((80, 10), 255)
+    >>> left, top, right, bottom = telling_crop([error])
+    >>> left <= 80 < right and top <= 10 < bottom
+    True
+    """
+    error = np.mean([np.asarray(each.convert("L"), dtype=np.float64) for each in error_maps], 0)
+    height, width = error.shape
+    side = min(max(_SMALLEST_CROP, round(_CROP_SHARE * min(height, width))), height, width)
+    sums = _box_sums(error, side)
+    top, left = np.unravel_index(int(sums.argmax()), sums.shape)
+    return int(left), int(top), int(left) + side, int(top) + side
+
+
+def _box_sums(values: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+    """Sums over every square of a side."""
+    total = np.pad(values, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    sums: NDArray[np.float64] = (
+        total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
+    )
+    return sums
