@@ -112,19 +112,19 @@ def _lpips_model(weights: Path) -> Any:
     return model
 
 
-@torch.no_grad()
 def _lpips_distance(model: Any, a: torch.Tensor, b: torch.Tensor) -> float:
     """What ``model(a, b)`` gives, by one layer at a time: it holds all of them, 3 GB for 12 megapixels."""
     from lpips import normalize_tensor
 
-    a, b = model.scaling_layer(a), model.scaling_layer(b)
     total = 0.0
-    for k, head in enumerate(model.lins, start=1):
-        layer = getattr(model.net, f"slice{k}")
-        a, b = layer(a), layer(b)
-        difference = normalize_tensor(a).sub_(normalize_tensor(b)).square_()
-        total += float(head(difference).mean())
-        del difference  # before the next layer's take their room
+    with torch.no_grad():  # as a decorator it would keep the two images for as long as this runs
+        a, b = model.scaling_layer(a), model.scaling_layer(b)
+        for k, head in enumerate(model.lins, start=1):
+            layer = getattr(model.net, f"slice{k}")
+            a, b = layer(a), layer(b)
+            difference = normalize_tensor(a).sub_(normalize_tensor(b)).square_()
+            total += float(head(difference).mean())
+            del difference  # before the next layer's take their room
     return total
 
 

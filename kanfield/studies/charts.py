@@ -46,13 +46,15 @@ def psnr_chart(curves: Mapping[str, Sequence[Curve]], against: str) -> str:
     """PSNR of several models as they train, as SVG: the mean over seeds, with the range over them.
 
     Args:
-        curves: for every model, one for each seed. against: ``"seconds"`` or ``"steps"``.
+        curves: for every model, in the order of its colours, one for each seed. against: ``"seconds"`` or ``"steps"``.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.4, 3.6), layout="constrained")
     axes = figure.subplots()
     for number, (label, seeds) in enumerate(curves.items()):
+        if not seeds:  # every fit failed; the colours of the others stay
+            continue
         colour = SERIES[number % len(SERIES)]
         for kind, style in (("seen", "-"), ("unseen", "--")):
             x, low, mean, high = _over_seeds(seeds, against, kind)
@@ -65,7 +67,7 @@ def psnr_chart(curves: Mapping[str, Sequence[Curve]], against: str) -> str:
     axes.set_ylabel("PSNR, dB")
     axes.margins(x=0.01)
     axes.grid(alpha=0.25, color=INK, linewidth=0.6)
-    axes.legend(frameon=False, fontsize=9, ncols=2, loc="lower right")
+    figure.legend(frameon=False, fontsize=9, ncols=5, loc="outside upper left")
     return to_svg(figure)
 
 
@@ -96,9 +98,9 @@ def to_svg(figure: Figure) -> str:
             axes.tick_params(colors=INK, labelsize=9)
             axes.xaxis.label.set_color(INK)
             axes.yaxis.label.set_color(INK)
-            if (legend := axes.get_legend()) is not None:
-                for text in legend.get_texts():
-                    text.set_color(INK)
+        for legend in figure.legends:
+            for text in legend.get_texts():
+                text.set_color(INK)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()[buffer.getvalue().index("<svg") :]

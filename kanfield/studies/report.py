@@ -102,7 +102,6 @@ def _image(comparison: Comparison, name: str) -> dict[str, Any]:
     """The part of the page on one image."""
     plan = comparison.plan
     runs = {label: [Path(row["run"]) for row in comparison.of(label, name)] for label in plan.labels()}
-    runs = {label: paths for label, paths in runs.items() if paths}
     curves = {label: [read_curve(path / "metrics.csv") for path in paths] for label, paths in runs.items()}
     legend = "Solid: pixels trained on. " + ("Dashed: unseen pixels. " if plan.held_out else "")
     legend += "Shaded: the range over seeds." if plan.seeds > 1 else ""
@@ -110,19 +109,21 @@ def _image(comparison: Comparison, name: str) -> dict[str, Any]:
         "name": name,
         "cells": comparison.table(name),
         "best": comparison.best(name),
-        "charts": [psnr_chart(curves, against) for against in ("seconds", "steps")] if curves else [],
+        "charts": [],
         "legend": legend,
         "about": "",
         "cards": [],
     }
+    runs = {label: paths for label, paths in runs.items() if paths}
     if not runs:
         return part
+    part["charts"] = [psnr_chart(curves, against) for against in ("seconds", "steps")]
     errors = {label: open_picture(paths[0] / "error.png") for label, paths in runs.items()}
     box = telling_crop(list(errors.values()))
     image = read_image(plan.images[comparison.images().index(name)], plan.size, plan.max_pixels or MAX_PIXELS)
     part["about"] = f"{image.width} x {image.height} pixels, {image.mode}"
     part["crop"] = f"{box[2] - box[0]} pixels a side from {box[0]}, {box[1]}"
-    part["cards"] = [_card("original", "", image.to_8bit().to_pil(), box, None)]
+    part["cards"] = [_card("original", part["about"], image.to_8bit().to_pil(), box, None)]
     for label, paths in runs.items():
         row = comparison.of(label, name)[0]
         unseen = "" if row["held_out_psnr"] is None else f", unseen {row['held_out_psnr']:.2f}"

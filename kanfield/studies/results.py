@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import platform
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +26,10 @@ COLUMNS: dict[str, tuple[str, str, bool | None]] = {
     "held_out_psnr": ("unseen", ".2f", True),
     "ssim": ("SSIM", ".4f", True),
     "lpips": ("LPIPS", ".4f", False),
-    "parameters_per_pixel": ("parameters a pixel", ".2f", None),
+    "parameters_per_pixel": ("param./pixel", ".2f", None),
     "steps": ("steps", ".0f", None),
     "seconds": ("seconds", ".1f", None),
-    "peak_memory_bytes": ("peak memory, MB", ".0f", None),
+    "peak_memory_bytes": ("memory, MB", ".0f", None),
 }
 _SCALES = {"peak_memory_bytes": 1e-6}
 
@@ -46,8 +47,7 @@ class Mean:
 
     def show(self, form: str) -> str:
         """In words, such as ``33.91 ± 0.05``."""
-        spread = "" if self.spread is None or form in (".0f", ".1f") else f" ± {self.spread:{form}}"
-        return f"{self.value:{form}}{spread}"
+        return f"{self.value:{form}}" + ("" if self.spread is None else f" ± {self.spread:{form}}")
 
 
 @dataclass
@@ -80,7 +80,8 @@ class Comparison:
             values.append(statistics.mean(figures))
             if len(figures) > 1:
                 spreads.append(statistics.stdev(figures))
-        return Mean(statistics.mean(values), statistics.mean(spreads) if spreads else None)
+        told = spreads and COLUMNS[key][2] is not None  # of sizes and budgets it would say nothing
+        return Mean(statistics.mean(values), statistics.mean(spreads) if told else None)
 
     def table(self, image: str | None = None) -> list[list[str]]:
         """Cells: a heading, then a line a model; columns of which nothing is known are left out."""
@@ -105,7 +106,11 @@ class Comparison:
     def errors(self) -> list[str]:
         """What failed, a line each."""
         failed = [row for row in self.rows if row["error"] is not None]
-        return [f"{row['label']} on {row['image']}, seed {row['seed']}: {row['error']}" for row in failed]
+        counts = Counter((row["label"], row["error"]) for row in failed)
+        return [
+            f"{label} failed in {count} of {len(self.images()) * self.plan.seeds} fits: {error}"
+            for (label, error), count in counts.items()
+        ]
 
     def to_plain(self) -> dict[str, Any]:
         """The content of ``compare.json``."""

@@ -1,0 +1,286 @@
+"""The families beside the KAN: shapes, initialisation, twins of their formulae, gradients, round trips."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from kanfield.errors import InputError
+from kanfield.fields import Recipe, build_field, family_names, find_family, register
+from kanfield.fields.finer import Finer
+from kanfield.fields.hashgrid import HashEncoding, HashGrid
+from kanfield.fields.kan_fourier import FourierLayer
+from kanfield.fields.kan_rbf import RBFLayer
+from kanfield.fields.mlp import MLP
+from kanfield.fields.registry import forget, resize_widths
+from kanfield.fields.rff import RFF
+from kanfield.fields.siren import Siren
+from kanfield.fields.wire import Wire
+from kanfield.training.optimizers import build_optimizers
+
+HERE = [name for name in family_names() if not name.startswith("tcnn")]
+SMALL = {
+    "kan": {"widths": [8, 8], "grids": [8, 4, 4]},
+    "kan-rbf": {"widths": [8, 8], "grids": [8, 4, 4]},
+    "kan-fourier": {"widths": [8, 8], "grids": [8, 4, 4]},
+}
+
+
+def small(name: str, outputs: int = 3) -> nn.Module:
+    return build_field(name, 2, outputs, SMALL.get(name, {"widths": [8, 8]}))
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_a_field_maps_coordinates_to_values(name):
+    y = small(name)(torch.rand(50, 2) * 2 - 1)
+    assert y.shape == (50, 3)
+    assert y.dtype == torch.float32
+    assert torch.isfinite(y).all()
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_the_same_seed_gives_the_same_field(name):
+    x, ys = torch.rand(10, 2), []
+    for _ in range(2):
+        torch.manual_seed(7)
+        ys.append(small(name)(x))
+    assert torch.equal(*ys)
+
+
+# FINER's authors stop the gradient of a factor, so differences do not agree with it: it has a test of its own.
+@pytest.mark.parametrize("name", [name for name in HERE if name != "finer"])
+def test_gradients_are_right_in_double_precision(name):
+    field = small(name, outputs=1).double()
+    x = torch.rand(5, 2, dtype=torch.float64)
+    for parameter in field.parameters():
+        parameter.requires_grad_(False)
+    x.requires_grad_()
+    assert torch.autograd.gradcheck(field, (x,), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_every_parameter_learns(name):
+    field = small(name)
+    field(torch.rand(256, 2) * 2 - 1).square().sum().backward()
+    for key, parameter in field.named_parameters():
+        if (name, key) == ("wire", "others.1.imaginary.bias"):
+            continue  # only the real part is given
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, key
+
+
+@pytest.mark.parametrize("name", HERE)
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_a_step_of_either_optimiser_lowers_the_loss(name, optimizer):
+    field, x = small(name), torch.rand(256, 2) * 2 - 1
+    target = torch.sin(3 * x.sum(1, keepdim=True)).expand(-1, 3)
+    recipe = find_family(name).recipe(optimizer)
+    optimizers = build_optimizers(field, optimizer, recipe.lr / 10, (recipe.adam_lr or recipe.lr) / 10)
+    losses = []
+    for _ in range(20):
+        loss = (field(x) - target).square().mean()
+        field.zero_grad()
+        loss.backward()
+        for one in optimizers:
+            one.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_muon_trains_matrices_of_the_field(name):
+    field = small(name)
+    own = {id(p) for p in field.parameters()}
+    matrices = field.matrices()
+    assert matrices
+    assert all(id(m) in own and m.ndim == 2 for m in matrices)
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_a_field_is_copied_pickled_and_cast(name):
+    field, x = small(name), torch.rand(10, 2)
+    for twin in (copy.deepcopy(field), pickle.loads(pickle.dumps(field))):
+        assert torch.equal(twin(x), field(x))
+    fresh = small(name)
+    fresh.load_state_dict(field.state_dict())
+    assert torch.equal(fresh(x), field(x))
+    assert field.double()(x.double()).dtype == torch.float64
+
+
+def test_siren_is_a_chain_of_sines():
+    field = Siren(2, 1, widths=[16, 16], omega_0=40, hidden_omega_0=20)
+    x = torch.rand(9, 2)
+    first, second = field.hidden
+    z = torch.sin(40 * (x @ first.weight.T + first.bias))
+    z = torch.sin(20 * (z @ second.weight.T + second.bias))
+    assert torch.allclose(field(x), z @ field.last.weight.T + field.last.bias, atol=1e-6)
+
+
+def test_siren_starts_within_its_authors_bounds():
+    field = Siren(2, 1, widths=[256, 256])
+    first, second = (layer.weight.abs().max().item() for layer in field.hidden)
+    assert 0.45 < first <= 1 / 2
+    assert 0.95 < second / (math.sqrt(6 / 256) / 30) <= 1
+    # Activations of every layer have the same spread, which is the point of that start.
+    spreads, z = [], torch.rand(2000, 2) * 2 - 1
+    for number, layer in enumerate(field.hidden):
+        z = field.activate(layer(z), number)
+        spreads.append(z.std().item())
+    assert spreads == pytest.approx([math.sqrt(0.5)] * 2, abs=0.06)
+
+
+def test_fourier_features_have_the_frequencies_that_sigma_says():
+    field = RFF(2, 1, widths=[8], frequencies=4000, sigma=7.0)
+    cycles = field.directions / torch.pi  # angles run over 2 in coordinates: cycles over the longer side
+    assert cycles.std().item() == pytest.approx(7.0, rel=0.05)
+
+
+def test_finer_is_its_formula_and_stops_the_gradient_of_the_factor():
+    field = Finer(1, 1, widths=[3], omega_0=4.0, first_bias=2.0).double()
+    x = torch.rand(6, 1, dtype=torch.float64, requires_grad=True)
+    z = field.hidden[0](x)
+    factor = 4.0 * (z.abs() + 1)
+    y = torch.sin(factor * z) @ field.last.weight.T + field.last.bias
+    assert torch.allclose(field(x), y)
+    (got,) = torch.autograd.grad(field(x).sum(), x)
+    expected = (torch.cos(factor * z) * factor * field.last.weight) @ field.hidden[0].weight
+    assert torch.allclose(got, expected)
+
+
+def test_wire_is_its_formula_in_complex_numbers():
+    field = Wire(2, 1, widths=[6, 6], omega_0=11.0, scale=3.0).double()
+    x = torch.rand(7, 2, dtype=torch.float64)
+    z = field.first(x).to(torch.cdouble)
+    for layer in field.others:
+        z = torch.exp(1j * 11.0 * z - (3.0 * z.abs()) ** 2)
+        weight = layer.real.weight + 1j * layer.imaginary.weight
+        z = z @ weight.T + layer.real.bias + 1j * layer.imaginary.bias
+    assert torch.allclose(field(x), z.real)
+
+
+def _hash_reference(encoding: HashEncoding, x: torch.Tensor) -> torch.Tensor:
+    """tiny-cuda-nn's rules one number at a time (see the shared notes on its grid)."""
+    rows = []
+    for point in x.tolist():
+        features = []
+        for level in range(len(encoding.scales)):
+            scale, size = encoding.scales[level].item(), int(encoding.sizes[level])
+            side = math.ceil(scale) + 1
+            position = [(c + 1) / 2 * scale + 0.5 for c in point]
+            base = [math.floor(p) for p in position]
+            value = torch.zeros(encoding.table.shape[1], dtype=torch.float64)
+            for dx in (0, 1):
+                for dy in (0, 1):
+                    px, py = base[0] + dx, base[1] + dy
+                    weight = (1 - abs(position[0] - px)) * (1 - abs(position[1] - py))
+                    index = px + py * side
+                    if side * side > size:
+                        index = px ^ (py * 2654435761 & 0xFFFFFFFF)
+                    row = int(encoding.offsets[level]) + index % size
+                    value += weight * encoding.table[row].double()
+            features.append(value)
+        rows.append(torch.cat(features))
+    return torch.stack(rows)
+
+
+def test_the_hash_encoding_follows_tiny_cuda_nn():
+    encoding = HashEncoding(2, levels=6, log2_hashmap_size=8, base_resolution=5, per_level_scale=1.7).double()
+    nn.init.normal_(encoding.table)
+    assert encoding.hashed.any() and not encoding.hashed.all()
+    x = torch.rand(40, 2, dtype=torch.float64) * 2 - 1
+    x = torch.cat([x, torch.tensor([[-1.0, -1], [1, 1], [0, 1]], dtype=torch.float64)])
+    assert torch.allclose(encoding(x), _hash_reference(encoding, x), atol=1e-6)
+
+
+def test_duplicate_entries_of_the_hash_table_add_up_in_the_gradient():
+    encoding = HashEncoding(2, levels=1, base_resolution=4).double()
+    x = torch.full((100, 2), 0.3, dtype=torch.float64)
+    encoding(x).sum().backward()
+    assert encoding.table.grad.sum().item() == pytest.approx(100 * encoding.table.shape[1])
+
+
+@pytest.mark.parametrize("inputs", [1, 3])
+def test_a_hash_grid_takes_other_dimensions(inputs):
+    assert HashGrid(inputs, 2, levels=3, log2_hashmap_size=8)(torch.rand(20, inputs)).shape == (20, 2)
+
+
+def test_edges_of_the_other_kans_are_their_formulae():
+    x = torch.rand(5, 2)
+    layer = FourierLayer(2, 3, harmonics=4)
+    a, b = layer.coef.reshape(2, 2, 4, 3).unbind(1)
+    k = torch.arange(1, 5)
+    expected = sum(
+        a[i, j] * torch.cos(k[j] * x[:, i, None]) + b[i, j] * torch.sin(k[j] * x[:, i, None])
+        for i in range(2)
+        for j in range(4)
+    )
+    assert torch.allclose(layer(x), expected + layer.bias, atol=1e-5)
+    layer = RBFLayer(2, 3, centres=5, normalize=False)
+    bells = sum(
+        layer.coef.reshape(2, 5, 3)[i, j] * torch.exp(-(((x[:, i, None] - layer.centres[j]) / 0.5) ** 2))
+        for i in range(2)
+        for j in range(5)
+    )
+    assert torch.allclose(layer(x), bells + layer.base(nn.functional.silu(x)), atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "silu", "gelu"])
+def test_an_mlp_keeps_the_spread_of_its_inputs(activation):
+    field = MLP(64, 1, widths=[512] * 3, activation=activation)
+    z = torch.randn(1000, 64)
+    for number, layer in enumerate(field.linear_layers()):
+        z = field.activate(layer(z), number)
+    assert 0.2 < z.square().mean().sqrt() < 2
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("sirene", {}, "did you mean siren"),
+        ("siren", {"omega": 1.0}, "did you mean omega_0"),
+        ("mlp", {"activation": "sine"}, "activation sine is none of"),
+        ("mlp", {"widths": []}, "units in every layer"),
+        ("hashgrid", {"log2_hashmap_size": 99}, "between 1 and 30"),
+        ("rff", {"sigma": -1.0}, "above zero"),
+        ("wire", {"widths": [0]}, "units in every layer"),
+        ("kan-rbf", {"widths": [8], "grids": [8]}, "1 hidden layers need 2 grids"),
+        ("kan-fourier", {"widths": [8], "grids": [8, 0]}, "starts at 1"),
+        ("posenc", {"levels": 0}, "levels must be 1 or more"),
+        ("gauss", {"scale": 0.0}, "scale must be above zero"),
+        ("finer", {"first_bias": -1.0}, "first_bias must be zero or more"),
+    ],
+)
+def test_impossible_fields_are_refused_in_words(name, options, message):
+    with pytest.raises(InputError, match=message):
+        build_field(name, 2, 1, options)
+
+
+def test_a_registered_class_is_a_family():
+    @register("flat", "one colour", [Recipe("adam", 1e-2)])
+    class Flat(nn.Module):
+        def __init__(self, inputs: int, outputs: int, scale: float = 2.0) -> None:
+            super().__init__()
+            self.colour = nn.Parameter(torch.full((outputs,), scale))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.colour.expand(len(x), -1)
+
+    try:
+        assert "flat" in family_names()
+        assert find_family("flat").options == {"scale": 2.0}
+        assert build_field("flat", 2, 1, {"scale": 3.0})(torch.rand(4, 2)).tolist() == [[3.0]] * 4
+    finally:
+        forget("flat")
+    assert "flat" not in family_names()
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.5, 3.0])
+def test_scaled_widths_scale_the_parameters(factor):
+    widths = [100, 100, 100]
+    before = sum(p.numel() for p in MLP(2, 1, widths).parameters())
+    after = sum(p.numel() for p in MLP(2, 1, **resize_widths({"widths": widths}, factor)).parameters())
+    assert after / before == pytest.approx(factor, rel=0.1)
