@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from kanfield.errors import InputError, RunFailed
 from kanfield import KAN
+from kanfield.errors import InputError, RunFailed
 from kanfield.training import checkpoint as module
 from kanfield.training.checkpoint import (
     FORMAT,

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image as PILImage
 
-from kanfield.cli import main
 from kanfield import KAN
+from kanfield.cli import main
 from kanfield.images import Image, coordinates, read_image
 from kanfield.training import derivative as module
 from kanfield.training.derivative import derivative, view

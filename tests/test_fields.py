@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_field(name):
     assert torch.equal(*ys)
 
 
-# FINER's authors stop the gradient of a factor, so differences do not agree with it: it has a test of its own.
+# FINER's authors stop the gradient of a factor, so differences disagree: it has a test of its own.
 @pytest.mark.parametrize("name", [name for name in HERE if name != "finer"])
 def test_gradients_are_right_in_double_precision(name):
     field = small(name, outputs=1).double()

@@ -22,7 +22,7 @@ from kanfield.errors import InputError
 from kanfield.fields import build_field, find_family, tcnn
 from kanfield.images import Image
 
-FIELD = '''
+FIELD = """
 import torch
 from kanfield.fields import Recipe, register
 
@@ -35,7 +35,7 @@ class Ripple(torch.nn.Module):
 
     def forward(self, x):
         return self.last(torch.sin(3 * self.first(x)))
-'''
+"""
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_broken_package_is_named_and_spoils_nothing_else(tmp_path, picture):
     environment = install(tmp_path, "raise RuntimeError('out of order')")
     done = kanfield(environment, "fit", str(picture), "--model", "ripple")
     assert done.returncode == 2
-    expected = "the package ripple-fields, which adds it, fails (RuntimeError: out of order)"
+    expected = "the package ripple-fields that adds it fails to load (RuntimeError: out of order)"
     assert done.stderr == f"kanfield: --model ripple: {expected}\n"
     listed = kanfield(environment, "models")
     assert listed.returncode == 0 and "siren" in listed.stdout and "out of order" in listed.stdout
@@ -109,16 +109,18 @@ def test_a_package_that_registers_another_name_is_told(tmp_path, picture):
 
 
 class _StandIn(nn.Module):
-    """What tinycudann's modules look like: one flat vector of parameters, inputs in [0, 1], half precision out."""
+    """What tinycudann's modules look like: flat parameters, inputs in [0, 1], half precision out."""
 
     def __init__(self, n_input_dims, n_output_dims, seed):
         super().__init__()
         self.shape = n_input_dims, n_output_dims
         generator = torch.Generator().manual_seed(seed)
-        self.params = nn.Parameter(torch.randn(n_input_dims * n_output_dims + n_output_dims, generator=generator))
+        self.params = nn.Parameter(
+            torch.randn(n_input_dims * n_output_dims + n_output_dims, generator=generator)
+        )
 
     def forward(self, x):
-        assert x.dtype == torch.float32 and 0 <= x.min() and x.max() <= 1
+        assert x.dtype == torch.float32 and x.min() >= 0 and x.max() <= 1
         inputs, outputs = self.shape
         weight, bias = self.params.split([inputs * outputs, outputs])
         return (x @ weight.reshape(inputs, outputs) + bias).half()
@@ -163,7 +165,9 @@ def test_tinycudann_is_built_trained_and_read_back(tmp_path, name):
 @pytest.mark.usefixtures("stand_in")
 def test_tinycudann_gets_its_own_keys():
     config = build_field("tcnn-hashgrid", 2, 3, {"levels": 5, "widths": [64, 64, 64]}).module.config
-    assert config["n_levels"] == 5 and config["per_level_scale"] == 1.5 and config["interpolation"] == "Linear"
+    assert (
+        config["n_levels"] == 5 and config["per_level_scale"] == 1.5 and config["interpolation"] == "Linear"
+    )
     assert config["otype"] == "FullyFusedMLP" and config["n_hidden_layers"] == 3
     assert build_field("tcnn-mlp", 2, 3, {"widths": [100]}).module.config["otype"] == "CutlassMLP"
     with pytest.raises(InputError, match="all of one width"):

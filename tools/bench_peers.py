@@ -77,7 +77,7 @@ def build_kanfield(widths: list[int], grids: list[int], order: int = 3) -> nn.Mo
 
 
 def compile_static(model: nn.Module) -> nn.Module:
-    """Compiled for its own sizes: by default torch makes a class's second network slower, to serve any size."""
+    """Compiled for its own sizes; by default torch compiles a second network of its class for any sizes."""
     import torch
 
     return torch.compile(model, dynamic=False)

@@ -46,7 +46,8 @@ def psnr_chart(curves: Mapping[str, Sequence[Curve]], against: str) -> str:
     """PSNR of several models as they train, as SVG: the mean over seeds, with the range over them.
 
     Args:
-        curves: for every model, in the order of its colours, one for each seed. against: ``"seconds"`` or ``"steps"``.
+        curves: for every model, in the order of its colours, one for each seed.
+        against: ``"seconds"`` or ``"steps"``.
     """
     from matplotlib.figure import Figure
 

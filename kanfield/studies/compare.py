@@ -20,7 +20,7 @@ from kanfield.errors import InputError, Interrupted
 from kanfield.files import write_text
 from kanfield.images import MAX_PIXELS, Image, read_image
 from kanfield.studies.equal_parameters import count_parameters, match_parameters
-from kanfield.studies.plan import SECONDS, Plan, has_plan, read_plan, write_plan
+from kanfield.studies.plan import SECONDS, Plan, absolute, has_plan, read_plan, write_plan
 from kanfield.studies.report import write_report
 from kanfield.studies.results import Comparison, write_tables
 from kanfield.training.config import Settings, resolve, to_plain
@@ -89,6 +89,7 @@ def begin(plan: Plan, out: Path | None) -> tuple[Plan, Path]:
     """
     if plan.seconds is None and plan.steps is None:
         plan = dataclasses.replace(plan, seconds=SECONDS)
+    plan = dataclasses.replace(plan, models=[absolute(model) for model in plan.models])
     plan.check()
     if out is not None:
         if has_plan(out):
@@ -154,7 +155,7 @@ def _row(fit: Fit, folder: Path, signals: Signals) -> dict[str, Any]:
         row["error"] = _run(_command(fit, folder, run), signals, folder)
         run = fit.find_run(folder)
     if row["error"] is None and run is not None:
-        row |= run.read_metrics()
+        row |= {**run.read_metrics(), "run": str(run.path)}  # the folder may have moved since
     return row
 
 

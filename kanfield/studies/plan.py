@@ -88,6 +88,11 @@ def _is_file(model: str) -> bool:
     return model.endswith((".yaml", ".yml"))
 
 
+def absolute(model: str) -> str:
+    """A model of a plan, a settings file by its absolute path."""
+    return str(Path(model).resolve()) if _is_file(model) else model
+
+
 def _demand_distinct(names: Iterable[str], what: str) -> None:
     name, count = Counter(names).most_common(1)[0]
     if count > 1:

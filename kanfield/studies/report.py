@@ -14,7 +14,7 @@ from kanfield.files import write_text
 from kanfield.images import MAX_PIXELS, read_image
 from kanfield.studies.charts import psnr_chart, read_curve
 from kanfield.studies.pictures import data_url, open_picture, telling_crop
-from kanfield.studies.plan import Plan
+from kanfield.studies.plan import SHARED, Plan
 from kanfield.studies.results import Comparison, machine
 
 _READING = (
@@ -80,18 +80,14 @@ def command(plan: Plan) -> str:
     >>> command(Plan(["a.png"], ["kan", "siren"], steps=300, equal_parameters=True))
     'kanfield compare a.png --models kan siren --steps 300 --equal-parameters'
     """
-    words = ["kanfield", "compare", *(Path(image).name for image in plan.images), "--models", *plan.models]
-    for key in (
-        "seconds",
-        "steps",
-        "seeds",
-        "held_out",
-        "size",
-        "batch_size",
-        "threads",
-        "device",
-        "precision",
-    ):
+    words = [
+        "kanfield",
+        "compare",
+        *(Path(image).name for image in plan.images),
+        "--models",
+        *(Path(model).name for model in plan.models),
+    ]
+    for key in ("seeds", *SHARED):
         value = getattr(plan, key)
         if value is not None and (key, value) != ("seeds", 1):
             words += [f"--{key.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]

@@ -1,0 +1,351 @@
+"""``kanfield compare``: the plan, fits in processes of their own, resumption, tables and the report."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+
+from kanfield.cli import main
+from kanfield.errors import InputError
+from kanfield.studies.charts import Curve, psnr_chart
+from kanfield.studies.compare import begin, resume
+from kanfield.studies.equal_parameters import count_parameters, match_parameters
+from kanfield.studies.pictures import telling_crop
+from kanfield.studies.plan import Plan, expand, read_plan, write_plan
+from kanfield.studies.report import command
+from kanfield.studies.results import Comparison
+from kanfield.training.config import Settings, resolve
+from kanfield.training.presets import Scale
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def write_pictures(folder: Path) -> list[Path]:
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:20, :24]
+    gray = 128 + 60 * np.sin(rows / 3) * np.cos(columns / 4)
+    colour = np.stack([gray, gray.T[:20, :20].repeat(2, 1)[:, :24], rng.integers(0, 255, gray.shape)], 2)
+    paths = [folder / "gray.png", folder / "colour.png"]
+    for path, pixels in zip(paths, (gray, colour), strict=True):
+        PILImage.fromarray(pixels.astype(np.uint8)).save(path)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """A comparison of two pictures, a family, a settings file and a family that is not there."""
+    folder = tmp_path_factory.mktemp("compared")
+    write_pictures(folder)
+    (folder / "wide.yaml").write_text("model: mlp\nwidths: [40]\noptions: {activation: gelu}\nlr: 2e-3\n")
+    words = ["--models", "siren", "wide.yaml", "tcnn-mlp", "--steps", "12", "--held-out", "checkerboard"]
+    command = [
+        sys.executable,
+        "-m",
+        "kanfield",
+        "compare",
+        "gray.png",
+        "colour.png",
+        *words,
+        "--threads",
+        "1",
+    ]
+    done = subprocess.run(
+        [*command, "--out", "out", "--json"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "out", json.loads(done.stdout), done.stderr
+
+
+def test_there_is_a_row_for_every_fit_with_all_its_metrics(compared):
+    folder, content, _ = compared
+    assert content == json.loads((folder / "compare.json").read_text())
+    rows = content["rows"]
+    assert [(r["image"], r["label"], r["model"]) for r in rows] == [
+        (image, label, model)
+        for image in ("gray", "colour")
+        for label, model in (("siren", "siren"), ("wide", "mlp"), ("tcnn-mlp", "tcnn-mlp"))
+    ]
+    for row in rows:
+        if row["model"] == "tcnn-mlp":
+            assert "not available here" in row["error"] and "psnr" not in row
+            continue
+        metrics = json.loads((folder.parent / row["run"] / "metrics.json").read_text())
+        assert {key: row[key] for key in metrics} == metrics
+        assert row["steps"] == 12 and row["held_out_psnr"] is not None and row["threads"] == 1
+        assert row["peak_memory_bytes"] > 1e7
+
+
+def test_settings_and_machine_stand_beside_the_rows(compared):
+    _, content, _ = compared
+    told = content["settings"]
+    assert told["steps"] == 12 and told["held_out"] == "checkerboard"
+    assert told["fits"]["wide"]["colour"]["options"] == {"activation": "gelu"}
+    assert told["fits"]["siren"]["gray"]["optimizer"] in ("adam", "muon")
+    assert content["machine"]["torch"] and content["machine"]["threads"] >= 1
+
+
+def test_the_csv_holds_the_same_rows(compared):
+    folder, content, _ = compared
+    with open(folder / "compare.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row, expected in zip(rows, content["rows"], strict=True):
+        assert row["label"] == expected["label"]
+        assert row["psnr"] == str(expected.get("psnr", ""))
+
+
+def test_progress_tells_of_every_fit_and_of_failures(compared):
+    _, _, said = compared
+    assert re.search(r"\[1/6\] gray, siren, seed 0: \d+\.\d\d dB, unseen \d+\.\d\d dB, 12 steps in", said)
+    assert "[3/6] gray, tcnn-mlp, seed 0: failed: --model tcnn-mlp is not available here" in said
+
+
+def test_a_finished_comparison_is_not_run_again(compared, capsys):
+    folder, _, _ = compared
+    runs = {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.json")}
+    assert len(runs) == 4
+    main(["compare", "--resume", str(folder)])
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.json")} == runs
+    shown = capsys.readouterr().out
+    assert re.search(r"^siren +\d+\.\d\d +\d+\.\d\d ", shown, re.M) and "PSNR (unseen)" in shown
+
+
+def test_the_report_is_one_file_and_shows_everything(compared):
+    folder, _, _ = compared
+    page = (folder / "report.html").read_text()
+    assert "siren, wide, tcnn-mlp on gray, colour" in page
+    assert "tcnn-mlp failed in 2 of 2 fits" in page
+    sources = re.findall(r'(?:src|href)="([^"]{1,40})', page)
+    assert sources and all(source.startswith(("data:image/png;base64,", "#")) for source in sources)
+    assert page.count("<svg") == 4 and "currentColor" in page and "var(--series-0)" in page
+    assert (
+        "activation: gelu" in page and "kanfield compare gray.png colour.png --models siren wide.yaml" in page
+    )
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to look at the page with")
+@pytest.mark.parametrize(("scheme", "dark"), [(1, False), (0, True)])
+def test_a_browser_shows_the_report_in_light_and_dark_and_on_a_phone(compared, tmp_path, scheme, dark):
+    folder, _, _ = compared
+    for width in (1200, 500):
+        shot = tmp_path / f"{width}.png"
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars"]
+        flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        flags += [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},1600"]
+        flags += [f"--blink-settings=preferredColorScheme={scheme}", f"--screenshot={shot}"]
+        page = (folder / "report.html").as_uri()
+        subprocess.run([CHROMIUM, *flags, page], check=True, capture_output=True, timeout=120)
+        pixels = np.asarray(PILImage.open(shot).convert("L"))
+        assert (pixels[-1, 2] < 60) == dark
+        # Text, curves and pictures: a page that failed to draw would be nearly of one colour.
+        assert (np.abs(pixels.astype(int) - pixels[-1, 2]) > 60).mean() > 0.03
+
+
+def test_an_interrupted_comparison_goes_on_where_it_was(tmp_path):
+    write_pictures(tmp_path)
+    words = ["gray.png", "--models", "mlp", "siren", "--steps", "300", "--threads", "1", "--out", "out"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kanfield", "compare", *words],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    line = process.stderr.readline()
+    assert line.startswith("[1/2] gray, mlp")
+    second = tmp_path / "out/runs/siren/seed-0/gray"
+    deadline = time.monotonic() + 60
+    while not list(second.glob("siren-*/checkpoints/last.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    if process.returncode == 0:
+        pytest.skip("the second fit was done before the signal came")
+    assert process.returncode == 130
+    assert "Interrupted and saved. Go on with: kanfield compare --resume out" in said
+    first = next(tmp_path.glob("out/runs/mlp/seed-0/gray/mlp-*/metrics.json"))
+    written = first.stat().st_mtime_ns
+    done = subprocess.run(
+        [sys.executable, "-m", "kanfield", "compare", "--resume", "out", "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = json.loads(done.stdout)["rows"]
+    assert [row["steps"] for row in rows] == [300, 300]
+    assert first.stat().st_mtime_ns == written
+    assert len(list(second.iterdir())) == 1  # the run that was begun went on
+
+
+def test_a_killed_fit_is_a_row_with_its_error(tmp_path, monkeypatch):
+    from kanfield.studies import compare as module
+    from kanfield.training.signals import Signals
+
+    kill = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
+    assert module._run(kill, Signals(), tmp_path) == "killed by SIGKILL"
+    loud = [sys.executable, "-c", "import sys; print('kanfield: no room', file=sys.stderr); sys.exit(1)"]
+    assert module._run(loud, Signals(), tmp_path) == "no room"
+    assert os.listdir(tmp_path) == []
+
+
+# ---- the plan -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "which images? kanfield compare IMAGE... or a folder of them"),
+        ("gray.png --models sirene", "--model sirene is unknown; did you mean siren?"),
+        ("gray.png --models siren siren", "--models siren: their runs could not be told apart"),
+        ("gray.png gray.png", "two images of the name gray: their runs could not be told apart"),
+        ("gray.png --seeds 0", "--seeds 0 is impossible: give 1 or more"),
+        ("gray.png --steps 5 --seconds 5", "--steps and --seconds contradict each other: give one"),
+        ("gray.png --steps 0", "--steps 0 is impossible"),
+        ("nowhere.png", "nowhere.png cannot be read"),
+        ("empty", "empty holds no images"),
+        ("gray.png --models none.yaml", "none.yaml cannot be read"),
+        ("--resume empty", "empty is no comparison, it has no compare.yaml"),
+        ("--resume begun --seeds 2 --steps 5", "leave out --steps"),
+        (
+            "gray.png --out begun",
+            "--out begun holds a comparison: go on with kanfield compare --resume begun,",
+        ),
+        ("gray.png --models siren --held-out 2", "--held-out 2"),
+    ],
+)
+def test_a_comparison_that_cannot_work_is_refused_before_it_starts(
+    tmp_path, monkeypatch, capsys, words, message
+):
+    monkeypatch.chdir(tmp_path)
+    write_pictures(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "begun").mkdir()
+    write_plan(tmp_path / "begun", Plan([str(tmp_path / "gray.png")], ["kan"], steps=5))
+    with pytest.raises(SystemExit) as end:
+        main(["compare", *words.split()])
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+    assert not (tmp_path / "comparisons").exists() or not list((tmp_path / "comparisons").rglob("runs"))
+
+
+def test_a_plan_is_kept_and_read_back(tmp_path):
+    plan = Plan(["/a/b.png"], ["kan", "siren"], seeds=3, seconds=1.5, equal_parameters=True)
+    write_plan(tmp_path, plan)
+    assert read_plan(tmp_path) == plan
+    (tmp_path / "compare.yaml").write_text("images: 3\nmodels: []\n")
+    with pytest.raises(InputError, match="is damaged"):
+        read_plan(tmp_path)
+    write_plan(tmp_path, Plan([], ["kan"]))
+    with pytest.raises(InputError, match="which images"):
+        resume(tmp_path)
+
+
+def test_a_new_comparison_gets_a_folder_and_a_budget(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan, folder = begin(Plan(["x/photo.png"], ["kan"]), None)
+    assert plan.seconds == 20 and folder == Path("comparisons/photo-0001")
+    folder.mkdir(parents=True)
+    assert begin(Plan(["x/photo.png"], ["kan"], steps=7), None)[1].name == "photo-0002"
+
+
+def test_a_folder_stands_for_its_images(tmp_path):
+    paths = write_pictures(tmp_path)
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert expand([tmp_path]) == sorted(str(path) for path in paths)
+
+
+# ---- equal parameters ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "model", ["kan", "siren", "mlp", "rff", "hashgrid", "wire", "kan-rbf", "kan-fourier"]
+)
+@pytest.mark.parametrize("wanted", [12_000, 106_624])
+def test_equal_parameters_are_equal_within_five_percent(model, wanted):
+    settings = resolve(Settings(model=model), Scale(256, 65536, 65536, 3))
+    matched = match_parameters(settings, 3, wanted)
+    assert count_parameters(matched, 3) == pytest.approx(wanted, rel=0.05)
+    assert matched.lr == settings.lr and len(matched.widths) == len(settings.widths)
+
+
+def test_an_impossible_number_of_parameters_is_told():
+    settings = resolve(Settings(model="hashgrid"), Scale(256, 65536, 65536, 3))
+    with pytest.raises(InputError, match="--equal-parameters: hashgrid has"):
+        match_parameters(settings, 3, 100)
+
+
+# ---- figures ------------------------------------------------------------------------------------
+
+
+def rows_of(values: dict[tuple[str, str, int], float]) -> list[dict[str, object]]:
+    keys = ("held_out_psnr", "ssim", "lpips", "parameters_per_pixel", "steps", "seconds", "peak_memory_bytes")
+    return [
+        {
+            "image": i,
+            "label": label,
+            "model": label,
+            "seed": s,
+            "error": None,
+            "psnr": v,
+            **dict.fromkeys(keys),
+        }
+        for (label, i, s), v in values.items()
+    ]
+
+
+def test_means_are_over_images_and_spreads_over_seeds():
+    values = {("kan", "a", 0): 30.0, ("kan", "a", 1): 32.0, ("kan", "b", 0): 40.0, ("kan", "b", 1): 40.0}
+    plan = Plan(["a.png", "b.png"], ["kan", "siren"], seeds=2)
+    result = Comparison(plan, rows_of(values))
+    mean = result.mean("kan", "psnr")
+    assert (mean.value, mean.spread) == (pytest.approx(35.5), pytest.approx(2**0.5 / 2))
+    assert result.mean("kan", "psnr", "b").show(".2f") == "40.00 ± 0.00"
+    assert result.mean("siren", "psnr") is None
+    assert result.table() == [["model", "PSNR"], ["kan", "35.50 ± 0.71"], ["siren", "–"]]
+
+
+def test_one_failed_seed_leaves_no_mean():
+    rows = rows_of(
+        {("kan", "a", 0): 30.0, ("kan", "a", 1): 32.0, ("siren", "a", 0): 31.0, ("siren", "a", 1): 30.0}
+    )
+    rows[0]["error"] = "diverged"
+    result = Comparison(Plan(["a.png"], ["kan", "siren"], seeds=2), rows)
+    assert result.mean("kan", "psnr") is None and result.mean("siren", "psnr") is not None
+    assert result.errors() == ["kan failed in 1 of 2 fits: diverged"]
+
+
+def test_the_crop_is_where_all_models_are_furthest_off():
+    maps = [np.zeros((80, 120), np.uint8), np.zeros((80, 120), np.uint8)]
+    maps[0][10, 10] = 255  # one model alone
+    for each in maps:
+        each[60:64, 100:104] = 120
+    left, top, right, bottom = telling_crop([PILImage.fromarray(each) for each in maps])
+    assert left <= 100 and right >= 104 and top <= 60 and bottom >= 64
+    assert telling_crop([PILImage.new("L", (3, 90))]) == (0, 0, 3, 3)
+
+
+def test_a_chart_keeps_the_colours_of_models_that_failed():
+    steps = np.array([10.0, 20.0, 30.0])
+    curve = Curve(steps / 10, steps, steps, np.full(3, np.nan))
+    chart = psnr_chart({"kan": [], "siren": [curve, curve]}, "seconds")
+    assert "var(--series-1)" in chart and "var(--series-0)" not in chart
+    assert "training time, s" in chart and "siren" in chart
+
+
+def test_the_command_that_repeats_a_comparison_parses(tmp_path):
+    plan = Plan(["/x/a b.png"], ["kan"], seeds=2, seconds=2.5, held_out="checkerboard", threads=1)
+    assert command(plan) == (
+        "kanfield compare 'a b.png' --models kan --seeds 2 --seconds 2.5 --held-out checkerboard --threads 1"
+    )
