@@ -64,7 +64,7 @@ def networks() -> dict[str, tuple[list[int], list[int]]]:
 
     from kanfield.training.presets import Scale, preset_settings
 
-    poster = yaml.safe_load((ROOT / "configs" / "poster-kan.yaml").read_text(encoding="utf-8"))
+    poster = yaml.safe_load((ROOT / "configs" / "poster" / "kan.yaml").read_text(encoding="utf-8"))
     default = preset_settings("smooth", Scale(256, 256**2, 256**2, 1))
     settings = {"poster": poster, "default": default, "tiny": {"widths": [4], "grids": [5, 5]}}
     return {name: ([2, *s["widths"], 1], list(s["grids"])) for name, s in settings.items()}
