@@ -112,7 +112,7 @@ def resize_tables(options: dict[str, Any], factor: float) -> dict[str, Any]:
 @register(
     "hashgrid",
     "multi-resolution hash grid and a small ReLU MLP (Mueller et al., 2022), in plain torch",
-    [Recipe("adam", 1e-2)],
+    [Recipe("muon", 3e-3, 3e-3), Recipe("adam", 3e-3)],
     resize=resize_tables,
 )
 class HashGrid(nn.Module):
@@ -141,7 +141,7 @@ class HashGrid(nn.Module):
         features: int = 2,
         log2_hashmap_size: float = 15,
         base_resolution: int = 16,
-        per_level_scale: float = 1.5,
+        per_level_scale: float = 1.4,
     ) -> None:
         super().__init__()
         self.encoding = HashEncoding(

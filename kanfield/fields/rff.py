@@ -11,7 +11,11 @@ from kanfield.fields.mlp import MLP
 from kanfield.fields.registry import Recipe, register
 
 
-@register("rff", "random Fourier features and a ReLU MLP (Tancik et al., 2020)", [Recipe("adam", 1e-3)])
+@register(
+    "rff",
+    "random Fourier features and a ReLU MLP (Tancik et al., 2020)",
+    [Recipe("muon", 1e-2, 1e-3), Recipe("adam", 3e-3)],
+)
 class RFF(nn.Module):
     """Sines and cosines of random frequencies, fixed, then a ReLU MLP.
 
@@ -36,7 +40,7 @@ class RFF(nn.Module):
         outputs: int,
         widths: Sequence[int] = (256, 256, 256),
         frequencies: int = 256,
-        sigma: float = 10.0,
+        sigma: float = 15.0,
     ) -> None:
         super().__init__()
         if frequencies < 1 or not sigma > 0:

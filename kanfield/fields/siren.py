@@ -45,7 +45,11 @@ class SineNetwork(DenseNetwork):
         return self.hidden_omega_0 if layer else self.omega_0
 
 
-@register("siren", "sine activations (Sitzmann et al., 2020)", [Recipe("adam", 1e-3)])
+@register(
+    "siren",
+    "sine activations (Sitzmann et al., 2020)",
+    [Recipe("muon", 3e-3, 2e-3), Recipe("adam", 2e-3)],
+)
 class Siren(SineNetwork):
     """Sinusoidal representation network: layers ``sin(omega_0 (W x + b))``; see :class:`SineNetwork`.
 
@@ -58,7 +62,7 @@ class Siren(SineNetwork):
         inputs: int,
         outputs: int,
         widths: Sequence[int] = (128, 128, 128, 128),
-        omega_0: float = 30.0,
+        omega_0: float = 60.0,
         hidden_omega_0: float = 30.0,
     ) -> None:
         super().__init__(inputs, outputs, widths, omega_0, hidden_omega_0)

@@ -24,6 +24,7 @@ WEBP_SIDE = 16_383  # pixels that WebP can hold a side
 def measure(trainer: Trainer) -> tuple[Image, dict[str, Any]]:
     """The reconstruction with the trainer's current weights, and what ``metrics.json`` says of it."""
     image, p, settings = trainer.image, trainer.progress, trainer.settings
+    peak = peak_memory_bytes(trainer.target.device)  # of the training: LPIPS has a network of its own
     result = trainer.look()
     picture, wrong = result.picture, None if result.wrong is None else int(result.wrong.sum())
     assert picture is not None
@@ -44,7 +45,7 @@ def measure(trainer: Trainer) -> tuple[Image, dict[str, Any]]:
         "best_step": p.best_step,
         "parameters": parameters,
         "parameters_per_pixel": parameters / (image.height * image.width),
-        "peak_memory_bytes": peak_memory_bytes(trainer.target.device),
+        "peak_memory_bytes": peak,
         **trainer.machine(),
         "seed": settings.seed,
         "model": settings.model,
