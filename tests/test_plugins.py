@@ -9,6 +9,7 @@ import subprocess
 import sys
 import types
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,20 +23,11 @@ from kanfield.errors import InputError
 from kanfield.fields import build_field, find_family, tcnn
 from kanfield.images import Image
 
-FIELD = """
-import torch
-from kanfield.fields import Recipe, register
-
-@register("ripple", "a wave with a trained direction", [Recipe("adam", 0.05)])
-class Ripple(torch.nn.Module):
-    def __init__(self, inputs: int, outputs: int, waves: int = 4):
-        super().__init__()
-        self.first = torch.nn.Linear(inputs, waves)
-        self.last = torch.nn.Linear(waves, outputs)
-
-    def forward(self, x):
-        return self.last(torch.sin(3 * self.first(x)))
-"""
+# The README's example, so that it keeps working.
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+EXAMPLE = README.split("### Add your own field")[1]
+FIELD = EXAMPLE.split("```python\n")[1].split("```")[0]
+POINTS = EXAMPLE.split("```toml\n")[1].split("```")[0]
 
 
 @pytest.fixture
@@ -45,15 +37,16 @@ def picture(tmp_path):
     return path
 
 
-def wheel(folder, module: str, points: str):
-    """A wheel of one module, as a build tool would make it."""
+def wheel(folder: Path, module: str, points: str) -> Path:
+    """A wheel of one module, as a build tool would make it of the README's pyproject.toml."""
+    points = points.replace('[project.entry-points."kanfield.fields"]', "[kanfield.fields]").replace('"', "")
     path = folder / "ripple_fields-1.0-py3-none-any.whl"
     info = "ripple_fields-1.0.dist-info"
     files = {
         "ripple_fields.py": module,
         f"{info}/METADATA": "Metadata-Version: 2.1\nName: ripple-fields\nVersion: 1.0\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": f"[kanfield.fields]\n{points}\n",
+        f"{info}/entry_points.txt": points,
     }
     record = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
     with zipfile.ZipFile(path, "w") as archive:
@@ -62,7 +55,7 @@ def wheel(folder, module: str, points: str):
     return path
 
 
-def install(tmp_path, module: str, points: str = "ripple = ripple_fields:Ripple") -> dict[str, str]:
+def install(tmp_path, module: str, points: str = POINTS) -> dict[str, str]:
     """Installs a package of one module; the environment in which Python finds it."""
     site = tmp_path / "site"
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(site)]
@@ -100,7 +93,7 @@ def test_a_broken_package_is_named_and_spoils_nothing_else(tmp_path, picture):
 
 
 def test_a_package_that_registers_another_name_is_told(tmp_path, picture):
-    environment = install(tmp_path, FIELD, "waves = ripple_fields:Ripple")
+    environment = install(tmp_path, FIELD, POINTS.replace("ripple =", "waves ="))
     done = kanfield(environment, "fit", str(picture), "--model", "waves")
     assert "registers no such family: decorate it with @register('waves', ...)" in done.stderr
 
@@ -188,3 +181,7 @@ def test_where_tinycudann_does_not_import_models_says_why_and_how(tmp_path, monk
         build_field("tcnn-mlp", 2, 1, {})
     monkeypatch.undo()
     importlib.reload(tcnn)
+
+
+def test_the_readmes_example_is_short():
+    assert len((FIELD + POINTS).strip().splitlines()) < 20
