@@ -10,7 +10,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -32,18 +31,17 @@ from kanfield.training.config import Settings
 from kanfield.training.evaluation import Evaluation, evaluate, preview
 from kanfield.training.folder import RunFolder
 from kanfield.training.frame import frame_to_plain
+from kanfield.training.looks import pixels_to_look_at, steps_between_looks
 from kanfield.training.monitors import Monitor, Row
 from kanfield.training.optimizers import build_optimizers
 from kanfield.training.progress import Progress, is_log_spaced
-from kanfield.training.sampling import LOOKS, PixelSampler, shuffle
+from kanfield.training.sampling import PixelSampler
 from kanfield.training.schedule import phase_at, scale_phases, warm_up_and_decay
 from kanfield.training.signals import Signals
 from kanfield.training.target import Target
 
 LOG_EVERY = 10  # steps
 RANGE_EVERY = 10  # steps between moves of the hidden grids
-LOOK_PIXELS = 1 << 16  # a larger image is judged by this many of its pixels while training goes on
-EVALUATION_SHARE = 0.1  # of the time, at most about this much goes into looking
 FOCUS_BELOW = 0.25  # of the pixels wrong: from here on a lossless fit attends to those
 POLISH_FROM = 0.9  # of a lossless fit: from here on its rates stay at POLISH_RATE of their peak
 POLISH_RATE = 0.02
@@ -92,33 +90,14 @@ class Trainer:
         self.optimizers = self._fresh_optimizers(0)
         self.focus: Tensor | None = None
         self.best_weights: dict[str, Tensor] | None = None
-        self.looks_at = self._pixels_to_look_at()
+        self.looks_at = None if settings.lossless else pixels_to_look_at(target, self.sampler)
         looked = target.count if self.looks_at is None else len(self.looks_at)
-        # A look costs a forward pass over its pixels; a step three over a batch.
-        every = looked / self.sampler.batch_size / (3 * EVALUATION_SHARE)
-        self.evaluate_every = LOG_EVERY * max(1, round(every / LOG_EVERY))
+        self.evaluate_every = steps_between_looks(looked, self.sampler.batch_size, LOG_EVERY)
 
     @property
     def image(self) -> Image:
         """What is fitted."""
         return self.target.image
-
-    def _pixels_to_look_at(self) -> NDArray[np.int64] | None:
-        """Some pixels that are trained on and some that are held out, or None for all."""
-        target = self.target
-        if self.settings.lossless or target.count <= LOOK_PIXELS:
-            return None
-        held_out = np.zeros(0, dtype=np.int64)
-        if target.held_out is not None:
-            known = target.held_out if target.missing is None else target.held_out & ~target.missing
-            held_out = np.flatnonzero(known)
-        kinds = [self.sampler.pixels, held_out]
-        counts = [self.sampler.count, len(held_out)]
-        parts = []
-        for pixels, count in zip(kinds, counts, strict=True):
-            some = shuffle(np.arange(min(count, LOOK_PIXELS)), max(count, 1), [self.settings.seed, LOOKS])
-            parts.append(some if pixels is None else pixels[some])
-        return np.sort(np.concatenate(parts).astype(np.int64))
 
     # ---- the loop ------------------------------------------------------------------------------
 
