@@ -216,7 +216,7 @@ def test_a_killed_fit_is_a_row_with_its_error(tmp_path, monkeypatch):
         ("empty", "empty holds no images"),
         ("gray.png --models none.yaml", "none.yaml cannot be read"),
         ("--resume empty", "empty is no comparison, it has no compare.yaml"),
-        ("--resume begun --seeds 2 --steps 5", "leave out --steps"),
+        ("--resume begun --seeds 2 --steps 5", "leave out --steps, --seeds"),
         (
             "gray.png --out begun",
             "--out begun holds a comparison: go on with kanfield compare --resume begun,",

@@ -30,10 +30,14 @@ SIZE, STEPS, BATCH = 256, 600, 4096
 
 # Rates of Adam, rates of Muon, and what else to try, the published value first.
 SEARCH: dict[str, tuple[list[float], list[float], dict[str, list[Any]]]] = {
-    "hashgrid": ([3e-3, 1e-2, 2e-2], [3e-3, 1e-2, 3e-2], {"per_level_scale": [1.5, 1.4, 1.3]}),
-    "siren": ([1e-3, 5e-4, 2e-3], [1e-3, 3e-3, 1e-2], {"omega_0": [30.0, 60.0, 90.0]}),
-    "rff": ([1e-3, 3e-3, 5e-4], [3e-3, 1e-2, 3e-2], {"sigma": [10.0, 15.0, 25.0]}),
-    "mlp": ([1e-3, 3e-3, 5e-3], [3e-3, 1e-2, 3e-2], {"activation": ["relu", "gelu", "silu", "tanh"]}),
+    "hashgrid": ([1e-3, 3e-3, 1e-2, 2e-2], [1e-3, 3e-3, 1e-2, 3e-2], {"per_level_scale": [1.5, 1.4, 1.3]}),
+    "siren": ([1e-3, 5e-4, 2e-3, 4e-3], [1e-3, 3e-3, 1e-2], {"omega_0": [30.0, 60.0, 90.0]}),
+    "rff": ([1e-3, 3e-3, 5e-4, 1e-2], [3e-3, 1e-2, 3e-2], {"sigma": [10.0, 15.0, 25.0]}),
+    "mlp": (
+        [1e-3, 3e-3, 5e-3, 1e-2],
+        [3e-3, 1e-2, 3e-2, 1e-1],
+        {"activation": ["relu", "gelu", "silu", "tanh"]},
+    ),
     "finer": ([5e-4, 1e-3], [1e-3, 3e-3], {"first_bias": [0.0, 1.0]}),
     "gauss": ([5e-3, 1e-3], [1e-3, 3e-3], {"scale": [30.0, 10.0, 5.0]}),
     "posenc": ([1e-3, 3e-3], [1e-2, 3e-2], {"levels": [10, 8]}),

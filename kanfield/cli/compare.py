@@ -10,7 +10,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from kanfield.cli.values import PLAIN, Flag, Number, Text, Whole
+from kanfield.cli.values import File, Flag, Number, Text, Whole
 from kanfield.errors import InputError
 from kanfield.training.config import settings_from
 
@@ -21,16 +21,16 @@ class Compare:
 
     images: Annotated[Positional[tuple[Path, ...]], arg(metavar="[IMAGE ...]", help_behavior_hint="")] = ()
     """Image files, or folders of them."""
-    models: Annotated[tuple[str, ...] | None, PLAIN] = None
-    """Families (kanfield models lists them) or YAML files of settings. Default: the five best known."""
+    models: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]", help_behavior_hint="")] = ()
+    """Families (kanfield models lists them) or settings files. Default: kan siren mlp rff hashgrid."""
     seconds: Number = None
     """Training time of every fit. Default: 20, unless --steps is given."""
     steps: Whole = None
     """Training steps of every fit instead."""
     equal_parameters: Flag = False
     """Give all models as many parameters as the first has, within 5 %."""
-    seeds: int = 1
-    """Fits of every model with different seeds; tables give mean and standard deviation."""
+    seeds: Whole = None
+    """Fits of every model, each with another seed; tables give mean and standard deviation. Default: 1."""
     held_out: Text = None
     """Pixels no fit may see: checkerboard, every-second (keeps a quarter) or a fraction."""
     size: Whole = None
@@ -43,9 +43,9 @@ class Compare:
     """auto, cpu, cuda, cuda:1 or mps. Default: auto."""
     precision: Text = None
     """fp32 or fp64. Default: fp32."""
-    out: Annotated[Path | None, PLAIN] = None
+    out: File = None
     """Folder of the comparison. Default: a new one under comparisons."""
-    resume: Annotated[Path | None, PLAIN] = None
+    resume: File = None
     """Go on with the comparison in this folder."""
     json: Flag = False
     """Print compare.json on standard output, and everything else on standard error."""
@@ -63,10 +63,10 @@ class Compare:
             plan, folder = resume(self.resume), self.resume
         else:
             settings_from({key: value for key, value in shared.items() if value is not None}, "--")
-            models = list(MODELS if self.models is None else self.models)
-            plan = Plan(
-                expand(self.images), models, self.seeds, equal_parameters=self.equal_parameters, **shared
-            )
+            models = list(self.models or MODELS)
+            seeds = 1 if self.seeds is None else self.seeds
+            images, equal = expand(self.images), self.equal_parameters
+            plan = Plan(images, models, seeds, equal_parameters=equal, **shared)
             plan, folder = begin(plan, self.out)
         result = compare(plan, folder, Console(stderr=True))
         if self.json:
@@ -81,6 +81,7 @@ class Compare:
 
     def _check_resume(self, given: list[str]) -> None:
         given += ["models"] if self.models else []
+        given += ["seeds"] if self.seeds is not None else []
         given += ["equal_parameters"] if self.equal_parameters else []
         given += ["out"] if self.out else []
         names = [f"--{name.replace('_', '-')}" for name in given] + (["IMAGE"] if self.images else [])

@@ -36,20 +36,6 @@ def introduce(console: Console | None, trainer: Trainer) -> None:
         console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
-def _told_about_goal(trainer: Trainer) -> dict[str, str]:
-    """What is unusual about the goal, as lines with their styles."""
-    lines, missing = {}, trainer.target.missing
-    if missing is not None:
-        lines[f"mask: {missing.sum():,} pixels are missing and will be predicted"] = ""
-    if trainer.settings.lossless and trainer.image.bits == 16:
-        # Rounding of a trained field, measured: 1e-6 at most, 135 dB in the mean.
-        lines[
-            "16-bit pixels are exact when no value is off by 1/131,070; fp32 rounds ten times finer, but "
-            "training rarely gets so far: the result says how many pixels are not exact"
-        ] = "yellow"
-    return lines
-
-
 def introduce_resumed(console: Console | None, trainer: Trainer, differences: list[str]) -> None:
     """Say where a run goes on, and why it may end elsewhere than it would have."""
     if console is None:
@@ -64,3 +50,17 @@ def introduce_resumed(console: Console | None, trainer: Trainer, differences: li
             markup=False,
             soft_wrap=True,
         )
+
+
+def _told_about_goal(trainer: Trainer) -> dict[str, str]:
+    """What is unusual about the goal, as lines with their styles."""
+    lines, missing = {}, trainer.target.missing
+    if missing is not None:
+        lines[f"mask: {missing.sum():,} pixels are missing and will be predicted"] = ""
+    if trainer.settings.lossless and trainer.image.bits == 16:
+        # Rounding of a trained field, measured: 1e-6 at most, 135 dB in the mean.
+        lines[
+            "16-bit pixels are exact when no value is off by 1/131,070; fp32 rounds ten times finer, but "
+            "training rarely gets so far: the result says how many pixels are not exact"
+        ] = "yellow"
+    return lines

@@ -35,6 +35,13 @@ def check_buildable(settings: Settings, image: Image, device: torch.device) -> N
         raise InputError("the field does not fit into memory: give smaller --widths or --grids") from None
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error means that memory ran out."""
+    # torch's CPU allocator raises a plain RuntimeError.
+    words = ("allocate", "out of memory", "overflow")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+
+
 def _least_memory(settings: Settings, image: Image) -> int:
     """Bytes that a fit surely takes: weights, gradients and moments, or what one chunk makes of a layer."""
     assert settings.batch_size is not None
@@ -52,10 +59,3 @@ def _memory() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError):  # Windows
         return None
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error means that memory ran out."""
-    # torch's CPU allocator raises a plain RuntimeError.
-    words = ("allocate", "out of memory", "overflow")
-    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
