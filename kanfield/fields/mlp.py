@@ -22,7 +22,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 @register(
     "mlp",
     "multilayer perceptron (relu, tanh, silu or gelu)",
-    [Recipe("muon", 3e-1, 1e-2), Recipe("adam", 1e-2)],
+    [Recipe("muon", 1e-1, 1e-2), Recipe("adam", 1e-2)],
 )
 class MLP(DenseNetwork):
     """Multilayer perceptron.
