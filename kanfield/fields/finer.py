@@ -11,7 +11,7 @@ from kanfield.fields.registry import Recipe, register
 from kanfield.fields.siren import SineNetwork
 
 
-@register("finer", "sines of variable period (Liu et al., 2024)", [Recipe("adam", 1e-3)])
+@register("finer", "sines of variable period (Liu et al., 2024)", [Recipe("adam", 5e-4)])
 class Finer(SineNetwork):
     """Layers ``sin(omega_0 (|z| + 1) z)`` with ``z = W x + b``; initialised as :class:`SineNetwork` says.
 
