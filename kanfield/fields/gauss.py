@@ -11,14 +11,14 @@ from kanfield.fields.dense import DenseNetwork
 from kanfield.fields.registry import Recipe, register
 
 
-@register("gauss", "Gaussian activations (Ramasinghe and Lucey, 2022)", [Recipe("adam", 1e-3)])
+@register("gauss", "Gaussian activations (Ramasinghe and Lucey, 2022)", [Recipe("adam", 5e-3)])
 class Gauss(DenseNetwork):
     """Layers ``exp(-(scale z)^2)`` with ``z = W x + b``, initialised by torch's default.
 
     Args:
         inputs, outputs: numbers of both. widths: units of the hidden layers.
         scale: the larger, the narrower the bells and the finer the details; 30 in the WIRE and FINER papers'
-            comparisons.
+            comparisons, on images of 512 pixels.
 
     Raises:
         ValueError: the scale is not above zero, or a width is below 1.
@@ -32,7 +32,7 @@ class Gauss(DenseNetwork):
         inputs: int,
         outputs: int,
         widths: Sequence[int] = (128, 128, 128, 128),
-        scale: float = 30.0,
+        scale: float = 10.0,
     ) -> None:
         super().__init__(inputs, outputs, widths)
         if not scale > 0:

@@ -40,7 +40,11 @@ class FourierLayer(nn.Module):
         return torch.cat([angles.cos(), angles.sin()], -1).flatten(-2) @ self.coef + self.bias
 
 
-@register("kan-fourier", "KAN with Fourier series for edges", [Recipe("adam", 1e-3)])
+@register(
+    "kan-fourier",
+    "KAN with Fourier series for edges",
+    [Recipe("muon", 3e-3, 3e-3), Recipe("adam", 3e-3)],
+)
 class FourierKAN(nn.Module):
     """Kolmogorov-Arnold network with a Fourier series on every edge; see :class:`FourierLayer`.
 

@@ -49,7 +49,11 @@ class RBFLayer(nn.Module):
         return y
 
 
-@register("kan-rbf", "KAN with Gaussian edges (FastKAN: Li, 2024)", [Recipe("adam", 1e-3)])
+@register(
+    "kan-rbf",
+    "KAN with Gaussian edges (FastKAN: Li, 2024)",
+    [Recipe("muon", 1e-2, 3e-3), Recipe("adam", 3e-3)],
+)
 class RBFKAN(nn.Module):
     """Kolmogorov-Arnold network with Gaussian bells for splines; see :class:`RBFLayer`.
 

@@ -11,7 +11,11 @@ from kanfield.fields.mlp import MLP
 from kanfield.fields.registry import Recipe, register
 
 
-@register("posenc", "sines at octaves and a ReLU MLP (Mildenhall et al., 2020)", [Recipe("adam", 1e-3)])
+@register(
+    "posenc",
+    "sines at octaves and a ReLU MLP (Mildenhall et al., 2020)",
+    [Recipe("muon", 3e-2, 3e-3), Recipe("adam", 3e-3)],
+)
 class PositionalEncoding(nn.Module):
     """The coordinates with ``sin(2^l pi x)`` and ``cos(2^l pi x)`` of each, then a ReLU MLP.
 
