@@ -11,7 +11,11 @@ from kanfield.fields.dense import DenseNetwork
 from kanfield.fields.registry import Recipe, register
 
 
-@register("gauss", "Gaussian activations (Ramasinghe and Lucey, 2022)", [Recipe("adam", 5e-3)])
+@register(
+    "gauss",
+    "Gaussian activations (Ramasinghe and Lucey, 2022)",
+    [Recipe("muon", 3e-3, 5e-3), Recipe("adam", 5e-3)],
+)
 class Gauss(DenseNetwork):
     """Layers ``exp(-(scale z)^2)`` with ``z = W x + b``, initialised by torch's default.
 
