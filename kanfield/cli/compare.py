@@ -77,6 +77,7 @@ class Compare:
                 console.width = 10_000  # a program reads this: nothing is folded
             for table in terminal_tables(result):
                 console.print(table)
+                console.print()
         print(f"report, tables and runs: {folder / 'report.html'}", file=sys.stderr)
 
     def _check_resume(self, given: list[str]) -> None:

@@ -26,10 +26,10 @@ COLUMNS: dict[str, tuple[str, str, bool | None]] = {
     "held_out_psnr": ("unseen", ".2f", True),
     "ssim": ("SSIM", ".4f", True),
     "lpips": ("LPIPS", ".4f", False),
-    "parameters_per_pixel": ("param./pixel", ".2f", None),
+    "parameters_per_pixel": ("param./px", ".2f", None),
     "steps": ("steps", ".0f", None),
     "seconds": ("seconds", ".1f", None),
-    "peak_memory_bytes": ("memory, MB", ".0f", None),
+    "peak_memory_bytes": ("MB", ".0f", None),
 }
 _SCALES = {"peak_memory_bytes": 1e-6}
 
@@ -185,10 +185,10 @@ def _pair(comparison: Comparison, label: str, image: str) -> str:
 
 def _terminal_table(cells: Sequence[Sequence[str]], best: dict[str, str]) -> Table:
     heading, *lines = cells
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column(heading[0], no_wrap=True)
     for name in heading[1:]:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=name in ("param./px", "seconds"))
     for line in lines:
         bold = [f"[bold]{c}[/]" if best.get(h) == line[0] else c for h, c in zip(heading, line, strict=True)]
         table.add_row(*bold)
