@@ -159,6 +159,8 @@ def test_a_file_that_is_no_image_is_refused(here, capsys, spoil, telling):
         ("--widths 8,8 --grids 8,4", "--grids needs 3 sizes, not 2"),
         ("--widths 8,x", "'8,x' is not widths such as 64,64"),
         ("--widths 0 --grids 8,4", "--widths [0]"),
+        ("--model siren --options omega_0=[", "'omega_0=[' is not options such as omega_0=60"),
+        ("--model siren --options omega_0", "'omega_0' is not options such as omega_0=60"),
         ("--grids a,b", "'a,b' is not grid sizes such as 64,10,10"),
         ("--widths 8 --grids 8,0", "--grids 0"),
         ("--widths 8 --grids 3+8,4", "nested levels divide the largest"),

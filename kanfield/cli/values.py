@@ -40,7 +40,10 @@ def _grids(text: str) -> list[int | list[int]]:
 
 def _options(text: str) -> dict[str, Any]:
     pairs = [word.split("=") for word in text.split(",")]
-    return {name: yaml.safe_load(value) for name, value in pairs}
+    try:
+        return {name: yaml.safe_load(value) for name, value in pairs}
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None
 
 
 def _pair(text: str) -> tuple[int, int]:
