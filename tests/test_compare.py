@@ -221,6 +221,7 @@ def test_a_killed_fit_is_a_row_with_its_error(tmp_path, monkeypatch):
             "gray.png --out begun",
             "--out begun holds a comparison: go on with kanfield compare --resume begun,",
         ),
+        ("gray.png --out colour.png", "--out colour.png is a file: give a folder for the comparison"),
         ("gray.png --models siren --held-out 2", "--held-out 2"),
     ],
 )

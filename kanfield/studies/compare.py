@@ -92,6 +92,8 @@ def begin(plan: Plan, out: Path | None) -> tuple[Plan, Path]:
     plan = dataclasses.replace(plan, models=[absolute(model) for model in plan.models])
     plan.check()
     if out is not None:
+        if out.exists() and not out.is_dir():
+            raise InputError(f"--out {out} is a file: give a folder for the comparison")
         if has_plan(out):
             raise InputError(
                 f"--out {out} holds a comparison: go on with kanfield compare --resume {out}, or give another"
