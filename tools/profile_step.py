@@ -1,0 +1,179 @@
+"""Where the time of a fit goes, each part against its floor.
+
+    python tools/profile_step.py assets/camera.png [--steps 400] [--json FILE]
+
+A fit of the default preset runs with a clock around its parts. Floors: arithmetic at the rate of a matrix
+product, memory traffic at the rate of a copy, both measured in this very process just before. The operator is
+the layers' forward and backward; its floor counts, for each sample and edge, k + 1 taps and the branch beside
+them, three times (values and two gradients; the first layer's inputs need none).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import kanfield
+from kanfield import KANLayer
+from kanfield.training.config import Settings, resolve
+from kanfield.training.fit import scale_of
+from kanfield.training.folder import RunFolder
+from kanfield.training.optimizers import Muon
+from kanfield.training.run import make_field, make_target
+from kanfield.training.signals import Signals
+from kanfield.training.trainer import Trainer
+
+SGEMM, COPY = 1024, 1 << 24
+
+
+class Clock:
+    """Seconds by part; what a part calls that has a clock of its own does not count twice."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._inner = [0.0]
+
+    def around(self, owner: Any, name: str, part: str) -> None:
+        """Time every call of a method or function."""
+        call = getattr(owner, name)
+
+        def timed(*arguments: Any, **keywords: Any) -> Any:
+            self._inner.append(0.0)
+            start = time.perf_counter()
+            try:
+                return call(*arguments, **keywords)
+            finally:
+                taken = time.perf_counter() - start
+                self.seconds[part] += taken - self._inner.pop()
+                self._inner[-1] += taken
+
+        setattr(owner, name, timed)
+
+
+def rates() -> tuple[float, float]:
+    """Operations a second of a matrix product, and bytes a second of a copy (read and written)."""
+    a, source = torch.randn(SGEMM, SGEMM), torch.randn(COPY)
+    target = torch.empty_like(source)
+    product = statistics.median(_seconds(lambda: a @ a) for _ in range(15))
+    copy = statistics.median(_seconds(lambda: target.copy_(source)) for _ in range(7))
+    return 2 * SGEMM**3 / product, 8 * COPY / copy
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def operator_floor(layers: list[KANLayer], samples: int) -> float:
+    """Operations of a step's forward and backward."""
+    passes = [2, *[3] * (len(layers) - 1)]
+    return sum(
+        p * 2.0 * samples * layer.in_features * layer.out_features * (layer.order + 2)
+        for p, layer in zip(passes, layers, strict=True)
+    )
+
+
+def muon_floor(matrices: list[torch.Tensor]) -> float:
+    """Operations of orthogonalising: the Gram matrix, five iterations on it, and its product with the rest."""
+    shapes = [(max(m.shape), min(m.shape)) for m in matrices]
+    return sum(2.0 * (2 * rows * side**2 + 5 * 4 * side**3) for rows, side in shapes)
+
+
+def profile(image: str, steps: int, size: int | None) -> dict[str, Any]:
+    """Seconds and floors by part of one fit."""
+    arithmetic, traffic = rates()
+    settings = Settings(steps=steps, checkpoint_seconds=1e9)
+    picture = kanfield.read_image(image, size)
+    settings = resolve(settings, scale_of(make_target(settings, picture, torch.zeros(1))))
+    torch.manual_seed(0)
+    field = make_field(settings, picture.channels)
+    target = make_target(settings, picture, next(field.parameters()))
+    with tempfile.TemporaryDirectory() as folder, Signals() as signals:
+        run = RunFolder.create(Path(folder), Path(image), "kan")
+        trainer = Trainer(field, target, settings, run)
+        clock = Clock()
+        clock.around(trainer, "_log", "looks and logging")
+        clock.around(trainer, "save", "checkpoints")
+        clock.around(trainer.sampler, "batch", "sampling")
+        clock.around(trainer.target, "samples", "sampling")
+        clock.around(field, "fit_ranges", "moving grids")
+        clock.around(field, "forward", "operator")
+        clock.around(torch.Tensor, "backward", "operator")
+        for optimizer in trainer.optimizers:
+            clock.around(optimizer, "step", type(optimizer).__name__)
+            clock.around(optimizer, "zero_grad", type(optimizer).__name__)
+        start = time.perf_counter()
+        trainer.train(signals)
+        total = time.perf_counter() - start
+    samples, layers = trainer.sampler.batch_size, list(field.layers)
+    looks = steps / trainer.evaluate_every * target.count / samples / 3
+    bytes_of_parameters = 4.0 * sum(p.numel() for p in field.parameters())
+    others = [p for p in trainer.optimizers if not isinstance(p, Muon)][0].param_groups[0]["params"]
+    floors = {
+        "operator": steps * operator_floor(layers, samples) / arithmetic,
+        "Muon": steps * (muon_floor(field.matrices()) / arithmetic + 5 * bytes_of_parameters / traffic),
+        "Adam": steps * 7 * 4.0 * sum(p.numel() for p in others) / traffic,
+        "sampling": steps * samples * (8 + 8 + 4 * picture.channels) / traffic,
+        "looks and logging": looks * operator_floor(layers, samples) / arithmetic,
+    }
+    parts = dict(clock.seconds)
+    parts["the loop around them"] = total - sum(parts.values())
+    return {
+        "image": Path(image).name,
+        "pixels": target.count,
+        "field": f"{settings.widths}, grids {settings.grids}, order {settings.order}",
+        "steps": steps,
+        "batch": samples,
+        "backend": field.backend,
+        "sgemm_gflops": arithmetic / 1e9,
+        "copy_gbytes": traffic / 1e9,
+        "milliseconds_a_step": 1e3 * total / steps,
+        "parts": {
+            part: {
+                "milliseconds": 1e3 * taken / steps,
+                "share": taken / total,
+                "floor_milliseconds": 1e3 * floors[part] / steps if part in floors else None,
+            }
+            for part, taken in sorted(parts.items(), key=lambda item: -item[1])
+        },
+    }
+
+
+def show(result: dict[str, Any]) -> None:
+    """The table."""
+    print(f"{result['image']}, {result['pixels']} pixels: {result['field']}, batch {result['batch']}")
+    print(f"sgemm {result['sgemm_gflops']:.0f} GFLOP/s, copy {result['copy_gbytes']:.1f} GB/s")
+    print(f"{'part':24}{'ms a step':>10}{'share':>8}{'floor ms':>10}{'times floor':>12}")
+    for part, row in result["parts"].items():
+        floor = row["floor_milliseconds"]
+        against = f"{floor:10.3f}{row['milliseconds'] / floor:12.2f}" if floor else ""
+        print(f"{part:24}{row['milliseconds']:10.3f}{row['share']:8.1%}{against}")
+    print(f"{'step':24}{result['milliseconds_a_step']:10.3f}\n")
+
+
+def main() -> None:
+    """Read the command line, profile, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("image")
+    parser.add_argument("--size", type=int, help="longer side in pixels")
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--json", help="also write the figures to this file")
+    arguments = parser.parse_args()
+    result = profile(arguments.image, arguments.steps, arguments.size)
+    show(result)
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
