@@ -84,7 +84,7 @@ def operator_floor(layers: list[KANLayer], samples: int) -> float:
 
 
 def muon_floor(matrices: list[torch.Tensor]) -> float:
-    """Operations of orthogonalising: the Gram matrix, five iterations on it, and its product with the rest."""
+    """Operations of orthogonalising: the Gram matrix, five iterations on it, its product with the rest."""
     shapes = [(max(m.shape), min(m.shape)) for m in matrices]
     return sum(2.0 * (2 * rows * side**2 + 5 * 4 * side**3) for rows, side in shapes)
 
@@ -118,7 +118,7 @@ def profile(image: str, steps: int, size: int | None) -> dict[str, Any]:
     samples, layers = trainer.sampler.batch_size, list(field.layers)
     looks = steps / trainer.evaluate_every * target.count / samples / 3
     bytes_of_parameters = 4.0 * sum(p.numel() for p in field.parameters())
-    others = [p for p in trainer.optimizers if not isinstance(p, Muon)][0].param_groups[0]["params"]
+    others = next(p for p in trainer.optimizers if not isinstance(p, Muon)).param_groups[0]["params"]
     floors = {
         "operator": steps * operator_floor(layers, samples) / arithmetic,
         "Muon": steps * (muon_floor(field.matrices()) / arithmetic + 5 * bytes_of_parameters / traffic),

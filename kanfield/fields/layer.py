@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim import Optimizer
 
-from kanfield.splines import ORDERS, Grid, refine, refit, spline
+from kanfield.splines import ORDERS, Grid, refine, refit, spline, spline_and_silu
 from kanfield.splines.refine import apply_two_scale, two_scale_matrix
 
 Levels = int | Sequence[int]
@@ -152,9 +151,10 @@ class KANLayer(nn.Module):
         if x.shape[-1] != self.in_features:
             raise ValueError(f"the layer takes inputs (*, {self.in_features}), got {tuple(x.shape)}")
         flat = x.reshape(-1, self.in_features)
-        y = spline(flat, self.merged_coef(), self.grid, self.order)
-        if self.base_weight is not None:
-            y = y + functional.silu(flat) @ self.base_weight
+        if self.base_weight is None:
+            y = spline(flat, self.merged_coef(), self.grid, self.order)
+        else:
+            y = spline_and_silu(flat, self.merged_coef(), self.base_weight, self.grid, self.order)
         return y.reshape(*x.shape[:-1], self.out_features)
 
     @torch.no_grad()

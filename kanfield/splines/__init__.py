@@ -2,6 +2,7 @@
 
 from kanfield.splines.backend import choose_backend, explain_backend, instruction_set, use_backend
 from kanfield.splines.basis import ORDERS, Grid
+from kanfield.splines.branch import spline_and_silu
 from kanfield.splines.refine import refine, refit
 from kanfield.splines.spline import spline
 
@@ -14,5 +15,6 @@ __all__ = [
     "refine",
     "refit",
     "spline",
+    "spline_and_silu",
     "use_backend",
 ]

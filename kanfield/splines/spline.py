@@ -49,14 +49,14 @@ def spline(
     >>> spline(torch.zeros(2, 1), torch.ones(8, 3), grid).shape
     torch.Size([2, 3])
     """
-    _check(x, coef, grid, order, derivative, weight)
+    check(x, coef, grid, order, derivative, weight)
     dtype = torch.promote_types(x.dtype, coef.dtype)
     work = torch.promote_types(dtype, torch.float32)
     x, coef, weight = x.to(work), coef.to(work), None if weight is None else weight.to(work)
     lower = grid.lower.to(work).detach()
     scale = (grid.size / (grid.upper.to(work) - lower)).detach()
     arguments = (x, coef, weight, lower, scale, grid.size, order, derivative)
-    if torch.compiler.is_compiling() or not _transforms_active():
+    if torch.compiler.is_compiling() or not transforms_active():
         y: Tensor = synthesis(*arguments)
     else:
         with full_precision(x.device):
@@ -64,13 +64,21 @@ def spline(
     return y.to(dtype)
 
 
-def _transforms_active() -> bool:
+def transforms_active() -> bool:
     """Whether torch.func or forward-mode AD is at work: they see through plain torch, not operators."""
     forward_mode = torch.autograd.forward_ad._current_level >= 0
     return bool(forward_mode) or bool(torch._C._are_functorch_transforms_active())
 
 
-def _check(x: Tensor, coef: Tensor, grid: Grid, order: int, derivative: int, weight: Tensor | None) -> None:
+def check(
+    x: Tensor,
+    coef: Tensor,
+    grid: Grid,
+    order: int,
+    derivative: int = 0,
+    weight: Tensor | None = None,
+) -> None:
+    """Whether shapes, order and derivative fit each other; ValueError where not."""
     if order not in ORDERS:
         raise ValueError(f"spline order {order} is not one of {ORDERS}")
     if derivative < 0:
@@ -109,7 +117,7 @@ def synthesis(
         return x.new_zeros(x.shape[0], coef.shape[1])
     y = x.new_empty(x.shape[0], coef.shape[1])
     if y.numel():
-        native.synthesis(*_arrays(x, coef, weight, lower, scale, y), size, order, derivative, _threads())
+        native.synthesis(*arrays(x, coef, None, weight, lower, scale, y), size, order, derivative, threads())
     return y
 
 
@@ -131,7 +139,7 @@ def analysis(
         return x.new_zeros(x.shape[1] * (size + order), g.shape[1])
     out = x.new_empty(x.shape[1] * (size + order), g.shape[1])
     if out.numel():
-        native.analysis(*_arrays(x, weight, g, lower, scale, out), size, order, derivative, _threads())
+        native.analysis(*arrays(x, weight, g, lower, scale, out, None), size, order, derivative, threads())
     return out
 
 
@@ -153,16 +161,18 @@ def projection(
         return torch.zeros_like(x, memory_format=torch.contiguous_format)
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     if out.numel():
-        native.projection(*_arrays(x, coef, g, lower, scale, out), size, order, derivative, _threads())
+        native.projection(*arrays(x, coef, None, g, lower, scale, out), size, order, derivative, threads())
     return out
 
 
-def _arrays(*tensors: Tensor | None) -> list[Tensor | None]:
+def arrays(*tensors: Tensor | None) -> list[Tensor | None]:
+    """Tensors as the native kernels take them."""
     # DLPack refuses tensors that require grad; inside an operator there is nothing to record anyway.
     return [None if t is None else t.detach().contiguous() for t in tensors]
 
 
-def _threads() -> int:
+def threads() -> int:
+    """How many threads the native kernels use: torch's own setting."""
     return torch.get_num_threads()
 
 

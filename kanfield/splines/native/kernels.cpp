@@ -11,31 +11,33 @@ namespace {
 // Loops over taps and registers of a tile must unroll, or their sums would live in memory.
 #define UNROLL _Pragma("GCC unroll 16")
 
-// A register of numbers, and a register of integers of the same size.
-template <typename T>
+// A register of numbers, one of integers of the same size, and the cells that so many numbers lie in.
+template <typename T, int BYTES = KANFIELD_VECTOR_BYTES>
 struct Simd;
-template <>
-struct Simd<float> {
-  typedef float vec __attribute__((vector_size(KANFIELD_VECTOR_BYTES)));
-  typedef int32_t index __attribute__((vector_size(KANFIELD_VECTOR_BYTES)));
-  static constexpr int width = KANFIELD_VECTOR_BYTES / sizeof(float);
+template <int BYTES>
+struct Simd<float, BYTES> {
+  typedef float vec __attribute__((vector_size(BYTES)));
+  typedef int32_t index __attribute__((vector_size(BYTES)));
+  typedef int32_t cells __attribute__((vector_size(BYTES)));
+  static constexpr int width = BYTES / sizeof(float);
 };
-template <>
-struct Simd<double> {
-  typedef double vec __attribute__((vector_size(KANFIELD_VECTOR_BYTES)));
-  typedef int64_t index __attribute__((vector_size(KANFIELD_VECTOR_BYTES)));
-  static constexpr int width = KANFIELD_VECTOR_BYTES / sizeof(double);
+template <int BYTES>
+struct Simd<double, BYTES> {
+  typedef double vec __attribute__((vector_size(BYTES)));
+  typedef int64_t index __attribute__((vector_size(BYTES)));
+  typedef int32_t cells __attribute__((vector_size(BYTES / 2)));
+  static constexpr int width = BYTES / sizeof(double);
 };
 
 // memcpy compiles to one unaligned move and says nothing false about types or alignment.
-template <typename T>
-inline typename Simd<T>::vec load(const T* p) {
-  typename Simd<T>::vec v;
+template <int BYTES = KANFIELD_VECTOR_BYTES, typename T>
+inline typename Simd<T, BYTES>::vec load(const T* p) {
+  typename Simd<T, BYTES>::vec v;
   __builtin_memcpy(&v, p, sizeof(v));
   return v;
 }
-template <typename T>
-inline void store(T* p, typename Simd<T>::vec v) {
+template <typename T, typename V>
+inline void store(T* p, V v) {
   __builtin_memcpy(p, &v, sizeof(v));
 }
 
@@ -67,6 +69,48 @@ auto lane_sum(const V* v) {
   }
 }
 
+// Adds the sums of the lanes of kGroup = 4 registers to out. Folding registers into one another takes half of
+// the instructions of four sums by themselves.
+template <int WIDTH, typename V, typename T>
+inline void add_lane_sums(const V* v, T* out) {
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define KANFIELD_SHUFFLE __builtin_shufflevector
+#endif
+#endif
+#ifdef KANFIELD_SHUFFLE
+  if constexpr (WIDTH == 16) {
+    const V a = KANFIELD_SHUFFLE(v[0], v[1], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+                KANFIELD_SHUFFLE(v[0], v[1], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    const V b = KANFIELD_SHUFFLE(v[2], v[3], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+                KANFIELD_SHUFFLE(v[2], v[3], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    V c = KANFIELD_SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
+          KANFIELD_SHUFFLE(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+    c += KANFIELD_SHUFFLE(c, c, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    c += KANFIELD_SHUFFLE(c, c, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+    UNROLL for (int i = 0; i < 4; ++i) out[i] += c[4 * i];
+    return;
+  }
+  if constexpr (WIDTH == 8) {
+    const V a = KANFIELD_SHUFFLE(v[0], v[1], 0, 1, 2, 3, 8, 9, 10, 11) +
+                KANFIELD_SHUFFLE(v[0], v[1], 4, 5, 6, 7, 12, 13, 14, 15);
+    const V b = KANFIELD_SHUFFLE(v[2], v[3], 0, 1, 2, 3, 8, 9, 10, 11) +
+                KANFIELD_SHUFFLE(v[2], v[3], 4, 5, 6, 7, 12, 13, 14, 15);
+    V c = KANFIELD_SHUFFLE(a, b, 0, 1, 4, 5, 8, 9, 12, 13) + KANFIELD_SHUFFLE(a, b, 2, 3, 6, 7, 10, 11, 14, 15);
+    c += KANFIELD_SHUFFLE(c, c, 1, 0, 3, 2, 5, 4, 7, 6);
+    UNROLL for (int i = 0; i < 4; ++i) out[i] += c[2 * i];
+    return;
+  }
+  if constexpr (WIDTH == 4) {
+    const V a = KANFIELD_SHUFFLE(v[0], v[1], 0, 1, 4, 5) + KANFIELD_SHUFFLE(v[0], v[1], 2, 3, 6, 7);
+    const V b = KANFIELD_SHUFFLE(v[2], v[3], 0, 1, 4, 5) + KANFIELD_SHUFFLE(v[2], v[3], 2, 3, 6, 7);
+    const V c = KANFIELD_SHUFFLE(a, b, 0, 2, 4, 6) + KANFIELD_SHUFFLE(a, b, 1, 3, 5, 7);
+    UNROLL for (int i = 0; i < 4; ++i) out[i] += c[i];
+    return;
+  }
+#endif
+  UNROLL for (int i = 0; i < 4; ++i) out[i] += lane_sum<WIDTH>(v + i);
+}
 
 // ---- basis -------------------------------------------------------------------------------------
 
@@ -138,15 +182,51 @@ inline void basis(const Located<T>& at, typename Simd<T>::vec scale, typename Si
   UNROLL for (int j = 0; j <= K; ++j) b[j] *= factor;
 }
 
+// e^x where neither overflows, by a Taylor series within half an octave of a power of two.
+template <typename T>
+inline typename Simd<T>::vec exponential(typename Simd<T>::vec x) {
+  typedef typename Simd<T>::vec vec;
+  typedef typename Simd<T>::index index;
+  constexpr bool single = sizeof(T) == 4;
+  constexpr int terms = single ? 7 : 13, mantissa = single ? 23 : 52, bias = single ? 127 : 1023;
+  constexpr T most = single ? T(87) : T(708);
+  constexpr T high = single ? T(0.693359375) : T(6.93147180369123816490e-01);  // of ln 2, few bits
+  constexpr T low = single ? T(-2.12194440e-4) : T(1.90821492927058770002e-10);
+  const vec zero = {};
+  x = x < zero + most ? x : zero + most;
+  x = x > zero - most ? x : zero - most;
+  const vec scaled = x * T(1.44269504088896340736) + T(0.5);
+  index whole = __builtin_convertvector(scaled, index);
+  vec power = __builtin_convertvector(whole, vec);
+  const auto above = power > scaled;  // truncation rounds negative numbers up
+  whole += above;                     // true is -1
+  power = above ? power - 1 : power;
+  const vec r = (x - power * high) - power * low;
+  vec sum = zero + 1;
+  UNROLL for (int n = terms; n >= 1; --n) sum = 1 + r * (T(1) / n) * sum;
+  const index bits = (whole + bias) << mantissa;
+  vec factor;
+  __builtin_memcpy(&factor, &bits, sizeof(factor));
+  return sum * factor;
+}
+
+// silu(x) = x / (1 + e^-x), or its derivative.
+template <int V, typename T>
+inline typename Simd<T>::vec silu(typename Simd<T>::vec x) {
+  const typename Simd<T>::vec sigmoid = 1 / (1 + exponential<T>(-x));
+  if constexpr (V == 0) return x * sigmoid;
+  else return sigmoid * (1 + x * (1 - sigmoid));
+}
+
 // A block of samples and kInputs inputs: the cells and basis values of each sample lie together.
 template <typename T, int K>
 struct Block {
   static constexpr int W = Simd<T>::width;
   int32_t cells[kSamples][kInputs];
-  T values[kSamples][K + 1][kInputs];
+  T values[kSamples][K + 2][kInputs];  // the last is the smooth branch's
 
   template <int V>
-  void fill(const Problem<T>& p, int64_t first, int samples, int64_t input, int inputs) {
+  void fill(const Problem<T>& p, int64_t first, int samples, int64_t input, int inputs, bool branch) {
     T lower[kInputs], scale[kInputs], x[kInputs] = {}, weight[kInputs] = {};
     for (int i = 0; i < kInputs; ++i) {
       lower[i] = i < inputs ? p.lower[input + i] : T(0);
@@ -164,8 +244,11 @@ struct Block {
         const Located<T> located(load(xs + i), load(lower + i), load(scale + i), T(p.grid));
         typename Simd<T>::vec b[K + 1];
         basis<K, V>(located, load(scale + i), load(ws + i), b);
-        UNROLL for (int m = 0; m < W; ++m) cells[n][i + m] = int32_t(located.cell[m]);
+        store(&cells[n][i], __builtin_convertvector(located.cell, typename Simd<T>::cells));
         UNROLL for (int j = 0; j <= K; ++j) store(&values[n][j][i], b[j]);
+        if constexpr (V <= 1) {
+          if (branch) store(&values[n][K + 1][i], silu<V, T>(load(xs + i)));
+        }
       }
     }
   }
@@ -189,17 +272,46 @@ void with_derivative(int derivative, F f) {
 }
 
 // Calls f(begin, end, first register, Constant<registers>) for every group of inputs and every tile of
-// 8, 4, 2 and 1 registers.
-template <typename F>
+// 8, 4, 2 and 1 registers; narrow registers hold all outputs, so there is one.
+template <int BYTES, typename F>
 void over_tiles(int inputs, int64_t registers, F f) {
   for (int begin = 0; begin < inputs; begin += kGroup) {
     const int end = int(smaller(begin + kGroup, inputs));
-    for (int64_t tile = 0; tile < registers / 8; ++tile) f(begin, end, 8 * tile, Constant<8>{});
-    int64_t r = registers / 8 * 8;
-    if (registers & 4) f(begin, end, r, Constant<4>{}), r += 4;
-    if (registers & 2) f(begin, end, r, Constant<2>{}), r += 2;
-    if (registers & 1) f(begin, end, r, Constant<1>{});
+    if constexpr (BYTES < KANFIELD_VECTOR_BYTES) {
+      f(begin, end, int64_t(0), Constant<1>{});
+    } else {
+      for (int64_t tile = 0; tile < registers / 8; ++tile) f(begin, end, 8 * tile, Constant<8>{});
+      int64_t r = registers / 8 * 8;
+      if (registers & 4) f(begin, end, r, Constant<4>{}), r += 4;
+      if (registers & 2) f(begin, end, r, Constant<2>{}), r += 2;
+      if (registers & 1) f(begin, end, r, Constant<1>{});
+    }
   }
+}
+
+// The register for so many outputs: the narrowest that holds them all, or the widest.
+template <typename T>
+constexpr int register_bytes(int64_t outputs) {
+  for (int bytes = 16; bytes < KANFIELD_VECTOR_BYTES; bytes *= 2)
+    if (outputs * int64_t(sizeof(T)) <= bytes) return bytes;
+  return KANFIELD_VECTOR_BYTES;
+}
+
+template <typename T>
+int64_t padded(int64_t outputs) {
+  const int64_t width = register_bytes<T>(outputs) / int64_t(sizeof(T));
+  return (outputs + width - 1) / width * width;
+}
+
+// Calls f with that size as a compile-time constant.
+template <typename T, typename F>
+void with_register(int64_t outputs, F f) {
+  const int bytes = register_bytes<T>(outputs);
+  if (bytes == KANFIELD_VECTOR_BYTES) return f(Constant<KANFIELD_VECTOR_BYTES>{});
+  if constexpr (KANFIELD_VECTOR_BYTES > 32) {
+    if (bytes == 32) return f(Constant<32>{});
+  }
+  if constexpr (KANFIELD_VECTOR_BYTES > 16) f(Constant<16>{});
 }
 
 // Splits the samples into blocks over the threads: f(first sample, samples).
@@ -214,158 +326,220 @@ void over_blocks(int64_t samples, int threads, F f) {
 
 // ---- synthesis ---------------------------------------------------------------------------------
 
-template <int K, int TILE, typename T>
+template <int K, int BYTES, int TILE, typename T>
 void synthesize_tile(const Problem<T>& p, const Block<T, K>& block, int samples, int64_t input, int begin,
-                     int end, const T* coef, T* y) {
-  constexpr int W = Simd<T>::width;
+                     int end, const T* coef, const T* base, T* y) {
+  constexpr int W = Simd<T, BYTES>::width;
   const int64_t O = p.outputs, rows = p.grid + K;
   for (int n = 0; n < samples; ++n) {
     // Narrow tiles keep one sum for each tap: a single chain of additions would wait for itself.
     constexpr int CHAINS = TILE >= 4 ? 1 : K + 1;
-    typename Simd<T>::vec sum[CHAINS][TILE] = {};
+    typename Simd<T, BYTES>::vec sum[CHAINS][TILE] = {};
     for (int i = begin; i < end; ++i) {
       const T* row = coef + ((input + i) * rows + block.cells[n][i]) * O;
       UNROLL for (int j = 0; j <= K; ++j) {
         const T b = block.values[n][j][i];
-        UNROLL for (int v = 0; v < TILE; ++v) sum[j % CHAINS][v] += b * load(row + j * O + v * W);
+        UNROLL for (int v = 0; v < TILE; ++v) sum[j % CHAINS][v] += b * load<BYTES>(row + j * O + v * W);
+      }
+      if (base) {
+        const T b = block.values[n][K + 1][i];
+        const T* smooth = base + (input + i) * O;
+        UNROLL for (int v = 0; v < TILE; ++v) sum[0][v] += b * load<BYTES>(smooth + v * W);
       }
     }
-    UNROLL for (int c = 0; c < CHAINS; ++c)
-      UNROLL for (int v = 0; v < TILE; ++v) store(y + n * O + v * W, load(y + n * O + v * W) + sum[c][v]);
+    UNROLL for (int c = 1; c < CHAINS; ++c) UNROLL for (int v = 0; v < TILE; ++v) sum[0][v] += sum[c][v];
+    UNROLL for (int v = 0; v < TILE; ++v) store(y + n * O + v * W, load<BYTES>(y + n * O + v * W) + sum[0][v]);
   }
 }
 
 template <int K, typename T>
-void synthesis(const Problem<T>& p, const T* coef, T* y) {
-  constexpr int W = Simd<T>::width;
-  with_derivative<K>(p.derivative, [&](auto derivative) {
-    over_blocks(p.samples, p.threads, [&](int64_t first, int samples) {
-      Block<T, K> block;
-      clear(y + first * p.outputs, samples * p.outputs);
-      for (int64_t i = 0; i < p.inputs; i += kInputs) {
-        const int inputs = int(smaller(kInputs, p.inputs - i));
-        block.template fill<derivative.value>(p, first, samples, i, inputs);
-        over_tiles(inputs, p.outputs / W, [&](int begin, int end, int64_t r, auto tile) {
-          synthesize_tile<K, tile.value>(p, block, samples, i, begin, end, coef + r * W,
-                                         y + first * p.outputs + r * W);
-        });
-      }
+void synthesis(const Problem<T>& p, const T* coef, const T* base, T* y) {
+  with_register<T>(p.outputs, [&](auto bytes) {
+    constexpr int BYTES = bytes.value, W = Simd<T, BYTES>::width;
+    with_derivative<K>(p.derivative, [&](auto derivative) {
+      over_blocks(p.samples, p.threads, [&](int64_t first, int samples) {
+        Block<T, K> block;
+        clear(y + first * p.outputs, samples * p.outputs);
+        for (int64_t i = 0; i < p.inputs; i += kInputs) {
+          const int inputs = int(smaller(kInputs, p.inputs - i));
+          block.template fill<derivative.value>(p, first, samples, i, inputs, base != nullptr);
+          over_tiles<BYTES>(inputs, p.outputs / W, [&](int begin, int end, int64_t r, auto tile) {
+            synthesize_tile<K, BYTES, tile.value>(p, block, samples, i, begin, end, coef + r * W,
+                                                  base ? base + r * W : nullptr,
+                                                  y + first * p.outputs + r * W);
+          });
+        }
+      });
     });
   });
 }
 
 // ---- projection --------------------------------------------------------------------------------
 
-template <int K, int TILE, typename T>
+template <int K, int BYTES, int TILE, typename T>
 void project_tile(const Problem<T>& p, const Block<T, K>& block, int samples, int64_t input, int begin,
-                  int end, const T* coef, const T* g, T* out) {
-  constexpr int W = Simd<T>::width;
+                  int end, const T* coef, const T* base, const T* g, T* out) {
+  typedef typename Simd<T, BYTES>::vec vec;
+  constexpr int W = Simd<T, BYTES>::width;
   const int64_t O = p.outputs, rows = p.grid + K;
   for (int n = 0; n < samples; ++n) {
-    typename Simd<T>::vec gradient[TILE];
-    UNROLL for (int v = 0; v < TILE; ++v) gradient[v] = load(g + n * O + v * W);
-    for (int i = begin; i < end; ++i) {
+    vec gradient[TILE];
+    UNROLL for (int v = 0; v < TILE; ++v) gradient[v] = load<BYTES>(g + n * O + v * W);
+    const auto dot = [&](const T* row) {
+      vec sum = load<BYTES>(row) * gradient[0];
+      UNROLL for (int v = 1; v < TILE; ++v) sum += load<BYTES>(row + v * W) * gradient[v];
+      return sum;
+    };
+    const auto lanes = [&](int i) {
       const T* row = coef + ((input + i) * rows + block.cells[n][i]) * O;
-      typename Simd<T>::vec total = {};
-      UNROLL for (int j = 0; j <= K; ++j) {
-        typename Simd<T>::vec dot = load(row + j * O) * gradient[0];
-        UNROLL for (int v = 1; v < TILE; ++v) dot += load(row + j * O + v * W) * gradient[v];
-        total += block.values[n][j][i] * dot;
+      vec total = {};
+      UNROLL for (int j = 0; j <= K; ++j) total += block.values[n][j][i] * dot(row + j * O);
+      if (base) total += block.values[n][K + 1][i] * dot(base + (input + i) * O);
+      return total;
+    };
+    T* to = out + n * p.inputs;
+    if (end - begin == kGroup) {
+      vec totals[kGroup];
+      UNROLL for (int m = 0; m < kGroup; ++m) totals[m] = lanes(begin + m);
+      add_lane_sums<W>(totals, to + begin);
+    } else {
+      for (int i = begin; i < end; ++i) {
+        const vec total = lanes(i);
+        to[i] += lane_sum<W>(&total);
       }
-      out[n * p.inputs + i] += lane_sum<W>(&total);
     }
   }
 }
 
 template <int K, typename T>
-void projection(const Problem<T>& p, const T* coef, const T* g, T* out) {
-  constexpr int W = Simd<T>::width;
-  with_derivative<K>(p.derivative, [&](auto derivative) {
-    over_blocks(p.samples, p.threads, [&](int64_t first, int samples) {
-      Block<T, K> block;
-      clear(out + first * p.inputs, samples * p.inputs);
-      for (int64_t i = 0; i < p.inputs; i += kInputs) {
-        const int inputs = int(smaller(kInputs, p.inputs - i));
-        block.template fill<derivative.value>(p, first, samples, i, inputs);
-        over_tiles(inputs, p.outputs / W, [&](int begin, int end, int64_t r, auto tile) {
-          project_tile<K, tile.value>(p, block, samples, i, begin, end, coef + r * W,
-                                      g + first * p.outputs + r * W, out + first * p.inputs + i);
-        });
-      }
+void projection(const Problem<T>& p, const T* coef, const T* base, const T* g, T* out) {
+  with_register<T>(p.outputs, [&](auto bytes) {
+    constexpr int BYTES = bytes.value, W = Simd<T, BYTES>::width;
+    with_derivative<K>(p.derivative, [&](auto derivative) {
+      over_blocks(p.samples, p.threads, [&](int64_t first, int samples) {
+        Block<T, K> block;
+        clear(out + first * p.inputs, samples * p.inputs);
+        for (int64_t i = 0; i < p.inputs; i += kInputs) {
+          const int inputs = int(smaller(kInputs, p.inputs - i));
+          block.template fill<derivative.value>(p, first, samples, i, inputs, base != nullptr);
+          over_tiles<BYTES>(inputs, p.outputs / W, [&](int begin, int end, int64_t r, auto tile) {
+            project_tile<K, BYTES, tile.value>(p, block, samples, i, begin, end, coef + r * W,
+                                               base ? base + r * W : nullptr,
+                                               g + first * p.outputs + r * W, out + first * p.inputs + i);
+          });
+        }
+      });
     });
   });
 }
 
 // ---- analysis ----------------------------------------------------------------------------------
 
-template <int K, int TILE, typename T>
+template <int K, int BYTES, int TILE, typename T>
 void analyze_tile(const Problem<T>& p, const Block<T, K>& block, int samples, int64_t input, int begin,
                   int end, const T* g, T* out) {
-  constexpr int W = Simd<T>::width;
+  typedef typename Simd<T, BYTES>::vec vec;
+  constexpr int W = Simd<T, BYTES>::width;
   const int64_t O = p.outputs, rows = p.grid + K;
   for (int n = 0; n < samples; ++n) {
-    typename Simd<T>::vec gradient[TILE];
-    UNROLL for (int v = 0; v < TILE; ++v) gradient[v] = load(g + n * O + v * W);
+    vec gradient[TILE];
+    UNROLL for (int v = 0; v < TILE; ++v) gradient[v] = load<BYTES>(g + n * O + v * W);
     for (int i = begin; i < end; ++i) {
       T* row = out + ((input + i) * rows + block.cells[n][i]) * O;
       UNROLL for (int j = 0; j <= K; ++j) {
         const T b = block.values[n][j][i];
-        UNROLL for (int v = 0; v < TILE; ++v) store(row + j * O + v * W, load(row + j * O + v * W) + b * gradient[v]);
+        UNROLL for (int v = 0; v < TILE; ++v) {
+          T* to = row + j * O + v * W;
+          store(to, load<BYTES>(to) + b * gradient[v]);
+        }
       }
     }
+  }
+}
+
+// The smooth branch's part: every sample adds to the same row, so the sums stay in registers.
+template <int K, int BYTES, int TILE, typename T>
+void analyze_branch(const Problem<T>& p, const Block<T, K>& block, int samples, int64_t input, int begin,
+                    int end, const T* g, T* base) {
+  constexpr int W = Simd<T, BYTES>::width, PAIR = 2;
+  const int64_t O = p.outputs;
+  for (int i = begin; i < end; i += PAIR) {
+    const int second = i + 1 < end ? i + 1 : i;
+    typename Simd<T, BYTES>::vec sum[PAIR][TILE] = {};
+    for (int n = 0; n < samples; ++n) {
+      const T b[PAIR] = {block.values[n][K + 1][i], block.values[n][K + 1][second]};
+      UNROLL for (int v = 0; v < TILE; ++v) {
+        const auto gradient = load<BYTES>(g + n * O + v * W);
+        UNROLL for (int m = 0; m < PAIR; ++m) sum[m][v] += b[m] * gradient;
+      }
+    }
+    for (int m = 0; m <= second - i; ++m)
+      UNROLL for (int v = 0; v < TILE; ++v) {
+        T* to = base + (input + i + m) * O + v * W;
+        store(to, load<BYTES>(to) + sum[m][v]);
+      }
   }
 }
 
 // Threads share out inputs (and columns, when there are fewer groups of inputs than threads), never
 // samples: nothing to reduce, and the same sums in the same order whatever the number of threads.
 template <int K, typename T>
-void analysis(const Problem<T>& p, const T* g, T* out) {
-  constexpr int W = Simd<T>::width;
-  const int64_t groups = (p.inputs + kInputs - 1) / kInputs, registers = p.outputs / W;
-  const int64_t rows = p.grid + K;
-  const int64_t parts = smaller(registers, (p.threads + groups - 1) / groups);
-  with_derivative<K>(p.derivative, [&](auto derivative) {
+void analysis(const Problem<T>& p, const T* g, T* out, T* base) {
+  with_register<T>(p.outputs, [&](auto bytes) {
+    constexpr int BYTES = bytes.value, W = Simd<T, BYTES>::width;
+    const int64_t groups = (p.inputs + kInputs - 1) / kInputs, registers = p.outputs / W;
+    const int64_t rows = p.grid + K;
+    const int64_t parts = smaller(registers, (p.threads + groups - 1) / groups);
+    with_derivative<K>(p.derivative, [&](auto derivative) {
 #pragma omp parallel for schedule(static) num_threads(p.threads)
-    for (int64_t task = 0; task < groups * parts; ++task) {
-      const int64_t input = task / parts * kInputs, part = task % parts;
-      const int64_t from = registers * part / parts, to = registers * (part + 1) / parts;
-      const int inputs = int(smaller(kInputs, p.inputs - input));
-      Block<T, K> block;
-      for (int64_t row = input * rows; row < (input + inputs) * rows; ++row)
-        clear(out + row * p.outputs + from * W, (to - from) * W);
-      for (int64_t first = 0; first < p.samples; first += kSamples) {
-        const int samples = int(smaller(kSamples, p.samples - first));
-        block.template fill<derivative.value>(p, first, samples, input, inputs);
-        over_tiles(inputs, to - from, [&](int begin, int end, int64_t r, auto tile) {
-          const int64_t column = (from + r) * W;
-          analyze_tile<K, tile.value>(p, block, samples, input, begin, end,
-                                      g + first * p.outputs + column, out + column);
-        });
+      for (int64_t task = 0; task < groups * parts; ++task) {
+        const int64_t input = task / parts * kInputs, part = task % parts;
+        const int64_t from = registers * part / parts, to = registers * (part + 1) / parts;
+        const int inputs = int(smaller(kInputs, p.inputs - input));
+        Block<T, K> block;
+        for (int64_t row = input * rows; row < (input + inputs) * rows; ++row)
+          clear(out + row * p.outputs + from * W, (to - from) * W);
+        for (int64_t row = input; base && row < input + inputs; ++row)
+          clear(base + row * p.outputs + from * W, (to - from) * W);
+        for (int64_t first = 0; first < p.samples; first += kSamples) {
+          const int samples = int(smaller(kSamples, p.samples - first));
+          block.template fill<derivative.value>(p, first, samples, input, inputs, base != nullptr);
+          over_tiles<BYTES>(inputs, to - from, [&](int begin, int end, int64_t r, auto tile) {
+            const int64_t column = (from + r) * W;
+            const T* gradient = g + first * p.outputs + column;
+            analyze_tile<K, BYTES, tile.value>(p, block, samples, input, begin, end, gradient, out + column);
+            if (base)
+              analyze_branch<K, BYTES, tile.value>(p, block, samples, input, begin, end, gradient,
+                                                   base + column);
+          });
+        }
       }
-    }
+    });
   });
 }
 
 // ---- the tables --------------------------------------------------------------------------------
 
 template <typename T>
-void any_synthesis(const Problem<T>& p, const T* coef, T* y) {
-  (p.order == 1 ? synthesis<1, T> : p.order == 2 ? synthesis<2, T> : synthesis<3, T>)(p, coef, y);
+void any_synthesis(const Problem<T>& p, const T* coef, const T* base, T* y) {
+  (p.order == 1 ? synthesis<1, T> : p.order == 2 ? synthesis<2, T> : synthesis<3, T>)(p, coef, base, y);
 }
 template <typename T>
-void any_analysis(const Problem<T>& p, const T* g, T* out) {
-  (p.order == 1 ? analysis<1, T> : p.order == 2 ? analysis<2, T> : analysis<3, T>)(p, g, out);
+void any_analysis(const Problem<T>& p, const T* g, T* out, T* base) {
+  (p.order == 1 ? analysis<1, T> : p.order == 2 ? analysis<2, T> : analysis<3, T>)(p, g, out, base);
 }
 template <typename T>
-void any_projection(const Problem<T>& p, const T* coef, const T* g, T* out) {
-  (p.order == 1 ? projection<1, T> : p.order == 2 ? projection<2, T> : projection<3, T>)(p, coef, g, out);
+void any_projection(const Problem<T>& p, const T* coef, const T* base, const T* g, T* out) {
+  (p.order == 1   ? projection<1, T>
+   : p.order == 2 ? projection<2, T>
+                  : projection<3, T>)(p, coef, base, g, out);
 }
 
 }  // namespace
 
-extern const Kernels<float> f32 = {Simd<float>::width, any_synthesis<float>, any_analysis<float>,
+extern const Kernels<float> f32 = {padded<float>, any_synthesis<float>, any_analysis<float>,
                                    any_projection<float>};
-extern const Kernels<double> f64 = {Simd<double>::width, any_synthesis<double>,
-                                    any_analysis<double>, any_projection<double>};
+extern const Kernels<double> f64 = {padded<double>, any_synthesis<double>, any_analysis<double>,
+                                    any_projection<double>};
 
 }  // namespace kanfield::KANFIELD_ISA

@@ -6,7 +6,7 @@
 
 namespace kanfield {
 
-// One problem. All arrays are contiguous, row-major; `outputs` is a multiple of the vector width.
+// One problem. All arrays are contiguous, row-major; `outputs` is what `padded` of the table gives.
 template <typename T>
 struct Problem {
   const T* x;       // (samples, inputs)
@@ -18,15 +18,18 @@ struct Problem {
   int order, derivative, threads;  // derivative at most order
 };
 
+// The three primitives. Where `base` is not null a layer's smooth branch goes with them: silu(x) beside the
+// B_j(x), one row of `base` (inputs, outputs) for each input, derivatives alike. It takes no weight, and
+// derivatives up to the first.
 template <typename T>
 struct Kernels {
-  int64_t width;  // elements in one vector register
+  int64_t (*padded)(int64_t outputs);  // to whole registers
   // y (samples, outputs) = sum_ij w B_j(x) coef[i K + j]
-  void (*synthesis)(const Problem<T>&, const T* coef, T* y);
-  // out (inputs K, outputs) = sum_n w B_j(x) g[n]
-  void (*analysis)(const Problem<T>&, const T* g, T* out);
+  void (*synthesis)(const Problem<T>&, const T* coef, const T* base, T* y);
+  // out (inputs K, outputs) = sum_n w B_j(x) g[n]; base (inputs, outputs) is a result too
+  void (*analysis)(const Problem<T>&, const T* g, T* out, T* base);
   // p (samples, inputs) = sum_oj B_j(x) coef[i K + j, o] g[n, o]
-  void (*projection)(const Problem<T>&, const T* coef, const T* g, T* p);
+  void (*projection)(const Problem<T>&, const T* coef, const T* base, const T* g, T* p);
 };
 
 #define KANFIELD_DECLARE(ISA)        \
