@@ -8,7 +8,9 @@ are registered with ``torch.library``; autocast runs them in float32.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.library import custom_op, register_autocast
 
@@ -165,10 +167,9 @@ def projection(
     return out
 
 
-def arrays(*tensors: Tensor | None) -> list[Tensor | None]:
-    """Tensors as the native kernels take them."""
-    # DLPack refuses tensors that require grad; inside an operator there is nothing to record anyway.
-    return [None if t is None else t.detach().contiguous() for t in tensors]
+def arrays(*tensors: Tensor | None) -> list[NDArray[np.floating] | None]:
+    """Tensors as the native kernels take them; NumPy's views are quicker to hand over than torch's DLPack."""
+    return [None if t is None else t.detach().contiguous().numpy() for t in tensors]
 
 
 def threads() -> int:

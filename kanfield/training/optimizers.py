@@ -15,30 +15,33 @@ _A, _B, _C = 3.4445, -4.7750, 2.0315
 _ITERATIONS = 5
 
 
-def orthogonalize(matrix: Tensor) -> Tensor:
-    """The matrix with its singular values brought near 1, by Newton-Schulz on the smaller Gram matrix.
+def orthogonalize(matrices: Tensor) -> Tensor:
+    """Matrices with their singular values brought near 1, by Newton-Schulz on the smaller Gram matrix.
 
     The iteration runs on X^T X and is applied to X once, which gives the same update as iterating on X
     itself at a fraction of the cost when X is tall, as coefficient matrices are.
 
     Args:
-        matrix: any shape ``(R, C)``; a zero matrix stays zero.
+        matrices: any shape ``(..., R, C)``; a zero matrix stays zero.
 
-    >>> torch.linalg.matrix_norm(orthogonalize(torch.randn(50, 4)), ord=2).item() < 1.3
+    >>> torch.linalg.matrix_norm(orthogonalize(torch.randn(3, 50, 4)), ord=2).max().item() < 1.3
     True
     """
-    if matrix.shape[0] < matrix.shape[1]:
-        return orthogonalize(matrix.T).T
-    x = matrix / matrix.norm().clamp_min(1e-7)
-    gram = x.T @ x
-    unit = torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
-    total = unit
-    for _ in range(_ITERATIONS):
-        step = _A * unit + _B * gram + _C * (gram @ gram)
-        total = total @ step
-        gram = step @ gram @ step
-    result: Tensor = x @ total
-    return result
+    if matrices.shape[-2] < matrices.shape[-1]:
+        return orthogonalize(matrices.mT).mT
+    x = matrices.reshape(-1, *matrices.shape[-2:])
+    gram = x.mT @ x
+    square = gram.diagonal(dim1=1, dim2=2).sum(1).clamp_min(1e-14)[:, None, None]  # of X's norm
+    gram = gram / square
+    total: Tensor | None = None
+    for iteration in range(_ITERATIONS):
+        step = torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
+        step.diagonal(dim1=1, dim2=2).add_(_A)
+        total = step if total is None else total @ step
+        if iteration + 1 < _ITERATIONS:
+            gram = gram @ (step @ step)  # polynomials of one matrix commute
+    assert total is not None
+    return (x @ (total * square.rsqrt())).reshape(matrices.shape)
 
 
 class Muon(Optimizer):
@@ -78,16 +81,29 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            lr, momentum = group["lr"], group["momentum"]
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                buffer = state.setdefault("momentum_buffer", torch.zeros_like(p))
-                buffer.lerp_(p.grad, 1 - momentum)
-                update = orthogonalize(torch.lerp(p.grad, buffer, momentum))
-                p.add_(update, alpha=-lr * max(1.0, p.shape[0] / p.shape[1]) ** 0.5)
+            for params in _by_shape(p for p in group["params"] if p.grad is not None):
+                self._update(params, group["lr"], group["momentum"])
         return loss
+
+    def _update(self, params: list[Tensor], lr: float, momentum: float) -> None:
+        """Move matrices of one shape, in one batch: small products cost more to start than to do."""
+        gradients = [p.grad for p in params if p.grad is not None]
+        for p in params:
+            if "momentum_buffer" not in self.state[p]:
+                self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+        buffers = [self.state[p]["momentum_buffer"] for p in params]
+        torch._foreach_lerp_(buffers, gradients, 1 - momentum)
+        ahead = torch.stack(torch._foreach_lerp(gradients, buffers, momentum))
+        rows, columns = params[0].shape
+        updates = orthogonalize(ahead).unbind()
+        torch._foreach_add_(params, updates, alpha=-lr * max(1.0, rows / columns) ** 0.5)
+
+
+def _by_shape(params: Iterable[Tensor]) -> list[list[Tensor]]:
+    groups: dict[torch.Size, list[Tensor]] = {}
+    for p in params:
+        groups.setdefault(p.shape, []).append(p)
+    return list(groups.values())
 
 
 def build_optimizers(field: nn.Module, name: str, lr: float, adam_lr: float) -> list[Optimizer]:
@@ -103,6 +119,7 @@ def build_optimizers(field: nn.Module, name: str, lr: float, adam_lr: float) -> 
     others = [p for p in field.parameters() if id(p) not in taken]
     optimizers: list[Optimizer] = [Muon(matrices, lr=lr)] if matrices else []
     if others:
-        keywords: dict[str, Any] = getattr(field, "adam_options", {})
+        fused = others[0].device.type in ("cpu", "cuda")  # one call for all of them
+        keywords: dict[str, Any] = {"fused": fused, **getattr(field, "adam_options", {})}
         optimizers.append(Adam(others, lr=adam_lr if name == "muon" else lr, **keywords))
     return optimizers

@@ -64,6 +64,14 @@ class PixelSampler:
         self.count = pixels if isinstance(pixels, int) else len(pixels)
         self.batch_size = min(batch_size, self.count)
 
+    def batches(self, step: int, steps: int) -> Tensor:
+        """Indices of ``steps`` steps from number ``step`` on (from 0), one batch after another, int64."""
+        positions = step * self.batch_size + np.arange(steps * self.batch_size)
+        epochs, positions = positions // self.count, positions % self.count
+        spans = range(epochs[0], epochs[-1] + 1)
+        indices = [self._shuffled(positions[epochs == epoch], epoch) for epoch in spans]
+        return torch.from_numpy(np.concatenate(indices))
+
     def batch(self, step: int, focus: Tensor | None = None) -> Tensor:
         """Indices of step number ``step`` (from 0), shape ``(batch_size,)``, int64, on the CPU.
 
@@ -71,10 +79,7 @@ class PixelSampler:
             focus: pixel indices that deserve attention; up to half of the batch is drawn from them, each
                 twice on average.
         """
-        positions = step * self.batch_size + np.arange(self.batch_size)
-        epochs, positions = positions // self.count, positions % self.count
-        indices = [self._shuffled(positions[epochs == epoch], epoch) for epoch in sorted({*epochs[[0, -1]]})]
-        batch = torch.from_numpy(np.concatenate(indices))
+        batch = self.batches(step, 1)
         if focus is not None and len(focus):
             # Few wrong pixels must not crowd out the many right ones, which would then go wrong.
             count = min(self.batch_size // 2, 2 * len(focus))

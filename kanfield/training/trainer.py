@@ -17,6 +17,7 @@ from kanfield.errors import InputError, RunFailed
 from kanfield.images import Image
 from kanfield.splines import instruction_set
 from kanfield.splines.backend import BACKENDS
+from kanfield.training.batches import Batches
 from kanfield.training.checkpoint import (
     FOCUS,
     FORMAT,
@@ -82,6 +83,7 @@ class Trainer:
         self.monitors, self.fingerprint = monitors, fingerprint
         assert settings.batch_size is not None
         self.sampler = PixelSampler(target.seen(), settings.batch_size, settings.seed)
+        self.batches = Batches(self.sampler, target)
         self.phases = settings.phases
         if settings.phases is not None and settings.steps is not None:
             self.phases = scale_phases(settings.phases, settings.steps)
@@ -146,7 +148,7 @@ class Trainer:
 
     def _step(self) -> Tensor:
         self._set_rates()
-        x, target = self.target.samples(self.sampler.batch(self.progress.step, self.focus))
+        x, target = self.batches.at(self.progress.step, self.focus)
         if isinstance(self.net, HasGrids) and self._ranges_due():
             self.net.fit_ranges(x)
         loss = nn.functional.mse_loss(self.net(x), target)
@@ -237,7 +239,7 @@ class Trainer:
         result = self._evaluate() if looks else None
         outside = 0.0
         if isinstance(self.net, HasGrids):
-            outside = float(self.net.outside(self.target.samples(self.sampler.batch(p.step)[:512])[0]))
+            outside = float(self.net.outside(self.batches.at(p.step)[0][:512]))
         row = Row(
             step=p.step,
             seconds=round(p.seconds, 4),
