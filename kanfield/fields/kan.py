@@ -23,21 +23,28 @@ class KAN(nn.Module):
         order: polynomial degree of the splines: 1, 2 or 3.
         base: the branch beside the splines, ``"silu"`` or None.
         noise: spread of the initial splines (see :class:`KANLayer`): the smaller, the smoother the start.
-        frequency: spread of the initial cycles over [-1, 1] in the first layer: the larger, the sooner fine
+        frequency: spread of the initial cycles over the first layer's grids: the larger, the sooner fine
             detail is fitted, and the less true the field is between the pixels.
+        directions: the first layer sees points of the plane along so many directions, spread evenly over
+            half a turn, instead of along the two axes; 0 for the coordinates as they are. Sums of functions
+            along many directions (projection pursuit: Friedman and Stuetzle, 1981) follow slanted edges that
+            sums along two axes can only build in deeper layers.
 
     Shape:
-        - Input: ``(*, widths[0])``; the first layer's grids span [-1, 1].
+        - Input: ``(*, widths[0])``; the first layer's grids span [-1, 1], or along a direction its part of
+          the square.
         - Output: ``(*, widths[-1])``.
 
     Raises:
-        ValueError: widths and grids do not fit each other.
+        ValueError: widths and grids do not fit each other, or directions are asked for outside the plane.
 
     Examples:
         >>> field = KAN([2, 16, 16, 3], [100, 10, [5, 20]])
         >>> field(torch.rand(64, 2) * 2 - 1).shape
         torch.Size([64, 3])
     """
+
+    axes: Tensor | None
 
     def __init__(
         self,
@@ -47,6 +54,7 @@ class KAN(nn.Module):
         base: str | None = "silu",
         noise: float = 0.05,
         frequency: float = 0.0,
+        directions: int = 0,
     ) -> None:
         super().__init__()
         sizes = [grids] * (len(widths) - 1) if isinstance(grids, int) else list(grids)
@@ -54,10 +62,15 @@ class KAN(nn.Module):
             raise ValueError(f"widths run from inputs to outputs, such as [2, 64, 1], got {list(widths)}")
         if len(sizes) != len(widths) - 1:
             raise ValueError(f"{len(widths)} widths need {len(widths) - 1} grid sizes, got {len(sizes)}")
+        if directions < 0 or (directions and widths[0] != 2):
+            raise ValueError(f"directions are for 2 inputs and 0 or more, got {directions} of {widths[0]}")
+        self.register_buffer("axes", _axes(directions) if directions else None, persistent=False)
+        units = [directions or widths[0], *widths[1:]]
         self.layers = nn.ModuleList(
             KANLayer(inputs, outputs, size, order, base, noise, 0.0 if number else frequency)
-            for number, (inputs, outputs, size) in enumerate(zip(widths[:-1], widths[1:], sizes, strict=True))
+            for number, (inputs, outputs, size) in enumerate(zip(units[:-1], units[1:], sizes, strict=True))
         )
+        self._span_square()
 
     @property
     def backend(self) -> str:
@@ -68,9 +81,22 @@ class KAN(nn.Module):
         """Draw fresh parameters in every layer."""
         for layer in self._kan_layers():
             layer.reset_parameters()
+        self._span_square()
+
+    @torch.no_grad()
+    def _span_square(self) -> None:
+        """Let the first grids reach from corner to corner of the square [-1, 1]^2 along their directions."""
+        if self.axes is not None:
+            first, reach = self._kan_layers()[0], self.axes.abs().sum(0)
+            first.lower.copy_(-reach)
+            first.upper.copy_(reach)
+
+    def _first_inputs(self, x: Tensor) -> Tensor:
+        return x if self.axes is None else x @ self.axes
 
     def forward(self, x: Tensor) -> Tensor:
         """Evaluate the field; see the class for shapes."""
+        x = self._first_inputs(x)
         for layer in self.layers:
             x = layer(x)
         return x
@@ -89,7 +115,7 @@ class KAN(nn.Module):
             margin: how far a range goes past the data on either side, as a fraction of its width.
         """
         first, *others = self._kan_layers()
-        x = first(x)
+        x = first(self._first_inputs(x))
         for layer in others:
             low, high = x.amin(0), x.amax(0)
             # A unit that is constant on this data still needs a range of some width.
@@ -103,7 +129,7 @@ class KAN(nn.Module):
         """Fraction (0 to 1) of the hidden values that leave their grids, for coordinates ``x`` (N, d)."""
         first, *others = self._kan_layers()
         fractions = []
-        x = first(x)
+        x = first(self._first_inputs(x))
         for layer in others:
             fractions.append(layer.outside(x))
             x = layer(x)
@@ -132,6 +158,14 @@ def kan(
     order: int = 2,
     noise: float = 0.05,
     frequency: float = 4.5,
+    directions: int = 0,
 ) -> KAN:
     """A :class:`KAN` by its inputs and outputs; the defaults are those of the preset smooth at 256 px."""
-    return KAN([inputs, *widths, outputs], list(grids), order, noise=noise, frequency=frequency)
+    all_widths = [inputs, *widths, outputs]
+    return KAN(all_widths, list(grids), order, noise=noise, frequency=frequency, directions=directions)
+
+
+def _axes(directions: int) -> Tensor:
+    """Unit vectors over half a turn, the first along x: shape ``(2, directions)``."""
+    angles = torch.arange(directions) * (torch.pi / directions)
+    return torch.stack([angles.cos(), angles.sin()])

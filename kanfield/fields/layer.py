@@ -13,7 +13,7 @@ from kanfield.splines.refine import apply_two_scale, two_scale_matrix
 
 Levels = int | Sequence[int]
 
-WAVE_AMPLITUDE = 0.5
+WAVE_SPREAD = 0.5  # standard deviation of the sum of all inputs' waves
 
 # What optimisers call their moments, and the power of 1/factor by which refinement scales each:
 # gradients live in the dual space, so they shrink as every coefficient is shared out among finer ones.
@@ -113,7 +113,8 @@ class KANLayer(nn.Module):
         centres = 2 * (torch.arange(rows) - (self.order - 1) / 2) / self.grid_size - 1
         shape = (self.in_features, 1, self.out_features)
         cycles, phase = self.frequency * torch.randn(shape), 2 * torch.pi * torch.rand(shape)
-        waves = WAVE_AMPLITUDE * torch.sin(torch.pi * cycles * centres[:, None] + phase)
+        amplitude = WAVE_SPREAD * (2 / self.in_features) ** 0.5
+        waves: Tensor = amplitude * torch.sin(torch.pi * cycles * centres[:, None] + phase)
         return waves.reshape(-1, self.out_features).to(self.coef)
 
     @property

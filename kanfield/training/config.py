@@ -26,7 +26,7 @@ Levels = int | list[int]
 MAX_GRID = 100_000
 MAX_HIDDEN_GRID = 2_000  # moving a grid costs a least-squares problem of its size
 # The settings that a family may take when it is built; what else it takes stands in ``options``.
-FIELD_SETTINGS = ("widths", "grids", "order", "noise", "frequency")
+FIELD_SETTINGS = ("widths", "grids", "order", "noise", "frequency", "directions")
 _POSITIVE = ("steps", "seconds", "batch_size", "lr", "adam_lr", "threads", "checkpoint_seconds", "max_pixels")
 
 
@@ -53,6 +53,7 @@ class Settings:
     order: int | None = None
     noise: float | None = None
     frequency: float | None = None
+    directions: int | None = None
     options: dict[str, Any] | None = None
     steps: int | None = None
     seconds: float | None = None
@@ -182,7 +183,7 @@ def _check_values(s: Settings) -> None:
     demand(preset_of(s) in PRESETS, f"--preset {s.preset} is unknown; use one of {', '.join(PRESETS)}")
     for key in _POSITIVE:
         positive(key.replace("_", "-"), getattr(s, key))
-    for key in ("noise", "frequency", "range_steps"):
+    for key in ("noise", "frequency", "directions", "range_steps"):
         value = getattr(s, key)
         fine = value is None or (math.isfinite(value) and value >= 0)
         demand(fine, f"{key}: {value} is impossible, give a number of zero or more")
@@ -275,9 +276,12 @@ def settings_from(content: dict[str, Any], prefix: str = "") -> Settings:
 
 
 def lacking(settings: Settings) -> list[str]:
-    """What a run's own settings would hold and these do not."""
+    """What a run's own settings would hold and these do not.
+
+    Runs of older versions do not hold ``directions``: their fields have none.
+    """
     decided = DECIDED if settings.model == "kan" else ("batch_size", "optimizer", "lr", "adam_lr")
-    return [key for key in decided if key != "steps" and getattr(settings, key) is None]
+    return [key for key in decided if key not in ("steps", "directions") and getattr(settings, key) is None]
 
 
 def to_plain(settings: Settings, image: str) -> dict[str, Any]:

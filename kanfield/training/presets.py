@@ -61,7 +61,7 @@ PRESETS = {
 
 # The settings that a preset decides.
 DECIDED = (
-    *("widths", "grids", "order", "noise", "frequency"),
+    *("widths", "grids", "order", "noise", "frequency", "directions"),
     *("steps", "batch_size", "optimizer", "lr", "adam_lr", "range_steps"),
 )
 

@@ -1,0 +1,302 @@
+"""What the search for a recipe tries that kanfield does not offer: fields, optimisers, schedules, penalties.
+
+Each change is a context manager that alters the package inside a ``with`` block, for ``search_recipe.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+import kanfield.training.optimizers as optimizers
+import kanfield.training.trainer as trainer_module
+from kanfield import KAN
+from kanfield.fields import Recipe, register
+from kanfield.splines import Grid
+from kanfield.splines.basis import active_basis, locate
+from kanfield.training.trainer import Trainer
+
+# ---- fields ------------------------------------------------------------------------------------
+
+
+@register("kan-plane", "a tensor-product (2-D) spline grid, then KAN layers", [Recipe("muon", 1e-2, 1e-2)])
+class PlaneKAN(nn.Module):
+    """Features from (cells + order)^2 splines over the plane instead of sums of splines along lines."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        widths: Sequence[int] = (64, 64),
+        grids: Sequence[int] = (9, 9, 9),
+        order: int = 2,
+        cells: int = 128,
+        features: int = 16,
+    ) -> None:
+        super().__init__()
+        self.order, self.cells = order, cells
+        self.table = nn.Parameter(0.5 * torch.randn((cells + order) ** 2, features))
+        self.rest = KAN([features, *widths, outputs], list(grids), order)
+        self.register_buffer("border", torch.ones(inputs))
+
+    def features(self, x: Tensor) -> Tensor:
+        grid = Grid(-self.border, self.border, self.cells)
+        at = locate(x, grid.lower, grid.scale, grid.size)
+        basis = torch.stack(active_basis(at, grid.scale, self.order), 2)  # (N, 2, k + 1)
+        taps = torch.arange(self.order + 1, device=x.device)
+        rows, columns = at.cell[:, 1, None] + taps, at.cell[:, 0, None] + taps
+        index = rows[:, :, None] * (self.cells + self.order) + columns[:, None, :]
+        weight = basis[:, 1, :, None] * basis[:, 0, None, :]
+        return nn.functional.embedding_bag(
+            index.flatten(1), self.table, per_sample_weights=weight.flatten(1), mode="sum"
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.rest(self.features(x))
+        return y
+
+    def matrices(self) -> list[nn.Parameter]:
+        return self.rest.matrices()
+
+    @torch.no_grad()
+    def fit_ranges(self, x: Tensor, margin: float = 0.05) -> None:
+        features = self.features(x)
+        first = self.rest.layers[0]
+        low, high = features.amin(0), features.amax(0)
+        spread = (high - low).clamp_min(1e-3) * margin
+        first.set_range(low - spread, high + spread)
+        self.rest.fit_ranges(features, margin)
+
+    def outside(self, x: Tensor) -> Tensor:
+        return self.rest.outside(self.features(x))
+
+
+@register("kan-grouped", "a KAN whose hidden layers are two independent halves", [Recipe("muon", 1e-2, 1e-2)])
+class GroupedKAN(nn.Module):
+    """Two KANs side by side, of half the width each; the sum of what they say."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        widths: Sequence[int] = (64, 64, 64),
+        grids: Sequence[int] = (40, 9, 9, 9),
+        order: int = 2,
+        frequency: float = 4.5,
+        directions: int = 8,
+    ) -> None:
+        super().__init__()
+        halves = [inputs, *[w // 2 for w in widths], outputs]
+        self.parts = nn.ModuleList(
+            KAN(halves, list(grids), order, frequency=frequency, directions=directions) for _ in range(2)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.parts[0](x) + self.parts[1](x)
+        return y
+
+    def matrices(self) -> list[nn.Parameter]:
+        return [m for part in self.parts for m in part.matrices()]
+
+    def fit_ranges(self, x: Tensor, margin: float = 0.05) -> None:
+        for part in self.parts:
+            part.fit_ranges(x, margin)
+
+    def outside(self, x: Tensor) -> Tensor:
+        return torch.stack([part.outside(x) for part in self.parts]).mean()
+
+
+# ---- optimisers --------------------------------------------------------------------------------
+
+
+def newton_schulz(coefficients: Sequence[tuple[float, float, float]]) -> Callable[[Tensor], Tensor]:
+    """Orthogonalisation by the given quintic steps, plainly on the matrices themselves."""
+
+    def orthogonalize(matrices: Tensor) -> Tensor:
+        x = matrices / matrices.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-7)
+        for a, b, c in coefficients:
+            gram = x.mT @ x
+            x = a * x + x @ (b * gram + c * gram @ gram)
+        return x
+
+    return orthogonalize
+
+
+# Polar Express (Amsel et al., 2025, arXiv:2505.16932): the best quintic for each step in turn.
+POLAR = [
+    (8.28721201814563, -23.595886519098837, 17.300387312530933),
+    (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
+    (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
+    (3.3184196573706015, -2.488488024314874, 0.51004894012372),
+    (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
+]
+JORDAN = [(3.4445, -4.7750, 2.0315)] * 5
+
+
+@contextlib.contextmanager
+def orthogonalized_by(coefficients: Sequence[tuple[float, float, float]]) -> Iterator[None]:
+    with patch.object(optimizers, "orthogonalize", newton_schulz(coefficients)):
+        yield
+
+
+@contextlib.contextmanager
+def rows_normalized() -> Iterator[None]:
+    """NorMuon's idea (Li et al., 2025, arXiv:2510.05491) without its memory: rows of one length."""
+    plain = optimizers.orthogonalize
+
+    def normalized(matrices: Tensor) -> Tensor:
+        x = plain(matrices)
+        length = x.norm(dim=-1, keepdim=True)
+        return x / length.clamp_min(1e-7) * length.square().mean(-2, keepdim=True).sqrt()
+
+    with patch.object(optimizers, "orthogonalize", normalized):
+        yield
+
+
+@contextlib.contextmanager
+def momentum(value: float) -> Iterator[None]:
+    plain = optimizers.Muon._update
+
+    def update(self: Any, params: list[Tensor], lr: float, _: float) -> None:
+        plain(self, params, lr, value)
+
+    with patch.object(optimizers.Muon, "_update", update):
+        yield
+
+
+@contextlib.contextmanager
+def built_by(build: Callable[[nn.Module, float, float], list[Optimizer]]) -> Iterator[None]:
+    def build_optimizers(field: nn.Module, name: str, lr: float, adam_lr: float) -> list[Optimizer]:
+        return build(field, lr, adam_lr)
+
+    with patch.object(trainer_module, "build_optimizers", build_optimizers):
+        yield
+
+
+def soap(field: nn.Module, lr: float, adam_lr: float) -> list[Optimizer]:
+    """SOAP (Vyas et al., 2024, arXiv:2409.11321) for the hidden coefficients, Adam for the rest."""
+    from pytorch_optimizer import SOAP
+
+    return _matrices_by(lambda m: SOAP(m, lr=lr, weight_decay=0.0, precondition_frequency=10), field, adam_lr)
+
+
+def shampoo(field: nn.Module, lr: float, adam_lr: float) -> list[Optimizer]:
+    """Shampoo (Gupta et al., 2018, arXiv:1802.09568) for the hidden coefficients, Adam for the rest."""
+    from pytorch_optimizer import ScalableShampoo
+
+    make = lambda m: ScalableShampoo(m, lr=lr, start_preconditioning_step=5, preconditioning_compute_steps=10)  # noqa: E731
+    return _matrices_by(make, field, adam_lr)
+
+
+def _matrices_by(
+    make: Callable[[list[Tensor]], Optimizer], field: nn.Module, adam_lr: float
+) -> list[Optimizer]:
+    matrices: list[Tensor] = field.matrices()  # type: ignore[operator]
+    taken = {id(m) for m in matrices}
+    return [make(matrices), Adam([p for p in field.parameters() if id(p) not in taken], lr=adam_lr)]
+
+
+# ---- schedules ---------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def schedule(factor: Callable[[float], float]) -> Iterator[None]:
+    with patch.object(trainer_module, "warm_up_and_decay", factor):
+        yield
+
+
+def cosine(progress: float) -> float:
+    return min(1.0, progress / 0.05) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def late_decay(progress: float) -> float:
+    """Constant for 60 % of the run, then linear to zero."""
+    return min(1.0, progress / 0.05, max(0.0, 1 - progress) / 0.4)
+
+
+def square_decay(progress: float) -> float:
+    return min(1.0, progress / 0.05) * max(0.0, 1 - progress) ** 2
+
+
+# ---- training ----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def refined_at(fractions: Sequence[float]) -> Iterator[None]:
+    """Exact refinement in stages: hidden and first grids are doubled at these fractions of the run."""
+    plain = Trainer._step
+
+    def step(self: Trainer) -> Tensor:
+        if self.progress.step in {round(f * (self.steps or 0)) for f in fractions}:
+            self.net.refine(2, self.optimizers)  # type: ignore[operator]
+        return plain(self)
+
+    with patch.object(Trainer, "_step", step):
+        yield
+
+
+@contextlib.contextmanager
+def batch_growth(start: int) -> Iterator[None]:
+    """Batches grow linearly from ``start`` pixels to the full ones: the first ones of each are taken."""
+    plain = Trainer._step
+
+    def step(self: Trainer) -> Tensor:
+        full, at = self.sampler.batch_size, self.batches.at
+        size = round(start + (full - start) * self.progress.step / (self.steps or 1))
+
+        def some(step: int, focus: Tensor | None = None) -> tuple[Tensor, Tensor]:
+            x, y = at(step, focus)
+            return x[:size], y[:size]
+
+        with patch.object(self.batches, "at", some):
+            return plain(self)
+
+    with patch.object(Trainer, "_step", step):
+        yield
+
+
+@contextlib.contextmanager
+def smoothness(weight: float) -> Iterator[None]:
+    """A penalty on second differences of all coefficients that decays to nothing over the run."""
+    plain = Trainer._step
+
+    def step(self: Trainer) -> Tensor:
+        share = weight * (1 - self.progress.step / (self.steps or 1))
+        with (
+            torch.no_grad()
+        ):  # its gradient, by the rate of Adam, before the step: decoupled, as weight decay is
+            for layer in self.net.layers:  # type: ignore[union-attr]
+                c = layer.coef.view(layer.in_features, -1, layer.out_features)
+                second = c[:, 2:] - 2 * c[:, 1:-1] + c[:, :-2]
+                c[:, 1:-1] += share * second
+        return plain(self)
+
+    with patch.object(Trainer, "_step", step):
+        yield
+
+
+CHANGES: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
+    "muon-3-steps": lambda: orthogonalized_by(JORDAN[:3]),
+    "polar-express-5": lambda: orthogonalized_by(POLAR),
+    "polar-express-3": lambda: orthogonalized_by(POLAR[:3]),
+    "rows-normalized": rows_normalized,
+    "momentum-0.9": lambda: momentum(0.9),
+    "momentum-0.98": lambda: momentum(0.98),
+    "soap": lambda: built_by(soap),
+    "shampoo": lambda: built_by(shampoo),
+    "cosine": lambda: schedule(cosine),
+    "late-decay": lambda: schedule(late_decay),
+    "square-decay": lambda: schedule(square_decay),
+    "refined-once": lambda: refined_at([0.5]),
+    "refined-twice": lambda: refined_at([0.3, 0.6]),
+    "batch-growth": lambda: batch_growth(512),
+    "smoothness-0.01": lambda: smoothness(0.01),
+    "smoothness-0.1": lambda: smoothness(0.1),
+}

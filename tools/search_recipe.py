@@ -1,0 +1,277 @@
+"""Search for a better recipe: named changes to a preset, each judged against it on the same photographs.
+
+    python tools/search_recipe.py screen tools/recipe.csv           # every variant, photographs to choose by
+    python tools/search_recipe.py judge tools/recipe.csv            # the chosen ones, on other photographs
+    python tools/search_recipe.py screen tools/recipe.csv --report  # what each change brings, as Markdown
+
+A variant of the group ``between`` is scored on the unseen pixels (half of a checkerboard, or all three
+patterns when it is judged), one of the group ``on`` on all pixels. Fits are of equal steps and run
+interleaved: all variants of a photograph before the next one, two at a time, a thread each; seconds stand
+beside them. Rows that the table holds are not run again. SOAP and Shampoo come from ``pip install
+pytorch-optimizer``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import json
+import statistics
+import tempfile
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from search_presets import PATTERNS, load
+
+import kanfield
+from kanfield.errors import RunFailed
+from kanfield.training.trainer import Trainer
+
+COLUMNS = ("stage", "group", "variant", "photo", "size", "pattern", "psnr", "held_out_psnr", "steps")
+COLUMNS += ("parameters", "seconds", "settings")
+KEYS = COLUMNS[:6]
+PHOTOS = {"screen": ("camera", "astronaut", "coffee"), "judge": ("chelsea", "rocket", "hopper")}
+
+# What each group starts from, spelled out: the presets' own constants follow this search.
+BETWEEN = {"widths": [64] * 3, "grids": [40, 9, 9, 9], "order": 2, "frequency": 3.2, "directions": 0}
+BETWEEN |= {"lr": 1e-2, "adam_lr": 1e-2, "range_steps": 200, "noise": 0.05, "steps": 1000, "batch_size": 2048}
+ON = {**BETWEEN, "widths": [64] * 2, "grids": [200, 40, 40], "frequency": 15.0, "lr": 3e-3, "adam_lr": 3e-3}
+ON |= {"range_steps": 500}
+
+EIGHT = {"directions": 8}
+VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+    "between": {
+        "before": {},
+        "4 directions": {"directions": 4},
+        "8 directions": EIGHT,
+        "16 directions": {"directions": 16},
+        "8 directions, order 3": {**EIGHT, "order": 3},
+        "8 directions, order 1": {**EIGHT, "order": 1},
+        "8 directions, hidden 5": {**EIGHT, "grids": [40, 5, 5, 5]},
+        "8 directions, hidden 14": {**EIGHT, "grids": [40, 14, 14, 14]},
+        "8 directions, order 3, hidden 5": {**EIGHT, "order": 3, "grids": [40, 5, 5, 5]},
+        "8 directions, order 3, hidden 7": {**EIGHT, "order": 3, "grids": [40, 7, 7, 7]},
+        "8 directions, first 20": {**EIGHT, "grids": [20, 9, 9, 9]},
+        "8 directions, first 80": {**EIGHT, "grids": [80, 9, 9, 9]},
+        "8 directions, frequency 2": {**EIGHT, "frequency": 2.0},
+        "8 directions, frequency 4.5": {**EIGHT, "frequency": 4.5},
+        "8 directions, noise 0.2": {**EIGHT, "noise": 0.2},
+        "8 directions, 2 layers": {**EIGHT, "widths": [64] * 2, "grids": [40, 9, 9]},
+        "8 directions, 4 layers": {**EIGHT, "widths": [64] * 4, "grids": [40, 9, 9, 9, 9]},
+        "8 directions, width 96": {**EIGHT, "widths": [96] * 3},
+        "8 directions, width 40": {**EIGHT, "widths": [40] * 3},
+        "8 directions, nested hidden 3 + 9": {**EIGHT, "grids": [40, [3, 9], [3, 9], [3, 9]]},
+        "8 directions, nested first 10 + 40": {**EIGHT, "grids": [[10, 40], 9, 9, 9]},
+        "8 directions, rates halved": {**EIGHT, "lr": 5e-3, "adam_lr": 5e-3},
+        "8 directions, Adam's rate halved": {**EIGHT, "adam_lr": 5e-3},
+        "8 directions, Adam alone": {**EIGHT, "optimizer": "adam", "lr": 3e-3},
+        "8 directions, batch 1024": {**EIGHT, "batch_size": 1024, "steps": 2000},
+        "8 directions, batch 4096": {**EIGHT, "batch_size": 4096, "steps": 500},
+        "8 directions, refined at half": {**EIGHT, "grids": [20, 5, 5, 5], "change": "refined-once"},
+        "8 directions, refined twice": {**EIGHT, "grids": [10, 3, 3, 3], "change": "refined-twice"},
+        "8 directions, batch grows": {**EIGHT, "change": "batch-growth"},
+        "8 directions, Muon of 3 steps": {**EIGHT, "change": "muon-3-steps"},
+        "8 directions, Polar Express, 5": {**EIGHT, "change": "polar-express-5"},
+        "8 directions, Polar Express, 3": {**EIGHT, "change": "polar-express-3"},
+        "8 directions, rows of Muon equal": {**EIGHT, "change": "rows-normalized"},
+        "8 directions, momentum 0.9": {**EIGHT, "change": "momentum-0.9"},
+        "8 directions, momentum 0.98": {**EIGHT, "change": "momentum-0.98"},
+        "8 directions, SOAP": {**EIGHT, "lr": 3e-3, "change": "soap"},
+        "8 directions, Shampoo": {**EIGHT, "lr": 1e-2, "change": "shampoo"},
+        "8 directions, cosine": {**EIGHT, "change": "cosine"},
+        "8 directions, late decay": {**EIGHT, "change": "late-decay"},
+        "8 directions, square decay": {**EIGHT, "change": "square-decay"},
+        "8 directions, smoothness 0.01": {**EIGHT, "change": "smoothness-0.01"},
+        "8 directions, smoothness 0.1": {**EIGHT, "change": "smoothness-0.1"},
+        "8 directions, two groups": {**EIGHT, "model": "kan-grouped", "widths": [90] * 3},
+        "1 layer of 128, 8 directions": {**EIGHT, "widths": [128], "grids": [40, 9]},
+        "1 layer of 128, 16 directions": {"directions": 16, "widths": [128], "grids": [40, 9]},
+        "1 layer of 128, 16 directions, last 30": {"directions": 16, "widths": [128], "grids": [40, 30]},
+        "1 layer of 128, 16 directions, order 3": {
+            **{"directions": 16, "widths": [128], "grids": [40, 9], "order": 3}
+        },
+        "2-D spline grid of 64 cells": {
+            "model": "kan-plane",
+            "options": {"cells": 64},
+            "widths": [64] * 2,
+            "grids": [9, 9, 9],
+        },
+    },
+    "on": {
+        "before": {},
+        "8 directions": EIGHT,
+        "16 directions": {"directions": 16},
+        "32 directions": {"directions": 32},
+        "32 directions, first 100": {"directions": 32, "grids": [100, 40, 40]},
+        "16, Adam's rate 1e-2": {"directions": 16, "adam_lr": 1e-2},
+        "16, Adam's rate 2e-2": {"directions": 16, "adam_lr": 2e-2},
+        "16, Muon's rate 1e-2": {"directions": 16, "lr": 1e-2},
+        "16, first 400, frequency 25": {"directions": 16, "grids": [400, 40, 40], "frequency": 25.0},
+        "16, frequency 25": {"directions": 16, "frequency": 25.0},
+        "16, hidden 80": {"directions": 16, "grids": [200, 80, 40]},
+        "16, width 96": {"directions": 16, "widths": [96] * 2},
+        "16, order 1": {"directions": 16, "order": 1},
+        "16, order 3": {"directions": 16, "order": 3},
+        "16, 3 layers of 20 cells": {"directions": 16, "widths": [64] * 3, "grids": [200, 20, 20, 20]},
+        "16, batch 1024": {"directions": 16, "batch_size": 1024, "steps": 2000},
+        "16, refined at half": {"directions": 16, "grids": [100, 20, 20], "change": "refined-once"},
+        "16, nested hidden 10 + 40": {"directions": 16, "grids": [200, [10, 40], [10, 40]]},
+        "16, nested first 50 + 200": {"directions": 16, "grids": [[50, 200], 40, 40]},
+        "16, rows of Muon equal": {"directions": 16, "change": "rows-normalized"},
+        "16, momentum 0.9": {"directions": 16, "change": "momentum-0.9"},
+        "16, Muon of 3 steps": {"directions": 16, "change": "muon-3-steps"},
+        "16, SOAP": {"directions": 16, "lr": 1e-3, "change": "soap"},
+        "16, batch grows": {"directions": 16, "change": "batch-growth"},
+        "16, cosine": {"directions": 16, "change": "cosine"},
+        "16, square decay": {"directions": 16, "change": "square-decay"},
+        "2-D spline grid of 128 cells": {
+            "model": "kan-plane",
+            "options": {"cells": 128},
+            "grids": [40, 40, 40],
+        },
+        "2-D spline grid of 64 cells": {
+            "model": "kan-plane",
+            "options": {"cells": 64},
+            "grids": [40, 40, 40],
+        },
+        "hash grid, tuned": {"model": "hashgrid"},
+    },
+}
+WIDE: dict[str, Any] = {"widths": [128], "grids": [200, 100], "directions": 32}
+VARIANTS["on"] |= {
+    "1 layer of 128": WIDE,
+    "1 of 128, 16 directions": {**WIDE, "directions": 16},
+    "1 of 128, 64 directions, first 100": {**WIDE, "directions": 64, "grids": [100, 100]},
+    "1 of 128, last 40": {**WIDE, "grids": [200, 40]},
+    "1 of 128, last 200": {**WIDE, "grids": [200, 200]},
+    "1 of 128, first 100": {**WIDE, "grids": [100, 100]},
+    "1 of 128, first 400": {**WIDE, "grids": [400, 100]},
+    "1 of 128, Adam's rate 1e-2": {**WIDE, "adam_lr": 1e-2},
+    "1 of 128, Adam's rate 1e-3": {**WIDE, "adam_lr": 1e-3},
+    "1 of 128, frequency 25": {**WIDE, "frequency": 25.0},
+    "1 of 128, frequency 8": {**WIDE, "frequency": 8.0},
+    "1 of 128, order 1": {**WIDE, "order": 1},
+    "1 of 128, order 3": {**WIDE, "order": 3},
+    "1 of 128, noise 0.01": {**WIDE, "noise": 0.01},
+    "1 of 128, noise 0.2": {**WIDE, "noise": 0.2},
+    "1 of 128, batch 1024": {**WIDE, "batch_size": 1024, "steps": 2000},
+    "1 of 64": {**WIDE, "widths": [64]},
+    "1 of 64, 64 directions": {**WIDE, "widths": [64], "directions": 64},
+    "1 of 256": {**WIDE, "widths": [256]},
+    "1 of 128, nested first 50 + 200": {**WIDE, "grids": [[50, 200], 100]},
+    "1 of 128, late decay": {**WIDE, "change": "late-decay"},
+    "1 of 128, square decay": {**WIDE, "change": "square-decay"},
+}
+JUDGED: dict[str, list[str]] = {"between": ["before"], "on": ["before"]}
+
+
+def settings_of(group: str, variant: str) -> dict[str, Any]:
+    """What a fit of a variant is told."""
+    change = VARIANTS[group][variant]
+    base = BETWEEN if group == "between" else ON
+    if change.get("model") == "hashgrid":
+        return {"model": "hashgrid", "steps": base["steps"], "batch_size": base["batch_size"]}
+    settings = {**base, **change}
+    if settings.get("model") == "kan-plane":
+        settings = {k: v for k, v in settings.items() if k not in ("directions", "frequency", "noise")}
+    if settings.get("model") == "kan-grouped":
+        del settings["noise"]
+    return settings
+
+
+def fit(job: tuple[str, ...]) -> dict[str, Any]:
+    """One row; a fit that diverges has no PSNR."""
+    from recipe_changes import CHANGES
+
+    _, group, variant, photo, size, pattern = job
+    settings = settings_of(group, variant)
+    row: dict[str, Any] = {**dict(zip(KEYS, job, strict=True)), "settings": json.dumps(settings)}
+    change = settings.pop("change", None)
+    held_out = None if pattern == "none" else pattern
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        CHANGES[change]() if change else contextlib.nullcontext(),
+        patch.object(Trainer, "save", Trainer._save_best),  # strangers' optimisers need not be resumable
+        contextlib.suppress(RunFailed),
+    ):
+        image = load(photo, int(size))
+        metrics = kanfield.fit(image, out=folder, held_out=held_out, threads=1, **settings).metrics
+        row |= {key: metrics[key] for key in ("psnr", "held_out_psnr", "steps", "parameters", "seconds")}
+    return {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
+
+
+def jobs(stage: str, sizes: list[int]) -> list[tuple[str, ...]]:
+    """Every fit of a stage, all variants of a photograph before the next."""
+    found = []
+    for size in sizes:
+        for photo in PHOTOS[stage]:
+            for group, variants in VARIANTS.items():
+                names = list(variants) if stage == "screen" else JUDGED[group]
+                patterns = ("none",) if group == "on" else PATTERNS if stage == "judge" else PATTERNS[:1]
+                found += [(stage, group, v, photo, str(size), p) for v in names for p in patterns]
+    return found
+
+
+def report(rows: list[dict[str, Any]], stage: str) -> None:
+    """What each variant brings over ``before``: the mean, and on the photograph where it brings least."""
+    rows = [row for row in rows if row["stage"] == stage]
+    for group in VARIANTS:
+        column = "held_out_psnr" if group == "between" else "psnr"
+        mine = {tuple(row[k] for k in KEYS[2:]): row for row in rows if row["group"] == group}
+        names = list(dict.fromkeys(key[0] for key in mine))
+        what = "unseen pixels" if group == "between" else "all pixels"
+        print(f"\n| {what} | dB | gain | least gain | dB on seen | parameters | seconds |")
+        print("| --- | --- | --- | --- | --- | --- | --- |")
+        lines = []
+        for name in names:
+            cells = {key[1:]: row for key, row in mine.items() if key[0] == name and row[column]}
+            both = [(float(row[column]), float(mine[("before", *key)][column])) for key, row in cells.items()]
+            if not both:
+                lines.append((-99.0, f"| {name} | diverged | | | | | |"))
+                continue
+            gains = [value - before for value, before in both]
+            mean = {
+                k: statistics.mean(float(r[k]) for r in cells.values()) for k in COLUMNS[6:7] + COLUMNS[9:11]
+            }
+            score = statistics.mean(value for value, _ in both)
+            text = f"| {name} | {score:.2f} | {statistics.mean(gains):+.2f} | {min(gains):+.2f} | "
+            text += f"{mean['psnr']:.1f} | {mean['parameters']:,.0f} | {mean['seconds']:.1f} |"
+            lines.append((score, text))
+        print("\n".join(text for _, text in sorted(lines, reverse=True)))
+
+
+def main() -> None:
+    """Read the command line, run what the table lacks, report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("stage", choices=PHOTOS)
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--sizes", nargs="+", type=int, default=[256])
+    parser.add_argument("--report", action="store_true", help="run nothing")
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    if arguments.table.is_file():
+        with open(arguments.table, newline="") as file:
+            rows = list(csv.DictReader(file))
+    known = {tuple(row[key] for key in KEYS) for row in rows}
+    todo = [] if arguments.report else [j for j in jobs(arguments.stage, arguments.sizes) if j not in known]
+    with (
+        open(arguments.table, "a", newline="") as file,
+        get_context("spawn").Pool(arguments.processes) as pool,
+    ):
+        writer = csv.DictWriter(file, COLUMNS)
+        if not rows:
+            writer.writeheader()
+        for row in pool.imap(fit, todo):
+            rows.append(row)
+            writer.writerow(row)
+            file.flush()
+            print(*(row.get(key) for key in COLUMNS[:-1]), flush=True)
+    report(rows, arguments.stage)
+
+
+if __name__ == "__main__":
+    main()
