@@ -283,6 +283,45 @@ def test_field_is_its_layers_one_after_another() -> None:
     assert torch.equal(field(x), field.layers[2](field.layers[1](field.layers[0](x))))
 
 
+def test_directions_are_projections_of_the_plane() -> None:
+    field = KAN([2, 5, 3], [8, 5], directions=4)
+    x = torch.rand(50, 2) * 2 - 1
+    half = 0.5**0.5
+    seen = torch.stack([x[:, 0], half * (x[:, 0] + x[:, 1]), x[:, 1], half * (x[:, 1] - x[:, 0])], 1)
+    torch.testing.assert_close(field(x), field.layers[1](field.layers[0](seen)))
+    reach = torch.tensor([1.0, 2 * half, 1.0, 2 * half])  # from corner to corner
+    torch.testing.assert_close(field.layers[0].upper, reach)
+    torch.testing.assert_close(field.layers[0].lower, -reach)
+    assert float(field.layers[0].outside(seen)) == 0
+    field.fit_ranges(x)
+    assert float(field.outside(x)) == 0
+    field.reset_parameters()
+    torch.testing.assert_close(field.layers[0].upper, reach)
+
+
+def test_two_directions_are_the_axes() -> None:
+    torch.manual_seed(0)
+    plain = KAN([2, 5, 1], [8, 5], frequency=3.0)
+    torch.manual_seed(0)
+    turned = KAN([2, 5, 1], [8, 5], frequency=3.0, directions=2)
+    x = torch.rand(20, 2) * 2 - 1
+    torch.testing.assert_close(plain(x), turned(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("directions", [2, 8, 32])
+def test_the_spread_of_the_first_waves_does_not_depend_on_directions(directions: int) -> None:
+    torch.manual_seed(0)
+    field = KAN([2, 400, 1], [100, 5], noise=0.0, frequency=5.0, base=None, directions=directions)
+    values = field.layers[0]((torch.rand(400, 2) * 2 - 1) @ field.axes)
+    assert 0.45 < values.std().item() < 0.55
+
+
+@pytest.mark.parametrize(("inputs", "directions"), [(1, 4), (3, 4), (2, -1)])
+def test_directions_elsewhere_are_errors(inputs: int, directions: int) -> None:
+    with pytest.raises(ValueError, match="directions are for 2 inputs and 0 or more"):
+        KAN([inputs, 3, 1], 5, directions=directions)
+
+
 @pytest.mark.parametrize(
     ("widths", "grids", "message"),
     [

@@ -11,7 +11,7 @@ from kanfield.fields import build_field
 from kanfield.training.presets import PRESETS, Scale, parameters, preset_settings
 
 CAPS = {"smooth": 2.0, "lossless": 4.0, "compact": 0.5}
-NAMES = ("widths", "grids", "order", "noise", "frequency")
+NAMES = ("widths", "grids", "order", "noise", "frequency", "directions")
 
 
 def square(side: int, channels: int = 3) -> Scale:
@@ -19,7 +19,8 @@ def square(side: int, channels: int = 3) -> Scale:
 
 
 def count(settings, channels: int) -> int:
-    return parameters([2, *settings["widths"], channels], settings["grids"], settings["order"])
+    units = [settings["directions"], *settings["widths"], channels]
+    return parameters(units, settings["grids"], settings["order"])
 
 
 def test_the_count_of_parameters_is_that_of_the_field():

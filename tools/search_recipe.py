@@ -143,6 +143,18 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
 WIDE: dict[str, Any] = {"widths": [128], "grids": [200, 100], "directions": 32}
 VARIANTS["on"] |= {
     "1 layer of 128": WIDE,
+    "1 of 128, 16 directions, first 100": {**WIDE, "directions": 16, "grids": [100, 100]},
+    "1 of 128, 8 directions": {**WIDE, "directions": 8},
+    "1 of 128, 8 directions, first 240, last 30": {**WIDE, "directions": 8, "grids": [240, 30]},
+    "1 of 64, 16 directions": {**WIDE, "widths": [64], "directions": 16},
+    "1 of 64, 16 directions, first 240, last 30": {
+        **{**WIDE, "widths": [64], "directions": 16, "grids": [240, 30]}
+    },
+    "1 of 128, 4 directions, first 400": {**WIDE, "directions": 4, "grids": [400, 100]},
+    "1 of 200, 8 directions, first 150": {**WIDE, "widths": [200], "directions": 8, "grids": [150, 100]},
+    "1 of 96, 24 directions, first 100": {**WIDE, "widths": [96], "directions": 24, "grids": [100, 100]},
+    "1 of 64, 32 directions, first 100": {**WIDE, "widths": [64], "grids": [100, 100]},
+    "1 of 128, 32 directions, first 50": {**WIDE, "grids": [50, 100]},
     "1 of 128, 16 directions": {**WIDE, "directions": 16},
     "1 of 128, 64 directions, first 100": {**WIDE, "directions": 64, "grids": [100, 100]},
     "1 of 128, last 40": {**WIDE, "grids": [200, 40]},
@@ -164,6 +176,58 @@ VARIANTS["on"] |= {
     "1 of 128, nested first 50 + 200": {**WIDE, "grids": [[50, 200], 100]},
     "1 of 128, late decay": {**WIDE, "change": "late-decay"},
     "1 of 128, square decay": {**WIDE, "change": "square-decay"},
+}
+FINE: dict[str, Any] = {**WIDE, "directions": 8, "grids": [200, 200], "noise": 0.01}
+VARIANTS["on"] |= {
+    "1 of 128, 8, last 200, noise 0.01": FINE,
+    "the same, order 1": {**FINE, "order": 1},
+    "the same, order 1, frequency 8": {**FINE, "order": 1, "frequency": 8.0},
+    "the same, last 400": {**FINE, "grids": [200, 400]},
+    "the same, order 1, last 400": {**FINE, "order": 1, "grids": [200, 400]},
+    "the same, 16 directions": {**FINE, "directions": 16},
+    "the same, 16 directions, order 1": {**FINE, "directions": 16, "order": 1},
+    "the same, Adam's rate 2e-3": {**FINE, "adam_lr": 2e-3},
+    "the same, Adam's rate 5e-3": {**FINE, "adam_lr": 5e-3},
+    "the same, noise 0": {**FINE, "noise": 0.0},
+    "the same, ranges follow for 200 steps": {**FINE, "range_steps": 200},
+    "the same, first 400, 4 directions": {**FINE, "directions": 4, "grids": [400, 200]},
+}
+LINEAR: dict[str, Any] = {**FINE, "order": 1, "frequency": 8.0, "range_steps": 200}
+VARIANTS["on"] |= {
+    "order 1, frequency 8": LINEAR,
+    "order 1, frequency 8, Adam's rate 2e-3": {**LINEAR, "adam_lr": 2e-3},
+    "order 1, frequency 5": {**LINEAR, "frequency": 5.0},
+    "order 1, frequency 12": {**LINEAR, "frequency": 12.0},
+    "order 1, 6 directions, last 300": {**LINEAR, "directions": 6, "grids": [200, 300]},
+    "order 1, 96 wide, last 350": {**LINEAR, "widths": [96], "grids": [200, 350]},
+    "order 1, 8 directions, first 160, last 300": {**LINEAR, "grids": [160, 300]},
+    "order 1, 96 wide, 10 directions, last 250": {
+        **{**LINEAR, "widths": [96], "directions": 10, "grids": [200, 250]}
+    },
+    "order 1, 160 wide, 6 directions, last 200": {
+        **{**LINEAR, "widths": [160], "directions": 6, "grids": [200, 200]}
+    },
+    "order 1, 64 wide, 16 directions, last 200": {
+        **{**LINEAR, "widths": [64], "directions": 16, "grids": [200, 200]}
+    },
+    "order 1, 2 layers of 64, 12 directions": {
+        **{**LINEAR, "widths": [64, 64], "directions": 12, "grids": [200, 20, 100]}
+    },
+}
+SIX: dict[str, Any] = {**EIGHT, "grids": [40, 6, 6, 6], "lr": 5e-3, "adam_lr": 5e-3}
+VARIANTS["between"] |= {
+    "8 directions, hidden 6, rates halved": SIX,
+    "the same, order 3": {**SIX, "order": 3},
+    "the same, steps 2000": {**SIX, "steps": 2000},
+    "the same, order 3, steps 2000": {**SIX, "order": 3, "steps": 2000},
+    "the same, first 24": {**SIX, "grids": [24, 6, 6, 6]},
+    "the same, order 3, width 96": {**SIX, "order": 3, "widths": [96] * 3},
+    "the same, 2 layers of 96": {**SIX, "widths": [96] * 2, "grids": [40, 6, 6]},
+    "the same, 12 directions": {**SIX, "directions": 12},
+    "the same, hidden 9, rates of a quarter": {
+        **{**SIX, "grids": [40, 9, 9, 9], "lr": 2.5e-3, "adam_lr": 2.5e-3}
+    },
+    "the same, Adam's rate 2.5e-3": {**SIX, "adam_lr": 2.5e-3},
 }
 JUDGED: dict[str, list[str]] = {"between": ["before"], "on": ["before"]}
 

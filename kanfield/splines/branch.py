@@ -34,8 +34,8 @@ def spline_and_silu(x: Tensor, coef: Tensor, base_weight: Tensor, grid: Grid, or
     >>> spline_and_silu(torch.zeros(2, 1), torch.ones(8, 3), torch.ones(1, 3), grid).shape
     torch.Size([2, 3])
     """
-    plain = x.dtype == coef.dtype == base_weight.dtype and not torch.is_autocast_enabled(x.device.type)
-    if not plain or choose_backend(x) == "reference" or torch.compiler.is_compiling() or transforms_active():
+    alike = x.dtype == coef.dtype == base_weight.dtype
+    if choose_backend(x) == "reference" or not alike or _seen_through():
         return spline(x, coef, grid, order) + silu(x) @ base_weight
     check(x, coef, grid, order)
     if base_weight.shape != (x.shape[1], coef.shape[1]):
@@ -46,6 +46,11 @@ def spline_and_silu(x: Tensor, coef: Tensor, base_weight: Tensor, grid: Grid, or
     scale = (grid.size / (grid.upper.to(x) - lower)).detach()
     y: Tensor = _SplineAndSilu.apply(x, coef, base_weight, lower, scale, grid.size, order)
     return y
+
+
+def _seen_through() -> bool:
+    """Whether something is at work that has to see operators of torch: a transform, a compiler, autocast."""
+    return torch.compiler.is_compiling() or transforms_active() or torch.is_autocast_enabled("cpu")
 
 
 class _SplineAndSilu(torch.autograd.Function):

@@ -9,7 +9,7 @@ from kanfield.training.sampling import LOOKS, PixelSampler, shuffle
 from kanfield.training.target import Target
 
 LOOK_PIXELS = 1 << 16  # a larger image is judged by this many of its pixels while training goes on
-_SHARE = 0.1  # of the time, at most about this much goes into looking
+_SHARE = 0.05  # of the time, at most about this much goes into looking
 
 
 def pixels_to_look_at(target: Target, sampler: PixelSampler) -> NDArray[np.int64] | None:
@@ -31,7 +31,7 @@ def steps_between_looks(pixels: int, batch_size: int, multiple: int) -> int:
     """Steps from a look at so many pixels to the next, a multiple of ``multiple``.
 
     >>> steps_between_looks(65536, batch_size=2048, multiple=10)
-    110
+    210
     """
     # A look costs a forward pass over its pixels; a step three over a batch.
     every = pixels / batch_size / (3 * _SHARE)

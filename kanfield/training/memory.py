@@ -45,7 +45,7 @@ def is_out_of_memory(error: Exception) -> bool:
 def _least_memory(settings: Settings, image: Image) -> int:
     """Bytes that a fit surely takes: weights, gradients and moments, or what one chunk makes of a layer."""
     assert settings.batch_size is not None
-    widths = [2, *(settings.widths or []), image.channels]
+    widths = [settings.directions or 2, *(settings.widths or []), image.channels]
     grids = settings.grids or [0] * (len(widths) - 1)
     finest = [grid if isinstance(grid, int) else max(grid) for grid in grids]
     samples = min(max(CHUNK, settings.batch_size), image.height * image.width)

@@ -39,9 +39,14 @@ class _Rule:
     cap: float  # parameters a pixel
     layers: int  # hidden ones
     width: int  # units of a hidden layer, where the cap allows
+    widest: int  # of any image
+    directions: int
     first_grid: int
     hidden_grid: int
+    last_grid: int
+    order: int
     frequency: float  # cycles over the longer side
+    noise: float
     lr: float
     adam_lr: float
     steps: int
@@ -52,11 +57,65 @@ class _Rule:
 
 PRESETS = {
     # True between the pixels: coarse hidden grids, and a start from waves of modest frequency.
-    "smooth": _Rule(2.0, 3, 64, 56, 9, 4.5, 1e-2, 1e-2, 1984, 0.1, 0, 200),
-    # Every pixel exact: fine hidden grids.
-    "lossless": _Rule(4.0, 2, 64, 200, 40, 15.0, 3e-3, 3e-3, 4480, 0.75, 1, 1000),
+    "smooth": _Rule(
+        cap=2.0,
+        layers=3,
+        width=64,
+        widest=96,
+        directions=8,
+        first_grid=56,
+        hidden_grid=6,
+        last_grid=6,
+        order=2,
+        frequency=4.5,
+        noise=0.05,
+        lr=5e-3,
+        adam_lr=5e-3,
+        steps=1984,
+        steps_growth=0.1,
+        channels_growth=0,
+        range_steps=200,
+    ),
+    # Every pixel exact: one wide layer between fine grids, piecewise linear.
+    "lossless": _Rule(
+        cap=4.0,
+        layers=1,
+        width=128,
+        widest=192,
+        directions=8,
+        first_grid=200,
+        hidden_grid=200,
+        last_grid=200,
+        order=1,
+        frequency=8.0,
+        noise=0.01,
+        lr=3e-3,
+        adam_lr=3e-3,
+        steps=4480,
+        steps_growth=0.75,
+        channels_growth=1,
+        range_steps=200,
+    ),
     # What a field is worth as a representation.
-    "compact": _Rule(0.5, 3, 32, 32, 10, 6.0, 1e-2, 1e-2, 1984, 0.1, 0, 200),
+    "compact": _Rule(
+        cap=0.5,
+        layers=3,
+        width=32,
+        widest=96,
+        directions=8,
+        first_grid=32,
+        hidden_grid=10,
+        last_grid=10,
+        order=2,
+        frequency=6.0,
+        noise=0.05,
+        lr=1e-2,
+        adam_lr=1e-2,
+        steps=1984,
+        steps_growth=0.1,
+        channels_growth=0,
+        range_steps=200,
+    ),
 }
 
 # The settings that a preset decides.
@@ -65,10 +124,9 @@ DECIDED = (
     *("steps", "batch_size", "optimizer", "lr", "adam_lr", "range_steps"),
 )
 
-ORDER, NOISE, OPTIMIZER, BATCH = 2, 0.05, "muon", 2048
+OPTIMIZER, BATCH = "muon", 2048
 _REFERENCE = 256.0  # pixels a side for which the constants above are given
 _WIDTH_GROWTH = 0.6  # power of the image's side that widths grow with
-_WIDEST = 96
 _FEWEST_STEPS = 400
 _GRID_RANGE = 4, 1024
 
@@ -80,7 +138,7 @@ def preset_settings(preset: str, scale: Scale) -> dict[str, Any]:
     the frequency of the initial waves grow with the resolution that the fit sees.
 
     >>> preset_settings("smooth", Scale(256, 65536, 65536, 1))["grids"]
-    [56, 9, 9, 9]
+    [56, 6, 6, 6]
     """
     rule = PRESETS[preset]
     growth = scale.resolution / _REFERENCE
@@ -91,9 +149,10 @@ def preset_settings(preset: str, scale: Scale) -> dict[str, Any]:
     return {
         "widths": widths,
         "grids": grids,
-        "order": ORDER,
-        "noise": NOISE,
+        "order": rule.order,
+        "noise": rule.noise,
         "frequency": round(rule.frequency * growth, 2),
+        "directions": rule.directions,
         "steps": max(_FEWEST_STEPS, math.ceil(steps)),
         "batch_size": min(BATCH, scale.seen),
         "optimizer": OPTIMIZER,
@@ -106,26 +165,29 @@ def preset_settings(preset: str, scale: Scale) -> dict[str, Any]:
 def _field(rule: _Rule, scale: Scale, growth: float) -> tuple[list[int], list[int]]:
     """The widest field under the cap; where none fits, ever coarser grids and the narrowest one."""
     side = math.sqrt(scale.pixels) / _REFERENCE
-    widest = min(_WIDEST, round(rule.width * side**_WIDTH_GROWTH))
+    widest = min(rule.widest, round(rule.width * side**_WIDTH_GROWTH))
     # Kernels work on eight outputs at a time; below that, every unit counts.
     candidates = [width for width in range(max(4, widest), 3, -1) if width % 8 == 0 or width < 32]
-    first, hidden = round(rule.first_grid * growth), rule.hidden_grid
+    first, hidden, last = round(rule.first_grid * growth), rule.hidden_grid, rule.last_grid
     while True:
         first = min(max(first, _GRID_RANGE[0]), _GRID_RANGE[1])
-        grids = [first, *[hidden] * rule.layers]
+        grids = [first, *[hidden] * (rule.layers - 1), last]
         for width in candidates:
-            widths = [width] * rule.layers
-            if parameters([2, *widths, scale.channels], grids, ORDER) <= rule.cap * scale.pixels:
-                return widths, grids
-        if first == _GRID_RANGE[0] and hidden == 2:
-            return widths, grids
-        first, hidden = first // 2, max(2, hidden // 2)
+            units = [rule.directions, *[width] * rule.layers, scale.channels]
+            if parameters(units, grids, rule.order) <= rule.cap * scale.pixels:
+                return units[1:-1], grids
+        if first == _GRID_RANGE[0] and hidden == last == 2:
+            return units[1:-1], grids
+        first, hidden, last = first // 2, max(2, hidden // 2), max(2, last // 2)
 
 
-def parameters(widths: Sequence[int], grids: Sequence[int], order: int) -> int:
+def parameters(units: Sequence[int], grids: Sequence[int], order: int) -> int:
     """Number of parameters of a KAN, base weights included.
+
+    Args:
+        units: what each layer sees, from the directions (or coordinates) of the first to the channels.
 
     >>> parameters([2, 64, 64, 64, 1], [48, 10, 10, 10], 2)
     113856
     """
-    return sum(i * o * (g + order + 1) for i, o, g in zip(widths[:-1], widths[1:], grids, strict=True))
+    return sum(i * o * (g + order + 1) for i, o, g in zip(units[:-1], units[1:], grids, strict=True))

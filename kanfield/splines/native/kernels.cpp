@@ -213,6 +213,9 @@ inline typename Simd<T>::vec exponential(typename Simd<T>::vec x) {
 // silu(x) = x / (1 + e^-x), or its derivative.
 template <int V, typename T>
 inline typename Simd<T>::vec silu(typename Simd<T>::vec x) {
+  constexpr T least = sizeof(T) == 4 ? T(-87) : T(-708);  // further down both are zero
+  const typename Simd<T>::vec zero = {};
+  x = x < zero + least ? zero + least : x;  // a NaN stays
   const typename Simd<T>::vec sigmoid = 1 / (1 + exponential<T>(-x));
   if constexpr (V == 0) return x * sigmoid;
   else return sigmoid * (1 + x * (1 - sigmoid));

@@ -1,0 +1,160 @@
+"""The frontiers of the fields: pixels seen against pixels unseen, and PSNR against parameters.
+
+    kanfield compare PHOTOS --models kan siren rff hashgrid mlp --seconds 30 --held-out checkerboard --out DIR
+    python tools/frontier.py training DIR assets/frontier_training.png
+    python tools/frontier.py parameters assets/camera.png tools/frontier.csv assets/frontier_parameters.png
+
+The first figure draws what a comparison holds: where every field was as its training went on. The second fits
+each field at 0.1 to 8 parameters a pixel with equal steps and batches, half of a checkerboard hidden; fits
+that the table holds are not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import kanfield
+from kanfield.errors import InputError
+from kanfield.studies.charts import Curve, read_curve
+from kanfield.studies.equal_parameters import match_parameters
+from kanfield.training.config import Settings, resolve
+from kanfield.training.fit import scale_of
+from kanfield.training.run import make_target
+
+# Okabe and Ito's palette, told apart by the colour-blind too.
+COLOURS = {"kan": "#0072B2", "siren": "#D55E00", "rff": "#009E73", "hashgrid": "#CC79A7", "mlp": "#7F7F7F"}
+PARAMETERS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # a pixel
+COLUMNS = (
+    "image",
+    "model",
+    "parameters_per_pixel",
+    "psnr",
+    "held_out_psnr",
+    "steps",
+    "seconds",
+    "parameters",
+)
+HELD_OUT, STEPS = "checkerboard", 1000
+
+
+def draw_training(folder: Path, file: Path) -> None:
+    """One panel a photograph; a line is a fit from its first look at 15 dB to its end, which is marked."""
+    curves: dict[str, dict[str, Curve]] = {}
+    for path in sorted(folder.glob("runs/*/seed-0/*/*/metrics.csv")):
+        label, photo = path.parts[-5], path.parts[-3]
+        if label in COLOURS:
+            curves.setdefault(photo, {})[label] = read_curve(path)
+    rows = -(-len(curves) // 3)
+    figure = Figure(figsize=(11, 3.3 * rows + 0.4), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(rows, min(3, len(curves)), squeeze=False)).ravel()
+    for axes, (photo, lines) in zip(panels, curves.items(), strict=False):
+        for label, colour in COLOURS.items():
+            if label in lines:
+                curve = lines[label]
+                shown = curve.unseen > 15
+                axes.plot(curve.seen[shown], curve.unseen[shown], color=colour, linewidth=1.6, label=label)
+                axes.plot(curve.seen[-1], curve.unseen[-1], "o", color=colour, markersize=5)
+        best = max(np.nanmax(curve.unseen) for curve in lines.values())
+        axes.set(title=photo, xlim=(20, None), ylim=(best - 6, best + 0.5))
+        _dress(axes, "PSNR on the pixels seen, dB", "PSNR on unseen pixels, dB")
+    for axes in panels[len(curves) :]:
+        axes.set_axis_off()
+    _save(figure, panels[0], file)
+
+
+def measure(image: str, table: Path) -> list[dict[str, Any]]:
+    """A fit for every field and size that the table lacks."""
+    rows: list[dict[str, Any]] = []
+    if table.is_file():
+        with open(table, newline="") as lines:
+            rows = list(csv.DictReader(lines))
+    known = {(row["image"], row["model"], float(row["parameters_per_pixel"])) for row in rows}
+    picture, name = kanfield.read_image(image), Path(image).stem
+    with open(table, "a", newline="") as lines:
+        writer = csv.DictWriter(lines, COLUMNS)
+        if not rows:
+            writer.writeheader()
+        for wanted in PARAMETERS:
+            for model in COLOURS:
+                if (name, model, wanted) not in known:
+                    row = {"image": name, "model": model, "parameters_per_pixel": wanted}
+                    row |= _fit(picture, model, wanted)
+                    writer.writerow(row)
+                    lines.flush()
+                    rows.append(row)
+                    print(*row.values(), flush=True)
+    return [row for row in rows if row["image"] == name]
+
+
+def _fit(picture: kanfield.images.Image, model: str, wanted: float) -> dict[str, Any]:
+    settings = Settings(model=model, steps=STEPS, held_out=HELD_OUT)
+    target = make_target(settings, picture, torch.zeros(1))
+    settings = resolve(settings, scale_of(target))
+    try:
+        settings = match_parameters(settings, picture.channels, round(wanted * target.count))
+    except InputError:  # no field of this family is so small
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        metrics = kanfield.fit(picture, settings, out=folder).metrics
+    return {key: round(float(metrics[key]), 3) for key in COLUMNS[3:]}
+
+
+def draw_parameters(rows: list[dict[str, Any]], file: Path) -> None:
+    """Two panels: the pixels seen, and those unseen."""
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    panels = figure.subplots(1, 2)
+    for axes, column, what in zip(panels, ("psnr", "held_out_psnr"), ("seen", "unseen"), strict=True):
+        for model, colour in COLOURS.items():
+            mine = [row for row in rows if row["model"] == model and row.get("psnr")]
+            x = [float(row["parameters_per_pixel"]) for row in mine]
+            axes.plot(x, [float(row[column]) for row in mine], "o-", color=colour, markersize=4, label=model)
+        axes.set_xscale("log")
+        axes.set_xticks(PARAMETERS, [f"{value:g}" for value in PARAMETERS])
+        axes.minorticks_off()
+        _dress(axes, "parameters a pixel", f"PSNR on the pixels {what}, dB")
+    _save(figure, panels[0], file)
+
+
+def _dress(axes: Axes, x: str, y: str) -> None:
+    axes.set(xlabel=x, ylabel=y)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _save(figure: Figure, axes: Axes, file: Path) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, ncols=5, loc="outside upper left")
+    with matplotlib.rc_context({"font.size": 10}):
+        figure.savefig(file, dpi=110)
+
+
+def main() -> None:
+    """Read the command line and draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    training = kinds.add_parser("training", help="from a comparison's folder")
+    training.add_argument("folder", type=Path)
+    training.add_argument("file", type=Path)
+    sizes = kinds.add_parser("parameters", help="fits of many sizes")
+    sizes.add_argument("image")
+    sizes.add_argument("table", type=Path)
+    sizes.add_argument("file", type=Path)
+    arguments = parser.parse_args()
+    if arguments.kind == "training":
+        draw_training(arguments.folder, arguments.file)
+    else:
+        draw_parameters(measure(arguments.image, arguments.table), arguments.file)
+
+
+if __name__ == "__main__":
+    main()
