@@ -64,14 +64,14 @@ PRESETS = {
         widest=96,
         directions=8,
         first_grid=56,
-        hidden_grid=6,
-        last_grid=6,
+        hidden_grid=9,
+        last_grid=9,
         order=2,
         frequency=4.5,
         noise=0.05,
         lr=5e-3,
         adam_lr=5e-3,
-        steps=1984,
+        steps=2400,
         steps_growth=0.1,
         channels_growth=0,
         range_steps=200,
@@ -80,9 +80,9 @@ PRESETS = {
     "lossless": _Rule(
         cap=4.0,
         layers=1,
-        width=128,
-        widest=192,
-        directions=8,
+        width=160,
+        widest=256,
+        directions=6,
         first_grid=200,
         hidden_grid=200,
         last_grid=200,
@@ -91,9 +91,9 @@ PRESETS = {
         noise=0.01,
         lr=3e-3,
         adam_lr=3e-3,
-        steps=4480,
+        steps=2000,
         steps_growth=0.75,
-        channels_growth=1,
+        channels_growth=1.5,
         range_steps=200,
     ),
     # What a field is worth as a representation.
@@ -138,7 +138,7 @@ def preset_settings(preset: str, scale: Scale) -> dict[str, Any]:
     the frequency of the initial waves grow with the resolution that the fit sees.
 
     >>> preset_settings("smooth", Scale(256, 65536, 65536, 1))["grids"]
-    [56, 6, 6, 6]
+    [56, 9, 9, 9]
     """
     rule = PRESETS[preset]
     growth = scale.resolution / _REFERENCE
@@ -166,8 +166,8 @@ def _field(rule: _Rule, scale: Scale, growth: float) -> tuple[list[int], list[in
     """The widest field under the cap; where none fits, ever coarser grids and the narrowest one."""
     side = math.sqrt(scale.pixels) / _REFERENCE
     widest = min(rule.widest, round(rule.width * side**_WIDTH_GROWTH))
-    # Kernels work on eight outputs at a time; below that, every unit counts.
-    candidates = [width for width in range(max(4, widest), 3, -1) if width % 8 == 0 or width < 32]
+    # Kernels work on sixteen outputs at a time; where there are few, every unit counts.
+    candidates = [width for width in range(max(4, widest), 3, -1) if width % 16 == 0 or width < 48]
     first, hidden, last = round(rule.first_grid * growth), rule.hidden_grid, rule.last_grid
     while True:
         first = min(max(first, _GRID_RANGE[0]), _GRID_RANGE[1])

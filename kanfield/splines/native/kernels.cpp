@@ -43,6 +43,7 @@ inline void store(T* p, V v) {
 
 constexpr int kInputs = KANFIELD_VECTOR_BYTES / 4;  // inputs whose basis values are held at a time
 constexpr int kGroup = 4;                           // of them, those whose tables share the first-level cache
+constexpr int kFold = 4;                            // inputs whose gradients are summed up together
 constexpr int kSamples = 256;                       // samples in a block
 
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -69,7 +70,7 @@ auto lane_sum(const V* v) {
   }
 }
 
-// Adds the sums of the lanes of kGroup = 4 registers to out. Folding registers into one another takes half of
+// Adds the sums of the lanes of kFold = 4 registers to out. Folding registers into one another takes half of
 // the instructions of four sums by themselves.
 template <int WIDTH, typename V, typename T>
 inline void add_lane_sums(const V* v, T* out) {
@@ -274,47 +275,35 @@ void with_derivative(int derivative, F f) {
   }
 }
 
-// Calls f(begin, end, first register, Constant<registers>) for every group of inputs and every tile of
-// 8, 4, 2 and 1 registers; narrow registers hold all outputs, so there is one.
-template <int BYTES, typename F>
-void over_tiles(int inputs, int64_t registers, F f) {
-  for (int begin = 0; begin < inputs; begin += kGroup) {
-    const int end = int(smaller(begin + kGroup, inputs));
-    if constexpr (BYTES < KANFIELD_VECTOR_BYTES) {
-      f(begin, end, int64_t(0), Constant<1>{});
-    } else {
-      for (int64_t tile = 0; tile < registers / 8; ++tile) f(begin, end, 8 * tile, Constant<8>{});
-      int64_t r = registers / 8 * 8;
-      if (registers & 4) f(begin, end, r, Constant<4>{}), r += 4;
-      if (registers & 2) f(begin, end, r, Constant<2>{}), r += 2;
-      if (registers & 1) f(begin, end, r, Constant<1>{});
+// Calls f(begin, end, first column, Constant<bytes of a register>, Constant<registers>) for every group of
+// inputs and every tile of columns: 8, 4, 2 and 1 of the widest registers, then narrower ones for what is left.
+template <typename T, typename F>
+void over_tiles(int inputs, int64_t columns, F f) {
+  constexpr int BYTES = KANFIELD_VECTOR_BYTES, W = BYTES / sizeof(T);
+  const int group = columns < W ? kInputs : kGroup;  // narrow tables are small
+  for (int begin = 0; begin < inputs; begin += group) {
+    const int end = int(smaller(begin + group, inputs));
+    int64_t c = 0;
+    for (; columns - c >= 8 * W; c += 8 * W) f(begin, end, c, Constant<BYTES>{}, Constant<8>{});
+    if (columns - c >= 4 * W) f(begin, end, c, Constant<BYTES>{}, Constant<4>{}), c += 4 * W;
+    if (columns - c >= 2 * W) f(begin, end, c, Constant<BYTES>{}, Constant<2>{}), c += 2 * W;
+    if (columns - c >= W) f(begin, end, c, Constant<BYTES>{}, Constant<1>{}), c += W;
+    if constexpr (BYTES > 32) {
+      if (columns - c >= W / 2) f(begin, end, c, Constant<32>{}, Constant<1>{}), c += W / 2;
+    }
+    if constexpr (BYTES > 16) {
+      if (columns - c > 0) f(begin, end, c, Constant<16>{}, Constant<1>{});
     }
   }
 }
 
-// The register for so many outputs: the narrowest that holds them all, or the widest.
-template <typename T>
-constexpr int register_bytes(int64_t outputs) {
-  for (int bytes = 16; bytes < KANFIELD_VECTOR_BYTES; bytes *= 2)
-    if (outputs * int64_t(sizeof(T)) <= bytes) return bytes;
-  return KANFIELD_VECTOR_BYTES;
-}
-
+// Few columns are padded to the narrowest register that holds them, many to whole registers of the widest:
+// rows that are no multiple of those lie across the cache's lines, which costs more than the padding.
 template <typename T>
 int64_t padded(int64_t outputs) {
-  const int64_t width = register_bytes<T>(outputs) / int64_t(sizeof(T));
+  int64_t width = KANFIELD_VECTOR_BYTES / sizeof(T);
+  while (outputs <= width / 2 && width * sizeof(T) > 16) width /= 2;
   return (outputs + width - 1) / width * width;
-}
-
-// Calls f with that size as a compile-time constant.
-template <typename T, typename F>
-void with_register(int64_t outputs, F f) {
-  const int bytes = register_bytes<T>(outputs);
-  if (bytes == KANFIELD_VECTOR_BYTES) return f(Constant<KANFIELD_VECTOR_BYTES>{});
-  if constexpr (KANFIELD_VECTOR_BYTES > 32) {
-    if (bytes == 32) return f(Constant<32>{});
-  }
-  if constexpr (KANFIELD_VECTOR_BYTES > 16) f(Constant<16>{});
 }
 
 // Splits the samples into blocks over the threads: f(first sample, samples).
@@ -336,7 +325,7 @@ void synthesize_tile(const Problem<T>& p, const Block<T, K>& block, int samples,
   const int64_t O = p.outputs, rows = p.grid + K;
   for (int n = 0; n < samples; ++n) {
     // Narrow tiles keep one sum for each tap: a single chain of additions would wait for itself.
-    constexpr int CHAINS = TILE >= 4 ? 1 : K + 1;
+    constexpr int CHAINS = TILE >= 4 ? 1 : K + 2;
     typename Simd<T, BYTES>::vec sum[CHAINS][TILE] = {};
     for (int i = begin; i < end; ++i) {
       const T* row = coef + ((input + i) * rows + block.cells[n][i]) * O;
@@ -347,7 +336,7 @@ void synthesize_tile(const Problem<T>& p, const Block<T, K>& block, int samples,
       if (base) {
         const T b = block.values[n][K + 1][i];
         const T* smooth = base + (input + i) * O;
-        UNROLL for (int v = 0; v < TILE; ++v) sum[0][v] += b * load<BYTES>(smooth + v * W);
+        UNROLL for (int v = 0; v < TILE; ++v) sum[CHAINS - 1][v] += b * load<BYTES>(smooth + v * W);
       }
     }
     UNROLL for (int c = 1; c < CHAINS; ++c) UNROLL for (int v = 0; v < TILE; ++v) sum[0][v] += sum[c][v];
@@ -357,22 +346,19 @@ void synthesize_tile(const Problem<T>& p, const Block<T, K>& block, int samples,
 
 template <int K, typename T>
 void synthesis(const Problem<T>& p, const T* coef, const T* base, T* y) {
-  with_register<T>(p.outputs, [&](auto bytes) {
-    constexpr int BYTES = bytes.value, W = Simd<T, BYTES>::width;
-    with_derivative<K>(p.derivative, [&](auto derivative) {
-      over_blocks(p.samples, p.threads, [&](int64_t first, int samples) {
-        Block<T, K> block;
-        clear(y + first * p.outputs, samples * p.outputs);
-        for (int64_t i = 0; i < p.inputs; i += kInputs) {
-          const int inputs = int(smaller(kInputs, p.inputs - i));
-          block.template fill<derivative.value>(p, first, samples, i, inputs, base != nullptr);
-          over_tiles<BYTES>(inputs, p.outputs / W, [&](int begin, int end, int64_t r, auto tile) {
-            synthesize_tile<K, BYTES, tile.value>(p, block, samples, i, begin, end, coef + r * W,
-                                                  base ? base + r * W : nullptr,
-                                                  y + first * p.outputs + r * W);
-          });
-        }
-      });
+  with_derivative<K>(p.derivative, [&](auto derivative) {
+    over_blocks(p.samples, p.threads, [&](int64_t first, int samples) {
+      Block<T, K> block;
+      T* rows = y + first * p.outputs;
+      clear(rows, samples * p.outputs);
+      for (int64_t i = 0; i < p.inputs; i += kInputs) {
+        const int inputs = int(smaller(kInputs, p.inputs - i));
+        block.template fill<derivative.value>(p, first, samples, i, inputs, base != nullptr);
+        over_tiles<T>(inputs, p.outputs, [&](int begin, int end, int64_t c, auto bytes, auto tile) {
+          synthesize_tile<K, bytes.value, tile.value>(p, block, samples, i, begin, end, coef + c,
+                                                      base ? base + c : nullptr, rows + c);
+        });
+      }
     });
   });
 }
@@ -401,37 +387,35 @@ void project_tile(const Problem<T>& p, const Block<T, K>& block, int samples, in
       return total;
     };
     T* to = out + n * p.inputs;
-    if (end - begin == kGroup) {
-      vec totals[kGroup];
-      UNROLL for (int m = 0; m < kGroup; ++m) totals[m] = lanes(begin + m);
-      add_lane_sums<W>(totals, to + begin);
-    } else {
-      for (int i = begin; i < end; ++i) {
-        const vec total = lanes(i);
-        to[i] += lane_sum<W>(&total);
-      }
+    int i = begin;
+    for (; i + kFold <= end; i += kFold) {
+      vec totals[kFold];
+      UNROLL for (int m = 0; m < kFold; ++m) totals[m] = lanes(i + m);
+      add_lane_sums<W>(totals, to + i);
+    }
+    for (; i < end; ++i) {
+      const vec total = lanes(i);
+      to[i] += lane_sum<W>(&total);
     }
   }
 }
 
 template <int K, typename T>
 void projection(const Problem<T>& p, const T* coef, const T* base, const T* g, T* out) {
-  with_register<T>(p.outputs, [&](auto bytes) {
-    constexpr int BYTES = bytes.value, W = Simd<T, BYTES>::width;
-    with_derivative<K>(p.derivative, [&](auto derivative) {
-      over_blocks(p.samples, p.threads, [&](int64_t first, int samples) {
-        Block<T, K> block;
-        clear(out + first * p.inputs, samples * p.inputs);
-        for (int64_t i = 0; i < p.inputs; i += kInputs) {
-          const int inputs = int(smaller(kInputs, p.inputs - i));
-          block.template fill<derivative.value>(p, first, samples, i, inputs, base != nullptr);
-          over_tiles<BYTES>(inputs, p.outputs / W, [&](int begin, int end, int64_t r, auto tile) {
-            project_tile<K, BYTES, tile.value>(p, block, samples, i, begin, end, coef + r * W,
-                                               base ? base + r * W : nullptr,
-                                               g + first * p.outputs + r * W, out + first * p.inputs + i);
-          });
-        }
-      });
+  with_derivative<K>(p.derivative, [&](auto derivative) {
+    over_blocks(p.samples, p.threads, [&](int64_t first, int samples) {
+      Block<T, K> block;
+      T* rows = out + first * p.inputs;
+      clear(rows, samples * p.inputs);
+      for (int64_t i = 0; i < p.inputs; i += kInputs) {
+        const int inputs = int(smaller(kInputs, p.inputs - i));
+        block.template fill<derivative.value>(p, first, samples, i, inputs, base != nullptr);
+        over_tiles<T>(inputs, p.outputs, [&](int begin, int end, int64_t c, auto bytes, auto tile) {
+          project_tile<K, bytes.value, tile.value>(p, block, samples, i, begin, end, coef + c,
+                                                   base ? base + c : nullptr, g + first * p.outputs + c,
+                                                   rows + i);
+        });
+      }
     });
   });
 }
@@ -488,36 +472,35 @@ void analyze_branch(const Problem<T>& p, const Block<T, K>& block, int samples, 
 // samples: nothing to reduce, and the same sums in the same order whatever the number of threads.
 template <int K, typename T>
 void analysis(const Problem<T>& p, const T* g, T* out, T* base) {
-  with_register<T>(p.outputs, [&](auto bytes) {
-    constexpr int BYTES = bytes.value, W = Simd<T, BYTES>::width;
-    const int64_t groups = (p.inputs + kInputs - 1) / kInputs, registers = p.outputs / W;
-    const int64_t rows = p.grid + K;
-    const int64_t parts = smaller(registers, (p.threads + groups - 1) / groups);
-    with_derivative<K>(p.derivative, [&](auto derivative) {
+  constexpr int W = Simd<T>::width;
+  const int64_t groups = (p.inputs + kInputs - 1) / kInputs, registers = (p.outputs + W - 1) / W;
+  const int64_t rows = p.grid + K;
+  const int64_t parts = smaller(registers, (p.threads + groups - 1) / groups);
+  with_derivative<K>(p.derivative, [&](auto derivative) {
 #pragma omp parallel for schedule(static) num_threads(p.threads)
-      for (int64_t task = 0; task < groups * parts; ++task) {
-        const int64_t input = task / parts * kInputs, part = task % parts;
-        const int64_t from = registers * part / parts, to = registers * (part + 1) / parts;
-        const int inputs = int(smaller(kInputs, p.inputs - input));
-        Block<T, K> block;
-        for (int64_t row = input * rows; row < (input + inputs) * rows; ++row)
-          clear(out + row * p.outputs + from * W, (to - from) * W);
-        for (int64_t row = input; base && row < input + inputs; ++row)
-          clear(base + row * p.outputs + from * W, (to - from) * W);
-        for (int64_t first = 0; first < p.samples; first += kSamples) {
-          const int samples = int(smaller(kSamples, p.samples - first));
-          block.template fill<derivative.value>(p, first, samples, input, inputs, base != nullptr);
-          over_tiles<BYTES>(inputs, to - from, [&](int begin, int end, int64_t r, auto tile) {
-            const int64_t column = (from + r) * W;
-            const T* gradient = g + first * p.outputs + column;
-            analyze_tile<K, BYTES, tile.value>(p, block, samples, input, begin, end, gradient, out + column);
-            if (base)
-              analyze_branch<K, BYTES, tile.value>(p, block, samples, input, begin, end, gradient,
-                                                   base + column);
-          });
-        }
+    for (int64_t task = 0; task < groups * parts; ++task) {
+      const int64_t input = task / parts * kInputs, part = task % parts;
+      const int64_t from = registers * part / parts * W;
+      const int64_t to = smaller(registers * (part + 1) / parts * W, p.outputs);
+      const int inputs = int(smaller(kInputs, p.inputs - input));
+      Block<T, K> block;
+      for (int64_t row = input * rows; row < (input + inputs) * rows; ++row)
+        clear(out + row * p.outputs + from, to - from);
+      for (int64_t row = input; base && row < input + inputs; ++row)
+        clear(base + row * p.outputs + from, to - from);
+      for (int64_t first = 0; first < p.samples; first += kSamples) {
+        const int samples = int(smaller(kSamples, p.samples - first));
+        block.template fill<derivative.value>(p, first, samples, input, inputs, base != nullptr);
+        over_tiles<T>(inputs, to - from, [&](int begin, int end, int64_t c, auto bytes, auto tile) {
+          const T* gradient = g + first * p.outputs + from + c;
+          analyze_tile<K, bytes.value, tile.value>(p, block, samples, input, begin, end, gradient,
+                                                   out + from + c);
+          if (base)
+            analyze_branch<K, bytes.value, tile.value>(p, block, samples, input, begin, end, gradient,
+                                                       base + from + c);
+        });
       }
-    });
+    }
   });
 }
 
