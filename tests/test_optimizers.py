@@ -42,6 +42,16 @@ def test_it_is_the_published_iteration(rows: int, columns: int) -> None:
     assert_near(orthogonalize(matrix), newton_schulz(matrix), 1e-4)
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(60, 8), (8, 60)])
+def test_matrices_of_one_shape_do_not_mix(rows: int, columns: int) -> None:
+    matrices = torch.randn(3, rows, columns)
+    matrices[1] = 0
+    together = orthogonalize(matrices)
+    assert float(together[1].abs().max()) == 0
+    for each, matrix in zip(together, matrices, strict=True):
+        torch.testing.assert_close(each, orthogonalize(matrix), rtol=1e-4, atol=1e-5)
+
+
 def test_it_is_the_published_iteration_on_a_matrix_of_condition_1000() -> None:
     # The Gram matrix squares the condition: in float32 three or four digits are left, bfloat16 has two.
     matrix, _, _ = with_singular_values(torch.logspace(-3, 0, 16, dtype=torch.float64), 200, 16)

@@ -18,6 +18,7 @@ from kanfield.cli import main
 from kanfield.errors import InputError, RunFailed
 from kanfield.images import Image, coordinates, held_out_mask, read_image
 from kanfield.training import monitors
+from kanfield.training.batches import Batches
 from kanfield.training.checkpoint import read_checkpoint
 from kanfield.training.evaluation import evaluate, evaluate_field
 from kanfield.training.fit import fit, pick_device, resume
@@ -202,6 +203,21 @@ def test_up_to_half_of_a_batch_goes_to_the_focus(wrong, share):
 def test_an_empty_focus_changes_nothing():
     sampler = PixelSampler(np.arange(50), 10, seed=0)
     assert torch.equal(sampler.batch(1, torch.arange(0)), sampler.batch(1))
+
+
+@pytest.mark.parametrize("batch_size", [3, 64, 3000])
+@pytest.mark.parametrize("order", [list(range(30)), [29, 0, 13, 12, 28, 1]])
+def test_batches_are_the_samplers_step_by_step(batch_size, order):
+    target = Target(Image(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), "L"), torch.zeros(1))
+    sampler = PixelSampler(target.seen(), batch_size, seed=3)
+    batches = Batches(sampler, target)
+    for step in order:
+        x, y = batches.at(step)
+        true_x, true_y = target.samples(sampler.batch(step))
+        assert torch.equal(x, true_x) and torch.equal(y, true_y)
+    focus = torch.tensor([5, 6])
+    for mine, true in zip(batches.at(7, focus), target.samples(sampler.batch(7, focus)), strict=True):
+        assert torch.equal(mine, true)
 
 
 # ---- what must not matter ----------------------------------------------------------------------
