@@ -134,7 +134,8 @@ COMMANDS = [
     ),
     (
         "fit a.png --options omega_0=30",
-        "--model kan: omega_0 is no setting of kan; it has widths, grids, order, noise, frequency, directions",
+        "--model kan: omega_0 is no setting of kan; it has widths, grids, order, noise, frequency, "
+        "directions",
     ),
     (
         "fit a.png --model kan-rbf --grids 8+16,8,8,8",

@@ -17,7 +17,7 @@ from torch.optim import Adam, Optimizer
 
 import kanfield.training.optimizers as optimizers
 import kanfield.training.trainer as trainer_module
-from kanfield import KAN
+from kanfield import KAN, KANLayer
 from kanfield.fields import Recipe, register
 from kanfield.splines import Grid
 from kanfield.splines.basis import active_basis, locate
@@ -203,6 +203,29 @@ def _matrices_by(
     return [make(matrices), Adam([p for p in field.parameters() if id(p) not in taken], lr=adam_lr)]
 
 
+@contextlib.contextmanager
+def schedule_free() -> Iterator[None]:
+    """Schedule-free AdamW (Defazio et al., 2024, arXiv:2405.15682) for all parameters, at a constant rate."""
+    from pytorch_optimizer import ScheduleFreeAdamW
+
+    plain = Trainer._evaluate
+
+    def evaluate(self: Trainer) -> Any:
+        for optimizer in self.optimizers:
+            optimizer.eval()  # type: ignore[attr-defined]
+        try:
+            return plain(self)
+        finally:
+            for optimizer in self.optimizers:
+                optimizer.train()  # type: ignore[attr-defined]
+
+    def build(field: nn.Module, lr: float, adam_lr: float) -> list[Optimizer]:
+        return [ScheduleFreeAdamW(field.parameters(), lr=adam_lr, weight_decay=0.0)]
+
+    with built_by(build), schedule(warm_up), patch.object(Trainer, "_evaluate", evaluate):
+        yield
+
+
 # ---- schedules ---------------------------------------------------------------------------------
 
 
@@ -210,6 +233,10 @@ def _matrices_by(
 def schedule(factor: Callable[[float], float]) -> Iterator[None]:
     with patch.object(trainer_module, "warm_up_and_decay", factor):
         yield
+
+
+def warm_up(progress: float) -> float:
+    return min(1.0, progress / 0.05)
 
 
 def cosine(progress: float) -> float:
@@ -282,6 +309,20 @@ def smoothness(weight: float) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def mirrored() -> Iterator[None]:
+    """Periodic edges: inputs that leave a grid are reflected into it instead of going on linearly."""
+    plain = KANLayer.forward
+
+    def forward(self: KANLayer, x: Tensor) -> Tensor:
+        span = self.upper - self.lower
+        t = torch.remainder((x - self.lower) / span, 2)
+        return plain(self, self.lower + torch.where(t > 1, 2 - t, t) * span)
+
+    with patch.object(KANLayer, "forward", forward):
+        yield
+
+
 CHANGES: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
     "muon-3-steps": lambda: orthogonalized_by(JORDAN[:3]),
     "polar-express-5": lambda: orthogonalized_by(POLAR),
@@ -291,6 +332,8 @@ CHANGES: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
     "momentum-0.98": lambda: momentum(0.98),
     "soap": lambda: built_by(soap),
     "shampoo": lambda: built_by(shampoo),
+    "schedule-free": schedule_free,
+    "mirrored": mirrored,
     "cosine": lambda: schedule(cosine),
     "late-decay": lambda: schedule(late_decay),
     "square-decay": lambda: schedule(square_decay),

@@ -19,46 +19,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import skimage.data
 from cubic_baseline import interpolate
-from matplotlib import cbook
-from numpy.typing import NDArray
+from photographs import LARGE, SMALL, load
 
 import kanfield
-from kanfield.images import Image, resize_image
 
 COLUMNS = ("photo", "size", "pattern", "settings", "psnr", "held_out_psnr", "cubic", "steps", "parameters")
 COLUMNS += ("parameters_per_pixel", "seconds")
 KEYS = COLUMNS[:4]
 PATTERNS = ("checkerboard", "every-second", "0.5")
-SMALL = ("camera", "astronaut", "coffee", "chelsea", "rocket", "hopper", "motorcycle")
-LARGE = ("retina", "hubble", "mosaic")  # the ones with a thousand pixels a side
-
-
-def photograph(name: str) -> NDArray[np.uint8]:
-    """A photograph that installs with scikit-image or matplotlib; the mosaic is four of them side by side."""
-    if name == "hopper":
-        with cbook.get_sample_data("grace_hopper.jpg") as file:
-            return np.asarray(kanfield.read_image(file.name).pixels)
-    if name == "motorcycle":
-        return np.asarray(skimage.data.stereo_motorcycle()[0])
-    if name == "hubble":
-        return np.asarray(skimage.data.hubble_deep_field())
-    if name == "mosaic":
-        camera, hopper = photograph("camera"), photograph("hopper")
-        top = [np.repeat(camera[..., None], 3, 2), photograph("astronaut")]
-        bottom = [hopper[40:552], photograph("retina")[450:962, 450:962]]
-        return np.concatenate([np.concatenate(top, 1), np.concatenate(bottom, 1)])
-    return np.asarray(getattr(skimage.data, name)())
-
-
-def load(name: str, size: int) -> Image:
-    """A photograph with its longer side ``size`` pixels; never enlarged."""
-    pixels = photograph(name)
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
-    image = Image(pixels, {1: "L", 3: "RGB"}[pixels.shape[2]])
-    return resize_image(image, size) if size < max(pixels.shape) else image
 
 
 def measure(job: tuple[str, int, str, dict[str, Any]]) -> dict[str, Any]:

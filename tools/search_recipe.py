@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from search_presets import PATTERNS, load
+from photographs import load
+from search_presets import PATTERNS
 
 import kanfield
 from kanfield.errors import RunFailed
@@ -81,6 +82,8 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "8 directions, momentum 0.98": {**EIGHT, "change": "momentum-0.98"},
         "8 directions, SOAP": {**EIGHT, "lr": 3e-3, "change": "soap"},
         "8 directions, Shampoo": {**EIGHT, "lr": 1e-2, "change": "shampoo"},
+        "8 directions, schedule-free": {**EIGHT, "change": "schedule-free"},
+        "8 directions, periodic edges": {**EIGHT, "change": "mirrored"},
         "8 directions, cosine": {**EIGHT, "change": "cosine"},
         "8 directions, late decay": {**EIGHT, "change": "late-decay"},
         "8 directions, square decay": {**EIGHT, "change": "square-decay"},
@@ -229,7 +232,16 @@ VARIANTS["between"] |= {
     },
     "the same, Adam's rate 2.5e-3": {**SIX, "adam_lr": 2.5e-3},
 }
-JUDGED: dict[str, list[str]] = {"between": ["before"], "on": ["before"]}
+JUDGED: dict[str, list[str]] = {
+    "between": [
+        *("before", "8 directions", "8 directions, rates halved", "8 directions, hidden 6, rates halved"),
+        *("8 directions, order 3", "8 directions, width 96"),
+    ],
+    "on": [
+        *("before", "8 directions", "1 of 128, 8, last 200, noise 0.01", "order 1, frequency 8"),
+        *("order 1, 160 wide, 6 directions, last 200", "hash grid, tuned"),
+    ],
+}
 
 
 def settings_of(group: str, variant: str) -> dict[str, Any]:

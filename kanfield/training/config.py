@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-import textwrap
-import types
 import typing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ import yaml
 from kanfield.errors import InputError
 from kanfield.fields.registry import Family, find_family
 from kanfield.training.presets import DECIDED, PRESETS, Scale, preset_settings
+from kanfield.training.typed import typed
 
 Levels = int | list[int]
 MAX_GRID = 100_000
@@ -150,7 +149,7 @@ def typed_options(family: Family, options: dict[str, Any]) -> dict[str, Any]:
             raise InputError(f"options: {name} is a setting of its own; give --{name}")
     plain = (int, float, str, bool)
     return {
-        name: _typed(value, hint, f"options: {name}") if (hint := family.hints.get(name)) in plain else value
+        name: typed(value, hint, f"options: {name}") if (hint := family.hints.get(name)) in plain else value
         for name, value in options.items()
     }
 
@@ -271,7 +270,7 @@ def settings_from(content: dict[str, Any], prefix: str = "") -> Settings:
             near = difflib.get_close_matches(str(key), hints, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else f"; known keys: {', '.join(hints)}"
             raise InputError(f"{prefix}unknown key '{key}'{hint}")
-    values = {key: _typed(value, hints[key], f"{prefix}{key}") for key, value in content.items()}
+    values = {key: typed(value, hints[key], f"{prefix}{key}") for key, value in content.items()}
     return Settings(**values)
 
 
@@ -309,57 +308,3 @@ def overlay(base: Settings, flags: dict[str, Any]) -> Settings:
     if "lr" in flags and base.lr and base.adam_lr:
         base = dataclasses.replace(base, adam_lr=base.adam_lr * flags["lr"] / base.lr)
     return dataclasses.replace(base, **flags)
-
-
-def _typed(value: Any, hint: Any, where: str) -> Any:
-    """``value`` as the type that ``hint`` asks for, or InputError."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        for option in arguments:
-            try:
-                return _typed(value, option, where)
-            except InputError:
-                continue
-    elif origin is Literal:
-        if value in arguments:
-            return value
-    elif origin is dict:
-        if isinstance(value, dict):
-            return {str(key): item for key, item in value.items()}
-    elif origin is list:
-        if isinstance(value, list):
-            return [_typed(item, arguments[0], where) for item in value]
-    elif hint is Phase:
-        if isinstance(value, Phase):
-            return value
-        if isinstance(value, dict) and set(value) == {"steps", "lr"}:
-            return Phase(_typed(value["steps"], int, where), _typed(value["lr"], float, where))
-    elif hint is float:
-        # YAML reads 1e-3 (without a dot) as text.
-        if isinstance(value, (int, float, str)) and not isinstance(value, bool):
-            try:
-                return float(value)
-            except ValueError:
-                pass
-    elif hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)
-    elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
-        return value
-    shown = textwrap.shorten(repr(value), 60, placeholder="...")
-    raise InputError(f"{where}: {shown} is not what belongs there ({_describe(hint)})")
-
-
-def _describe(hint: Any) -> str:
-    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    names |= {type(None): "nothing", Phase: "{steps: N, lr: X}"}
-    if hint in names:
-        return names[hint]
-    arguments = typing.get_args(hint)
-    if typing.get_origin(hint) is dict:
-        return "keys and values"
-    if typing.get_origin(hint) is list:
-        plural = {"a whole number": "whole numbers", "{steps: N, lr: X}": "{steps: N, lr: X}"}
-        return f"a list of {plural.get(_describe(arguments[0]), 'grid sizes or lists of them')}"
-    if typing.get_origin(hint) is Literal:
-        return " or ".join(arguments)
-    return " or ".join(_describe(a) for a in arguments if a is not type(None))
