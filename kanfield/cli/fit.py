@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _CONFIG = (
     "YAML file of settings, such as a run's own config.yaml; flags beat it. configs/example.yaml explains "
-    "all its keys, also those without a flag: noise, frequency, directions, adam_lr, range_steps, phases."
+    "all its keys, also those without a flag: noise, frequency, directions, adam_lr, range_steps, "
+    "smoothness, phases."
 )
 
 

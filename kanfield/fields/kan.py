@@ -135,6 +135,11 @@ class KAN(nn.Module):
             x = layer(x)
         return torch.stack(fractions).mean() if fractions else x.new_zeros(())
 
+    def smooth(self, share: float) -> None:
+        """Smooth the splines of every layer; see :meth:`KANLayer.smooth`."""
+        for layer in self._kan_layers():
+            layer.smooth(share)
+
     def refine(self, factor: int = 2, optimizers: Iterable[Optimizer] = ()) -> None:
         """Refine every layer's finest grid without changing the function; see :meth:`KANLayer.refine`."""
         optimizers = list(optimizers)

@@ -207,6 +207,17 @@ class KANLayer(nn.Module):
         self.lower.copy_(lower)
         self.upper.copy_(upper)
 
+    @torch.no_grad()
+    def smooth(self, share: float) -> None:
+        """Move every coefficient of the finest level towards the mean of its two neighbours.
+
+        Args:
+            share: of the second difference that is added; from 0, for nothing, to 0.25, beyond which ripples
+                grow.
+        """
+        rows = self.coef.view(self.in_features, -1, self.out_features)
+        rows[:, 1:-1] += share * (rows[:, 2:] - 2 * rows[:, 1:-1] + rows[:, :-2])
+
     def outside(self, x: Tensor) -> Tensor:
         """Fraction (0 to 1) of the numbers in ``x``, shape ``(*, I)``, that lie outside their grids."""
         return ((x < self.lower) | (x > self.upper)).float().mean()

@@ -24,6 +24,7 @@ from kanfield.training.typed import typed
 Levels = int | list[int]
 MAX_GRID = 100_000
 MAX_HIDDEN_GRID = 2_000  # moving a grid costs a least-squares problem of its size
+MAX_SMOOTHNESS = 0.02  # ten steps at a time, a quarter of a second difference is the most that is stable
 # The settings that a family may take when it is built; what else it takes stands in ``options``.
 FIELD_SETTINGS = ("widths", "grids", "order", "noise", "frequency", "directions")
 _POSITIVE = ("steps", "seconds", "batch_size", "lr", "adam_lr", "threads", "checkpoint_seconds", "max_pixels")
@@ -64,6 +65,7 @@ class Settings:
     lr: float | None = None
     adam_lr: float | None = None
     range_steps: int | None = None
+    smoothness: float | None = None
     seed: int = 0
     threads: int | None = None
     device: str = "auto"
@@ -131,6 +133,7 @@ def _family_settings(settings: Settings, budget: dict[str, Any]) -> dict[str, An
         "lr": recipe.lr,
         "adam_lr": recipe.lr if recipe.adam_lr is None else recipe.adam_lr,
         "range_steps": 0,
+        "smoothness": 0.0,
     }
 
 
@@ -182,7 +185,7 @@ def _check_values(s: Settings) -> None:
     demand(preset_of(s) in PRESETS, f"--preset {s.preset} is unknown; use one of {', '.join(PRESETS)}")
     for key in _POSITIVE:
         positive(key.replace("_", "-"), getattr(s, key))
-    for key in ("noise", "frequency", "directions", "range_steps"):
+    for key in ("noise", "frequency", "directions", "range_steps", "smoothness"):
         value = getattr(s, key)
         fine = value is None or (math.isfinite(value) and value >= 0)
         demand(fine, f"{key}: {value} is impossible, give a number of zero or more")
@@ -194,6 +197,10 @@ def _check_values(s: Settings) -> None:
     demand(
         not (s.lossless and s.target_psnr is not None),
         "--lossless and --target-psnr contradict each other: give one goal",
+    )
+    demand(
+        not s.smoothness or (s.model == "kan" and s.smoothness <= MAX_SMOOTHNESS),
+        f"smoothness: {s.smoothness} is impossible, it is the KAN's and at most {MAX_SMOOTHNESS}",
     )
     demand(s.size is None or s.size >= 2, f"--size {s.size} is too small: give 2 pixels or more")
     demand(s.order in (None, 1, 2, 3), f"--order {s.order} is impossible: splines have order 1, 2 or 3")
@@ -277,10 +284,14 @@ def settings_from(content: dict[str, Any], prefix: str = "") -> Settings:
 def lacking(settings: Settings) -> list[str]:
     """What a run's own settings would hold and these do not.
 
-    Runs of older versions do not hold ``directions``: their fields have none.
+    Runs of older versions do not hold ``directions`` and ``smoothness``: they have none.
     """
     decided = DECIDED if settings.model == "kan" else ("batch_size", "optimizer", "lr", "adam_lr")
-    return [key for key in decided if key not in ("steps", "directions") and getattr(settings, key) is None]
+    return [
+        key
+        for key in decided
+        if key not in ("steps", "directions", "smoothness") and getattr(settings, key) is None
+    ]
 
 
 def to_plain(settings: Settings, image: str) -> dict[str, Any]:

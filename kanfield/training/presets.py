@@ -53,6 +53,7 @@ class _Rule:
     steps_growth: float  # power of the number of pixels that steps grow with
     channels_growth: float  # and of channels
     range_steps: int
+    smoothness: float  # where pixels are hidden or missing
 
 
 PRESETS = {
@@ -63,18 +64,19 @@ PRESETS = {
         width=64,
         widest=96,
         directions=8,
-        first_grid=56,
-        hidden_grid=9,
-        last_grid=9,
+        first_grid=64,
+        hidden_grid=8,
+        last_grid=8,
         order=2,
         frequency=4.5,
         noise=0.05,
-        lr=5e-3,
+        lr=1e-2,
         adam_lr=5e-3,
         steps=2400,
         steps_growth=0.1,
         channels_growth=0,
         range_steps=200,
+        smoothness=1.5e-3,
     ),
     # Every pixel exact: one wide layer between fine grids, piecewise linear.
     "lossless": _Rule(
@@ -95,6 +97,7 @@ PRESETS = {
         steps_growth=0.75,
         channels_growth=1.5,
         range_steps=200,
+        smoothness=0.0,
     ),
     # What a field is worth as a representation.
     "compact": _Rule(
@@ -115,13 +118,14 @@ PRESETS = {
         steps_growth=0.1,
         channels_growth=0,
         range_steps=200,
+        smoothness=0.0,
     ),
 }
 
 # The settings that a preset decides.
 DECIDED = (
     *("widths", "grids", "order", "noise", "frequency", "directions"),
-    *("steps", "batch_size", "optimizer", "lr", "adam_lr", "range_steps"),
+    *("steps", "batch_size", "optimizer", "lr", "adam_lr", "range_steps", "smoothness"),
 )
 
 OPTIMIZER, BATCH = "muon", 2048
@@ -138,7 +142,7 @@ def preset_settings(preset: str, scale: Scale) -> dict[str, Any]:
     the frequency of the initial waves grow with the resolution that the fit sees.
 
     >>> preset_settings("smooth", Scale(256, 65536, 65536, 1))["grids"]
-    [56, 9, 9, 9]
+    [64, 8, 8, 8]
     """
     rule = PRESETS[preset]
     growth = scale.resolution / _REFERENCE
@@ -159,6 +163,8 @@ def preset_settings(preset: str, scale: Scale) -> dict[str, Any]:
         "lr": rule.lr,
         "adam_lr": rule.adam_lr,
         "range_steps": rule.range_steps,
+        # Without gaps there is nothing to bridge, and smoothing only costs sharpness.
+        "smoothness": rule.smoothness if scale.seen < scale.pixels else 0.0,
     }
 
 

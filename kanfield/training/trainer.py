@@ -43,6 +43,7 @@ from kanfield.training.target import Target
 
 LOG_EVERY = 10  # steps
 RANGE_EVERY = 10  # steps between moves of the hidden grids
+SMOOTH_EVERY = 10  # steps that one smoothing of the splines stands for
 FOCUS_BELOW = 0.25  # of the pixels wrong: from here on a lossless fit attends to those
 POLISH_FROM = 0.9  # of a lossless fit: from here on its rates stay at POLISH_RATE of their peak
 POLISH_RATE = 0.02
@@ -55,6 +56,9 @@ class HasGrids(Protocol):
 
     def fit_ranges(self, x: Tensor, margin: float = 0.05) -> None:
         """Move the grids to where the coordinates ``x`` (N, 2) lead."""
+
+    def smooth(self, share: float) -> None:
+        """Move coefficients towards their neighbours' mean."""
 
     def outside(self, x: Tensor) -> Tensor:
         """Fraction of values that leave their grids."""
@@ -157,11 +161,19 @@ class Trainer:
         loss.backward()  # type: ignore[no-untyped-call]
         for optimizer in self.optimizers:
             optimizer.step()
+        if self.settings.smoothness and self.progress.step % SMOOTH_EVERY == 0:
+            assert isinstance(self.net, HasGrids)
+            self.net.smooth(self.settings.smoothness * SMOOTH_EVERY * (1 - self._progress()))
         return loss.detach()
 
     def _ranges_due(self) -> bool:
         step = phase_at(self.phases, self.progress.step)[1] if self.phases else self.progress.step
         return step < (self.settings.range_steps or 0) and step % RANGE_EVERY == 0
+
+    def _progress(self) -> float:
+        """How much of the budget is used once the step that is on is done, 0 to 1."""
+        p = self.progress
+        return (p.step + 1) / (self.steps + 1) if self.steps else p.seconds / (self.settings.seconds or 1.0)
 
     def _set_rates(self) -> None:
         p, settings = self.progress, self.settings
@@ -169,8 +181,7 @@ class Trainer:
             if phase_at(self.phases, p.step)[1] == 0:
                 self.optimizers = self._fresh_optimizers(p.step)
             return
-        done = p.step + 1
-        progress = done / (self.steps + 1) if self.steps else p.seconds / (settings.seconds or 1.0)
+        progress = self._progress()
         factor = warm_up_and_decay(progress)
         if settings.lossless:  # the last pixels are put right at a small rate that does not die away
             factor = max(warm_up_and_decay(progress / POLISH_FROM), POLISH_RATE)
