@@ -339,7 +339,18 @@ def test_a_rate_flag_moves_the_files_other_rate():
     assert (moved.lr, moved.adam_lr) == (2e-2, pytest.approx(8e-3))
 
 
-@pytest.mark.parametrize(("key", "value"), [("noise", -1), ("frequency", float("inf")), ("range_steps", -3)])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("noise", -1), ("frequency", float("inf")), ("range_steps", -3), ("directions", -1)),
+        *(("smoothness", -0.1), ("smoothness", 0.5)),
+    ],
+)
 def test_settings_without_a_flag_are_checked_too(key, value):
     with pytest.raises(InputError, match=f"{key}: {value} is impossible"):
         check(Settings(**{key: value}))
+
+
+def test_smoothness_is_the_kans():
+    with pytest.raises(InputError, match=r"smoothness: 0\.001 is impossible, it is the KAN's"):
+        check(Settings(model="siren", smoothness=1e-3))

@@ -299,6 +299,38 @@ def test_directions_are_projections_of_the_plane() -> None:
     torch.testing.assert_close(field.layers[0].upper, reach)
 
 
+def test_smoothing_moves_coefficients_towards_their_neighbours() -> None:
+    layer = KANLayer(2, 1, 4, order=1)
+    before = layer.coef.detach().clone().reshape(2, 5)
+    layer.smooth(0.2)
+    after = layer.coef.detach().reshape(2, 5)
+    for i in range(2):
+        assert after[i, 0] == before[i, 0] and after[i, 4] == before[i, 4]
+        for j in range(1, 4):
+            wanted = before[i, j] + 0.2 * (before[i, j - 1] - 2 * before[i, j] + before[i, j + 1])
+            torch.testing.assert_close(after[i, j], wanted)
+
+
+def test_smoothing_leaves_straight_lines_and_flattens_ripples() -> None:
+    layer = KANLayer(1, 1, 20, order=2)
+    line = torch.linspace(-1, 3, 22)[:, None]
+    layer.coef.data.copy_(line)
+    layer.smooth(0.25)
+    torch.testing.assert_close(layer.coef.data, line)
+    layer.coef.data.copy_(line + 0.1 * (-1.0) ** torch.arange(22)[:, None])
+    for _ in range(200):
+        layer.smooth(0.25)
+    bend = layer.coef.data[2:] - 2 * layer.coef.data[1:-1] + layer.coef.data[:-2]
+    assert float(bend.abs().max()) < 0.02  # 0.4 before
+
+
+def test_a_field_smooths_all_its_layers() -> None:
+    field = KAN([2, 4, 1], [9, 5])
+    before = [layer.coef.detach().clone() for layer in field.layers]
+    field.smooth(0.1)
+    assert all(not torch.equal(a, layer.coef) for a, layer in zip(before, field.layers, strict=True))
+
+
 def test_two_directions_are_the_axes() -> None:
     torch.manual_seed(0)
     plain = KAN([2, 5, 1], [8, 5], frequency=3.0)

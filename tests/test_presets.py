@@ -67,3 +67,13 @@ def test_settings_grow_with_the_image(name):
         assert values == sorted(values), key
     assert rows[-1]["steps"] < 64**2 * rows[0]["steps"]  # a larger image is not seen as often
     assert all(math.isfinite(row["frequency"]) for row in rows)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_nothing_is_smoothed_where_every_pixel_is_seen(name):
+    assert preset_settings(name, square(64))["smoothness"] == 0
+
+
+def test_smooth_bridges_gaps():
+    hidden = preset_settings("smooth", Scale(longest=64, pixels=4096, seen=4000, channels=1))
+    assert hidden["smoothness"] > 0

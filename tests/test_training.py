@@ -14,6 +14,7 @@ import torch
 from PIL import Image as PILImage
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from kanfield import KAN
 from kanfield.cli import main
 from kanfield.errors import InputError, RunFailed
 from kanfield.images import Image, coordinates, held_out_mask, read_image
@@ -131,6 +132,13 @@ def test_first_crossings_are_noted(image, tmp_path):
     assert first  # else there is nothing to compare
     assert run.metrics["steps_to_psnr"] == first
     assert run.metrics["seconds_to_psnr"].keys() == first.keys()
+
+
+def test_smoothing_dies_away_with_the_run(image, tmp_path, monkeypatch):
+    shares = []
+    monkeypatch.setattr(KAN, "smooth", lambda self, share: shares.append(share))
+    fit(image, out=tmp_path, widths=[4], grids=[8, 8], steps=40, smoothness=1e-3)
+    assert shares == pytest.approx([1e-2 * (1 - step / 41) for step in (1, 11, 21, 31)])
 
 
 # ---- batches -----------------------------------------------------------------------------------

@@ -290,26 +290,6 @@ def batch_growth(start: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def smoothness(weight: float) -> Iterator[None]:
-    """A penalty on second differences of all coefficients that decays to nothing over the run."""
-    plain = Trainer._step
-
-    def step(self: Trainer) -> Tensor:
-        share = weight * (1 - self.progress.step / (self.steps or 1))
-        with (
-            torch.no_grad()
-        ):  # its gradient, by the rate of Adam, before the step: decoupled, as weight decay is
-            for layer in self.net.layers:  # type: ignore[union-attr]
-                c = layer.coef.view(layer.in_features, -1, layer.out_features)
-                second = c[:, 2:] - 2 * c[:, 1:-1] + c[:, :-2]
-                c[:, 1:-1] += share * second
-        return plain(self)
-
-    with patch.object(Trainer, "_step", step):
-        yield
-
-
-@contextlib.contextmanager
 def mirrored() -> Iterator[None]:
     """Periodic edges: inputs that leave a grid are reflected into it instead of going on linearly."""
     plain = KANLayer.forward
@@ -340,6 +320,4 @@ CHANGES: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
     "refined-once": lambda: refined_at([0.5]),
     "refined-twice": lambda: refined_at([0.3, 0.6]),
     "batch-growth": lambda: batch_growth(512),
-    "smoothness-0.01": lambda: smoothness(0.01),
-    "smoothness-0.1": lambda: smoothness(0.1),
 }

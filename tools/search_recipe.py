@@ -87,8 +87,8 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "8 directions, cosine": {**EIGHT, "change": "cosine"},
         "8 directions, late decay": {**EIGHT, "change": "late-decay"},
         "8 directions, square decay": {**EIGHT, "change": "square-decay"},
-        "8 directions, smoothness 0.01": {**EIGHT, "change": "smoothness-0.01"},
-        "8 directions, smoothness 0.1": {**EIGHT, "change": "smoothness-0.1"},
+        "8 directions, smoothness 0.001": {**EIGHT, "smoothness": 1e-3},
+        "8 directions, smoothness 0.01": {**EIGHT, "smoothness": 1e-2},
         "8 directions, two groups": {**EIGHT, "model": "kan-grouped", "widths": [90] * 3},
         "1 layer of 128, 8 directions": {**EIGHT, "widths": [128], "grids": [40, 9]},
         "1 layer of 128, 16 directions": {"directions": 16, "widths": [128], "grids": [40, 9]},
@@ -217,30 +217,26 @@ VARIANTS["on"] |= {
         **{**LINEAR, "widths": [64, 64], "directions": 12, "grids": [200, 20, 100]}
     },
 }
-SIX: dict[str, Any] = {**EIGHT, "grids": [40, 6, 6, 6], "lr": 5e-3, "adam_lr": 5e-3}
+SOFT: dict[str, Any] = {**EIGHT, "grids": [45, 8, 8, 8], "adam_lr": 5e-3, "smoothness": 1.5e-3}
+SLOW: dict[str, Any] = {**SOFT, "steps": 3200}  # what 12 s on two cores are
 VARIANTS["between"] |= {
-    "8 directions, hidden 6, rates halved": SIX,
-    "the same, order 3": {**SIX, "order": 3},
-    "the same, steps 2000": {**SIX, "steps": 2000},
-    "the same, order 3, steps 2000": {**SIX, "order": 3, "steps": 2000},
-    "the same, first 24": {**SIX, "grids": [24, 6, 6, 6]},
-    "the same, order 3, width 96": {**SIX, "order": 3, "widths": [96] * 3},
-    "the same, 2 layers of 96": {**SIX, "widths": [96] * 2, "grids": [40, 6, 6]},
-    "the same, 12 directions": {**SIX, "directions": 12},
-    "the same, hidden 9, rates of a quarter": {
-        **{**SIX, "grids": [40, 9, 9, 9], "lr": 2.5e-3, "adam_lr": 2.5e-3}
-    },
-    "the same, Adam's rate 2.5e-3": {**SIX, "adam_lr": 2.5e-3},
+    "as adopted": SOFT,
+    "as adopted, without smoothness": {**SOFT, "smoothness": 0.0},
+    "as adopted, axes instead of directions": {**SOFT, "directions": 0},
+    "3200 steps, before": {"steps": 3200},
+    "3200 steps, as adopted": SLOW,
+    "3200 steps, without smoothness": {**SLOW, "smoothness": 0.0},
+    "3200 steps, axes instead of directions": {**SLOW, "directions": 0},
+    "3200 steps, smoothness 0.0007": {**SLOW, "smoothness": 7e-4},
+    "3200 steps, Adam's rate 2.5e-3": {**SLOW, "adam_lr": 2.5e-3},
+    "3200 steps, rates halved": {**SLOW, "lr": 5e-3, "adam_lr": 2.5e-3},
+    "3200 steps, momentum 0.98": {**SLOW, "change": "momentum-0.98"},
+    "3200 steps, hidden 14": {**SLOW, "grids": [45, 14, 14, 14]},
+    "1600 steps of 4096": {**SLOW, "steps": 1600, "batch_size": 4096},
 }
 JUDGED: dict[str, list[str]] = {
-    "between": [
-        *("before", "8 directions", "8 directions, rates halved", "8 directions, hidden 6, rates halved"),
-        *("8 directions, order 3", "8 directions, width 96"),
-    ],
-    "on": [
-        *("before", "8 directions", "1 of 128, 8, last 200, noise 0.01", "order 1, frequency 8"),
-        *("order 1, 160 wide, 6 directions, last 200", "hash grid, tuned"),
-    ],
+    "between": ["before", "8 directions", "as adopted", "3200 steps, before", "3200 steps, as adopted"],
+    "on": ["before", "8 directions", "order 1, 160 wide, 6 directions, last 200", "hash grid, tuned"],
 }
 
 
