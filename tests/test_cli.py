@@ -418,7 +418,7 @@ def test_json_is_all_of_standard_output_and_metrics_json(here, capsys):
     written = json.loads((here / "runs/a/kan-0001/metrics.json").read_text(), parse_constant=no_constant)
     assert printed == written
     assert set(written) >= KEYS
-    assert "run folder" in said.err and "step 10" in said.err
+    assert "run folder" in said.err and "step 20" in said.err
 
 
 def test_metrics_say_what_was_done(here):

@@ -295,23 +295,22 @@ def report(rows: list[dict[str, Any]], stage: str) -> None:
         mine = {tuple(row[k] for k in KEYS[2:]): row for row in rows if row["group"] == group}
         names = list(dict.fromkeys(key[0] for key in mine))
         what = "unseen pixels" if group == "between" else "all pixels"
-        print(f"\n| {what} | dB | gain | least gain | dB on seen | parameters | seconds |")
+        print(f"\n| {what} | fits | gain | least gain | dB on seen | parameters | seconds |")
         print("| --- | --- | --- | --- | --- | --- | --- |")
         lines = []
         for name in names:
             cells = {key[1:]: row for key, row in mine.items() if key[0] == name and row[column]}
+            cells = {key: row for key, row in cells.items() if ("before", *key) in mine}
             both = [(float(row[column]), float(mine[("before", *key)][column])) for key, row in cells.items()]
             if not both:
-                lines.append((-99.0, f"| {name} | diverged | | | | | |"))
-                continue
+                continue  # diverged
             gains = [value - before for value, before in both]
             mean = {
                 k: statistics.mean(float(r[k]) for r in cells.values()) for k in COLUMNS[6:7] + COLUMNS[9:11]
             }
-            score = statistics.mean(value for value, _ in both)
-            text = f"| {name} | {score:.2f} | {statistics.mean(gains):+.2f} | {min(gains):+.2f} | "
+            text = f"| {name} | {len(gains)} | {statistics.mean(gains):+.2f} | {min(gains):+.2f} | "
             text += f"{mean['psnr']:.1f} | {mean['parameters']:,.0f} | {mean['seconds']:.1f} |"
-            lines.append((score, text))
+            lines.append((statistics.mean(gains), text))
         print("\n".join(text for _, text in sorted(lines, reverse=True)))
 
 
