@@ -6,13 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_splines import NOT_THIS_PROCESSOR, TOLERANCE, assert_near, make_coef, make_grid, points, run_python
+from test_splines import TOLERANCE, assert_native_tests_pass_on, assert_near, make_coef, make_grid, points
 from torch import Tensor
 from torch.autograd import grad, gradcheck, gradgradcheck
 from torch.nn.functional import silu
 
 from kanfield import KANLayer
-from kanfield.splines import backend as backends
 from kanfield.splines import spline, spline_and_silu, use_backend
 
 
@@ -148,16 +147,4 @@ def test_autocast_and_compile_give_the_same_layer() -> None:
 @pytest.mark.usefixtures("native_core")
 @pytest.mark.parametrize("name", ["baseline", "avx2", "avx512"])
 def test_every_instruction_set_sweeps(name: str) -> None:
-    if backends.native.instruction_set() == name:
-        pytest.skip("the tests above ran on it")
-    code = (
-        "import sys, pytest\n"
-        "from kanfield.splines.backend import native\n"
-        f"native.instruction_set() == {name!r} or sys.exit({NOT_THIS_PROCESSOR})\n"
-        f"sys.exit(pytest.main([{__file__!r}, '-q', '-k', 'test_native', '-p', 'no:cacheprovider']))"
-    )
-    outcome = run_python(code, KANFIELD_ISA=name)
-    if outcome.returncode == NOT_THIS_PROCESSOR:
-        pytest.skip(f"this processor lacks {name}")
-    assert outcome.returncode == 0, outcome.stdout[-3000:] + outcome.stderr[-3000:]
-    assert " passed" in outcome.stdout
+    assert_native_tests_pass_on(name, __file__)

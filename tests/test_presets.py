@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from kanfield.fields import build_field
+from kanfield.images import Image
+from kanfield.training.fit import fit
 from kanfield.training.presets import PRESETS, Scale, parameters, preset_settings
+from kanfield.training.run import load
 
 CAPS = {"smooth": 2.0, "lossless": 4.0, "compact": 0.5}
 NAMES = ("widths", "grids", "order", "noise", "frequency", "directions")
@@ -77,3 +81,13 @@ def test_nothing_is_smoothed_where_every_pixel_is_seen(name):
 def test_smooth_bridges_gaps():
     hidden = preset_settings("smooth", Scale(longest=64, pixels=4096, seen=4000, channels=1))
     assert hidden["smoothness"] > 0
+
+
+def test_a_run_of_before_directions_loads(tmp_path):
+    picture = Image(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), "L")
+    run = fit(picture, out=tmp_path, widths=[4], grids=[8, 8], steps=20, directions=0)
+    old = [line for line in run.folder.config.read_text().splitlines() if "directions" not in line]
+    run.folder.config.write_text("\n".join(line for line in old if "smoothness" not in line) + "\n")
+    again = load(run.path)
+    assert again.field.layers[0].in_features == 2
+    assert np.array_equal(again.render().pixels, run.render().pixels)

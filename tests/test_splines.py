@@ -178,22 +178,27 @@ def test_native_gives_the_same_bits_on_any_number_of_threads(
     assert all(torch.equal(results[0], other) for other in results[1:])
 
 
-@pytest.mark.usefixtures("native_core")
-@pytest.mark.parametrize("name", ["baseline", "avx2", "avx512"])
-def test_every_instruction_set_passes_the_same_tests(name: str) -> None:
+def assert_native_tests_pass_on(name: str, file: str) -> None:
+    """Run a file's tests named test_native_... once more, with another instruction set."""
     if backends.native.instruction_set() == name:
         pytest.skip("the tests above ran on it")
     code = (
         "import sys, pytest\n"
         "from kanfield.splines.backend import native\n"
         f"native.instruction_set() == {name!r} or sys.exit({NOT_THIS_PROCESSOR})\n"
-        f"sys.exit(pytest.main([{__file__!r}, '-q', '-k', 'test_native', '-p', 'no:cacheprovider']))"
+        f"sys.exit(pytest.main([{file!r}, '-q', '-k', 'test_native', '-p', 'no:cacheprovider']))"
     )
     outcome = run_python(code, KANFIELD_ISA=name)
     if outcome.returncode == NOT_THIS_PROCESSOR:
         pytest.skip(f"this processor lacks {name}")
     assert outcome.returncode == 0, outcome.stdout[-3000:] + outcome.stderr[-3000:]
     assert " passed" in outcome.stdout
+
+
+@pytest.mark.usefixtures("native_core")
+@pytest.mark.parametrize("name", ["baseline", "avx2", "avx512"])
+def test_every_instruction_set_passes_the_same_tests(name: str) -> None:
+    assert_native_tests_pass_on(name, __file__)
 
 
 @pytest.mark.usefixtures("native_core")

@@ -153,19 +153,22 @@ class KAN(nn.Module):
 @register(
     "kan",
     "Kolmogorov-Arnold network: a B-spline on every edge, on fine grids",
-    [Recipe("muon", 1e-2, 1e-2)],
+    [Recipe("muon", 1e-2, 5e-3)],
 )
 def kan(
     inputs: int,
     outputs: int,
     widths: Sequence[int] = (64, 64, 64),
-    grids: Sequence[Levels] = (56, 9, 9, 9),
+    grids: Sequence[Levels] = (64, 8, 8, 8),
     order: int = 2,
     noise: float = 0.05,
     frequency: float = 4.5,
     directions: int = 0,
 ) -> KAN:
-    """A :class:`KAN` by its inputs and outputs; the defaults are those of the preset smooth at 256 px."""
+    """A :class:`KAN` by its inputs and outputs; the defaults are those of the preset smooth at 256 px.
+
+    All but ``directions``: a field of other than two inputs has none, nor have runs of older versions.
+    """
     all_widths = [inputs, *widths, outputs]
     return KAN(all_widths, list(grids), order, noise=noise, frequency=frequency, directions=directions)
 
