@@ -50,7 +50,9 @@ class _Rule:
     lr: float
     adam_lr: float
     steps: int
-    steps_growth: float  # power of the number of pixels that steps grow with
+    steps_shrink: float  # power of the number of pixels that steps shrink with below 256 x 256
+    steps_growth: float  # and grow with above
+    most_steps: float
     channels_growth: float  # and of channels
     range_steps: int
     smoothness: float  # where pixels are hidden or missing
@@ -73,7 +75,9 @@ PRESETS = {
         lr=1e-2,
         adam_lr=5e-3,
         steps=2400,
-        steps_growth=0.1,
+        steps_shrink=0.1,
+        steps_growth=0.5,
+        most_steps=6000,
         channels_growth=0,
         range_steps=200,
         smoothness=1.5e-3,
@@ -94,7 +98,9 @@ PRESETS = {
         lr=3e-3,
         adam_lr=3e-3,
         steps=2000,
+        steps_shrink=0.75,
         steps_growth=0.75,
+        most_steps=math.inf,
         channels_growth=1.5,
         range_steps=200,
         smoothness=0.0,
@@ -115,7 +121,9 @@ PRESETS = {
         lr=1e-2,
         adam_lr=1e-2,
         steps=1984,
+        steps_shrink=0.1,
         steps_growth=0.1,
+        most_steps=6000,
         channels_growth=0,
         range_steps=200,
         smoothness=0.0,
@@ -147,8 +155,9 @@ def preset_settings(preset: str, scale: Scale) -> dict[str, Any]:
     rule = PRESETS[preset]
     growth = scale.resolution / _REFERENCE
     widths, grids = _field(rule, scale, growth)
-    steps = rule.steps * (scale.pixels / _REFERENCE**2) ** rule.steps_growth
-    steps *= scale.channels**rule.channels_growth
+    size = scale.pixels / _REFERENCE**2
+    steps = rule.steps * size ** (rule.steps_growth if size > 1 else rule.steps_shrink)
+    steps = min(steps * scale.channels**rule.channels_growth, rule.most_steps)
     steps *= scale.seen / scale.pixels  # hidden pixels or not, one that is seen is seen as often
     return {
         "widths": widths,
