@@ -182,3 +182,23 @@ def test_fields_that_name_no_matrices_are_adams() -> None:
     (adam,) = build_optimizers(nn.Linear(2, 3), "muon", lr=0.1, adam_lr=0.01)
     assert isinstance(adam, torch.optim.Adam)
     assert adam.param_groups[0]["lr"] == 0.01
+
+
+class Stranger(nn.Module):
+    """A plug-in's field: complex weights, or options of its own for Adam."""
+
+    def __init__(self, dtype: torch.dtype, adam_options: dict[str, object]) -> None:
+        super().__init__()
+        self.weight, self.adam_options = nn.Parameter(torch.ones(3, dtype=dtype)), adam_options
+
+
+@pytest.mark.parametrize(
+    ("dtype", "options"),
+    [(torch.complex64, {}), (torch.float32, {"foreach": True}), (torch.float32, {"eps": 1e-15})],
+)
+def test_adam_takes_fields_that_its_one_call_cannot(dtype: torch.dtype, options: dict[str, object]) -> None:
+    field = Stranger(dtype, options)
+    (adam,) = build_optimizers(field, "adam", 1e-2, 1e-2)
+    field.weight.abs().square().sum().backward()
+    adam.step()
+    assert float(field.weight.detach().abs().max()) < 1

@@ -328,7 +328,10 @@ def main() -> None:
         with open(arguments.table, newline="") as file:
             rows = list(csv.DictReader(file))
     known = {tuple(row[key] for key in KEYS) for row in rows}
-    todo = [] if arguments.report else [j for j in jobs(arguments.stage, arguments.sizes) if j not in known]
+    if arguments.report:
+        report(rows, arguments.stage)
+        return
+    todo = [j for j in jobs(arguments.stage, arguments.sizes) if j not in known]
     with (
         open(arguments.table, "a", newline="") as file,
         get_context("spawn").Pool(arguments.processes) as pool,

@@ -119,7 +119,9 @@ def build_optimizers(field: nn.Module, name: str, lr: float, adam_lr: float) -> 
     others = [p for p in field.parameters() if id(p) not in taken]
     optimizers: list[Optimizer] = [Muon(matrices, lr=lr)] if matrices else []
     if others:
-        fused = others[0].device.type in ("cpu", "cuda")  # one call for all of them
-        keywords: dict[str, Any] = {"fused": fused, **getattr(field, "adam_options", {})}
+        keywords: dict[str, Any] = dict(getattr(field, "adam_options", {}))
+        if all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in others):
+            if not {"foreach", "differentiable"} & keywords.keys():
+                keywords.setdefault("fused", True)  # one call for all of them
         optimizers.append(Adam(others, lr=adam_lr if name == "muon" else lr, **keywords))
     return optimizers

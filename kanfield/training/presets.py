@@ -42,8 +42,7 @@ class _Rule:
     widest: int  # of any image
     directions: int
     first_grid: int
-    hidden_grid: int
-    last_grid: int
+    hidden_grid: int  # of every layer but the first
     order: int
     frequency: float  # cycles over the longer side
     noise: float
@@ -54,7 +53,6 @@ class _Rule:
     steps_growth: float  # and grow with above
     most_steps: float
     channels_growth: float  # and of channels
-    range_steps: int
     smoothness: float  # where pixels are hidden or missing
 
 
@@ -68,7 +66,6 @@ PRESETS = {
         directions=8,
         first_grid=64,
         hidden_grid=8,
-        last_grid=8,
         order=2,
         frequency=4.5,
         noise=0.05,
@@ -79,7 +76,6 @@ PRESETS = {
         steps_growth=0.5,
         most_steps=6000,
         channels_growth=0,
-        range_steps=200,
         smoothness=1.5e-3,
     ),
     # Every pixel exact: one wide layer between fine grids, piecewise linear.
@@ -91,7 +87,6 @@ PRESETS = {
         directions=6,
         first_grid=200,
         hidden_grid=200,
-        last_grid=200,
         order=1,
         frequency=8.0,
         noise=0.01,
@@ -102,7 +97,6 @@ PRESETS = {
         steps_growth=0.75,
         most_steps=math.inf,
         channels_growth=1.5,
-        range_steps=200,
         smoothness=0.0,
     ),
     # What a field is worth as a representation.
@@ -114,7 +108,6 @@ PRESETS = {
         directions=4,
         first_grid=32,
         hidden_grid=10,
-        last_grid=10,
         order=2,
         frequency=6.0,
         noise=0.05,
@@ -125,7 +118,6 @@ PRESETS = {
         steps_growth=0.1,
         most_steps=6000,
         channels_growth=0,
-        range_steps=200,
         smoothness=0.0,
     ),
 }
@@ -136,7 +128,7 @@ DECIDED = (
     *("steps", "batch_size", "optimizer", "lr", "adam_lr", "range_steps", "smoothness"),
 )
 
-OPTIMIZER, BATCH = "muon", 2048
+OPTIMIZER, BATCH, RANGE_STEPS = "muon", 2048, 200
 _REFERENCE = 256.0  # pixels a side for which the constants above are given
 _WIDTH_GROWTH = 0.6  # power of the image's side that widths grow with
 _FEWEST_STEPS = 400
@@ -171,7 +163,7 @@ def preset_settings(preset: str, scale: Scale) -> dict[str, Any]:
         "optimizer": OPTIMIZER,
         "lr": rule.lr,
         "adam_lr": rule.adam_lr,
-        "range_steps": rule.range_steps,
+        "range_steps": RANGE_STEPS,
         # Without gaps there is nothing to bridge, and smoothing only costs sharpness.
         "smoothness": rule.smoothness if scale.seen < scale.pixels else 0.0,
     }
@@ -183,17 +175,17 @@ def _field(rule: _Rule, scale: Scale, growth: float) -> tuple[list[int], list[in
     widest = min(rule.widest, round(rule.width * side**_WIDTH_GROWTH))
     # Kernels work on sixteen outputs at a time; where there are few, every unit counts.
     candidates = [width for width in range(max(4, widest), 3, -1) if width % 16 == 0 or width < 48]
-    first, hidden, last = round(rule.first_grid * growth), rule.hidden_grid, rule.last_grid
+    first, hidden = round(rule.first_grid * growth), rule.hidden_grid
     while True:
         first = min(max(first, _GRID_RANGE[0]), _GRID_RANGE[1])
-        grids = [first, *[hidden] * (rule.layers - 1), last]
+        grids = [first, *[hidden] * rule.layers]
         for width in candidates:
             units = [rule.directions, *[width] * rule.layers, scale.channels]
             if parameters(units, grids, rule.order) <= rule.cap * scale.pixels:
                 return units[1:-1], grids
-        if first == _GRID_RANGE[0] and hidden == last == 2:
+        if first == _GRID_RANGE[0] and hidden == 2:
             return units[1:-1], grids
-        first, hidden, last = first // 2, max(2, hidden // 2), max(2, last // 2)
+        first, hidden = first // 2, max(2, hidden // 2)
 
 
 def parameters(units: Sequence[int], grids: Sequence[int], order: int) -> int:
