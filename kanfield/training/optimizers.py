@@ -120,8 +120,8 @@ def build_optimizers(field: nn.Module, name: str, lr: float, adam_lr: float) -> 
     optimizers: list[Optimizer] = [Muon(matrices, lr=lr)] if matrices else []
     if others:
         keywords: dict[str, Any] = dict(getattr(field, "adam_options", {}))
-        if all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in others):
-            if not {"foreach", "differentiable"} & keywords.keys():
-                keywords.setdefault("fused", True)  # one call for all of them
+        plain = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in others)
+        if plain and not {"foreach", "differentiable"} & keywords.keys():
+            keywords.setdefault("fused", True)  # one call for all of them
         optimizers.append(Adam(others, lr=adam_lr if name == "muon" else lr, **keywords))
     return optimizers
