@@ -19,13 +19,13 @@ from PIL import Image as PILImage
 
 from kanfield.cli import main
 from kanfield.errors import InputError
-from kanfield.studies.charts import Curve, psnr_chart
-from kanfield.studies.compare import begin, resume
-from kanfield.studies.equal_parameters import count_parameters, match_parameters
-from kanfield.studies.pictures import telling_crop
-from kanfield.studies.plan import Plan, expand, read_plan, write_plan
-from kanfield.studies.report import command
-from kanfield.studies.results import Comparison
+from kanfield.studies.comparison.charts import Curve, psnr_chart
+from kanfield.studies.comparison.compare import begin, resume
+from kanfield.studies.comparison.equal_parameters import count_parameters, match_parameters
+from kanfield.studies.comparison.pictures import telling_crop
+from kanfield.studies.comparison.plan import Plan, expand, read_plan, write_plan
+from kanfield.studies.comparison.report import command
+from kanfield.studies.comparison.results import Comparison
 from kanfield.training.config import Settings, resolve
 from kanfield.training.presets import Scale
 

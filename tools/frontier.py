@@ -25,8 +25,8 @@ from matplotlib.figure import Figure
 
 import kanfield
 from kanfield.errors import InputError
-from kanfield.studies.charts import Curve, read_curve
-from kanfield.studies.equal_parameters import match_parameters
+from kanfield.studies.comparison.charts import Curve, read_curve
+from kanfield.studies.comparison.equal_parameters import match_parameters
 from kanfield.training.config import Settings, resolve
 from kanfield.training.fit import scale_of
 from kanfield.training.run import make_target

@@ -53,9 +53,9 @@ class Compare:
     def run(self) -> None:
         from rich.console import Console
 
-        from kanfield.studies.compare import begin, compare, resume
-        from kanfield.studies.plan import MODELS, SHARED, Plan, expand
-        from kanfield.studies.results import terminal_tables
+        from kanfield.studies.comparison.compare import begin, compare, resume
+        from kanfield.studies.comparison.plan import MODELS, SHARED, Plan, expand
+        from kanfield.studies.comparison.results import terminal_tables
 
         shared = {name: getattr(self, name) for name in SHARED if name != "max_pixels"}
         if self.resume is not None:

@@ -17,7 +17,7 @@ from rich.table import Table
 
 import kanfield
 from kanfield.files import replacing, write_json
-from kanfield.studies.plan import Plan
+from kanfield.studies.comparison.plan import Plan
 from kanfield.training.folder import RunFolder
 
 # What the tables show of a row: its key, heading, format, and whether more is better (None: neither).

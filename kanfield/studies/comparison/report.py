@@ -12,10 +12,10 @@ from PIL import Image as PILImage
 
 from kanfield.files import write_text
 from kanfield.images import MAX_PIXELS, read_image
-from kanfield.studies.charts import psnr_chart, read_curve
-from kanfield.studies.pictures import data_url, open_picture, telling_crop
-from kanfield.studies.plan import SHARED, Plan
-from kanfield.studies.results import Comparison, machine
+from kanfield.studies.comparison.charts import psnr_chart, read_curve
+from kanfield.studies.comparison.pictures import data_url, open_picture, telling_crop
+from kanfield.studies.comparison.plan import SHARED, Plan
+from kanfield.studies.comparison.results import Comparison, machine
 
 _READING = (
     "PSNR on the pixels a field was trained on says how well it remembers; read it beside the PSNR on unseen "

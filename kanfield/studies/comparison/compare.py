@@ -19,10 +19,10 @@ from rich.console import Console
 from kanfield.errors import InputError, Interrupted
 from kanfield.files import write_text
 from kanfield.images import MAX_PIXELS, Image, read_image
-from kanfield.studies.equal_parameters import count_parameters, match_parameters
-from kanfield.studies.plan import SECONDS, Plan, absolute, has_plan, read_plan, write_plan
-from kanfield.studies.report import write_report
-from kanfield.studies.results import Comparison, write_tables
+from kanfield.studies.comparison.equal_parameters import count_parameters, match_parameters
+from kanfield.studies.comparison.plan import SECONDS, Plan, absolute, has_plan, read_plan, write_plan
+from kanfield.studies.comparison.report import write_report
+from kanfield.studies.comparison.results import Comparison, write_tables
 from kanfield.training.config import Settings, resolve, to_plain
 from kanfield.training.fit import scale_of
 from kanfield.training.folder import RunFolder

@@ -1,0 +1,1 @@
+"""Comparisons: several models on the same images, each with the same budget."""
