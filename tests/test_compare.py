@@ -189,7 +189,7 @@ def test_an_interrupted_comparison_goes_on_where_it_was(tmp_path):
 
 
 def test_a_killed_fit_is_a_row_with_its_error(tmp_path, monkeypatch):
-    from kanfield.studies import compare as module
+    from kanfield.studies.comparison import compare as module
     from kanfield.training.signals import Signals
 
     kill = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
