@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import csv
-import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from kanfield.studies.figures import SERIES, add_grid, new_figure, to_svg
 
-INK = "#010203"  # stands for the page's text colour
 _POINTS = 200
-# Stand-ins for the page's palette, which is told apart by the colour-blind too; see report.html.
-SERIES = tuple(f"#0102{number:02x}" for number in range(16, 26))
 
 
 @dataclass(frozen=True)
@@ -49,10 +42,7 @@ def psnr_chart(curves: Mapping[str, Sequence[Curve]], against: str) -> str:
         curves: for every model, in the order of its colours, one for each seed.
         against: ``"seconds"`` or ``"steps"``.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.4, 3.6), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = new_figure(5.4, 3.6)
     for number, (label, seeds) in enumerate(curves.items()):
         if not seeds:  # every fit failed; the colours of the others stay
             continue
@@ -67,7 +57,7 @@ def psnr_chart(curves: Mapping[str, Sequence[Curve]], against: str) -> str:
     axes.set_xlabel("training time, s" if against == "seconds" else "steps")
     axes.set_ylabel("PSNR, dB")
     axes.margins(x=0.01)
-    axes.grid(alpha=0.25, color=INK, linewidth=0.6)
+    add_grid(axes)
     figure.legend(frameon=False, fontsize=9, ncols=5, loc="outside upper left")
     return to_svg(figure)
 
@@ -82,32 +72,3 @@ def _over_seeds(
     x = np.geomspace(max(start, 1e-3), max(end, 2e-3), _POINTS)
     stack = np.stack([np.interp(x, p, v) for p, v in zip(positions, values, strict=True)])
     return x, stack.min(0), stack.mean(0), stack.max(0)
-
-
-def to_svg(figure: Figure) -> str:
-    """A figure as SVG to put into a page: text stays text, ink and series take the page's colours."""
-    import matplotlib
-
-    with matplotlib.rc_context(
-        {"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "kanfield"}
-    ):
-        for axes in figure.axes:
-            for spine in axes.spines.values():
-                spine.set_color(INK)
-            for side in ("top", "right"):
-                axes.spines[side].set_visible(False)
-            axes.tick_params(colors=INK, labelsize=9)
-            axes.xaxis.label.set_color(INK)
-            axes.yaxis.label.set_color(INK)
-        for legend in figure.legends:
-            for text in legend.get_texts():
-                text.set_color(INK)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    svg = buffer.getvalue()[buffer.getvalue().index("<svg") :]
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 inherit", svg)
-    svg = svg.replace(INK, "currentColor")
-    for number, colour in enumerate(SERIES):
-        svg = svg.replace(colour, f"var(--series-{number})")
-    return svg

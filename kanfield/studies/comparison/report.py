@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image as PILImage
 
-from kanfield.files import write_text
 from kanfield.images import MAX_PIXELS, read_image
 from kanfield.studies.comparison.charts import psnr_chart, read_curve
 from kanfield.studies.comparison.pictures import data_url, open_picture, telling_crop
 from kanfield.studies.comparison.plan import SHARED, Plan
-from kanfield.studies.comparison.results import Comparison, machine
+from kanfield.studies.comparison.results import Comparison
+from kanfield.studies.page import write_page
 
 _READING = (
     "PSNR on the pixels a field was trained on says how well it remembers; read it beside the PSNR on unseen "
@@ -26,11 +25,7 @@ _READING = (
 
 def write_report(folder: Path, comparison: Comparison) -> None:
     """Write ``report.html``."""
-    environment = Environment(
-        loader=PackageLoader("kanfield.studies"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    text = environment.get_template("compare.html").render(_content(comparison))
-    write_text(folder / "report.html", text)
+    write_page(folder / "report.html", "compare.html", _content(comparison))
 
 
 def _content(comparison: Comparison) -> dict[str, Any]:
@@ -53,7 +48,6 @@ def _content(comparison: Comparison) -> dict[str, Any]:
             for label in plan.labels()
             if first in settings.get(label, {})
         ],
-        "machine": [(k, ", ".join(v) or "none" if isinstance(v, list) else v) for k, v in machine().items()],
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import platform
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -12,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.table import Table
 
-import kanfield
 from kanfield.files import replacing, write_json
 from kanfield.studies.comparison.plan import Plan
+from kanfield.studies.machine import machine
 from kanfield.training.folder import RunFolder
 
 # What the tables show of a row: its key, heading, format, and whether more is better (None: neither).
@@ -126,29 +124,6 @@ class Comparison:
                 fits.setdefault(row["label"], {})[row["image"]] = kept
         plan = {key: value for key, value in dataclasses.asdict(self.plan).items() if value is not None}
         return {**plan, "fits": fits}
-
-
-def machine() -> dict[str, Any]:
-    """Where the figures were measured, as plain values."""
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {
-        "processor": _processor(),
-        "instruction_set": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "gpus": gpus,
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "kanfield": kanfield.__version__,
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def write_tables(folder: Path, comparison: Comparison) -> None:

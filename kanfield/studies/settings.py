@@ -1,0 +1,170 @@
+"""What every study can be told. Knows nothing of torch, so that the command line shows its help at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from tyro.conf import arg
+
+from kanfield.errors import InputError
+
+File = Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")]
+Flag = Annotated[bool, arg(help_behavior_hint="")]
+
+
+@dataclass
+class StudySettings:
+    """What all studies have in common."""
+
+    NAME: ClassVar[str] = ""
+    QUICK: ClassVar[dict[str, Any]] = {}  # what --quick puts in the place of defaults
+
+    quick: Flag = False
+    """Small sizes, done in 15 s or less on two cores: shows that it works, not what it shows."""
+    out: File = None
+    """Folder of the study. Default: a new one under studies."""
+    resume: File = None
+    """Go on with the study in this folder."""
+
+    def check(self) -> None:
+        """Look for impossible values.
+
+        Raises:
+            InputError: there is one; the option is named.
+        """
+
+
+@dataclass
+class Waves(StudySettings):
+    """Ten waves from 5 to 50 Hz: which amplitudes a field has recovered at which step (arXiv:2410.01803)."""
+
+    NAME: ClassVar[str] = "waves"
+    QUICK: ClassVar[dict[str, Any]] = {"steps": 150, "repeats": 2, "mlp_width": 32}
+
+    models: tuple[str, ...] = ("kan", "mlp")
+    """Families of fields (kanfield models lists them); kan and mlp have the paper's shapes."""
+    amplitudes: tuple[str, ...] = ("equal", "increasing")
+    """equal: all 1; increasing: 0.1, 0.2, ... 1."""
+    steps: int = 8000
+    """Steps of Adam (the paper gives its MLPs 80000)."""
+    repeats: int = 10
+    """Fits, each with phases and weights of its own."""
+    lr: float = 3e-4
+    """Rate of Adam."""
+    width: int = 10
+    """Units of the KAN's hidden layers: the paper has 3 and 10."""
+    depth: int = 4
+    """Layers of the KAN: 2, 3 or 4."""
+    grid: int = 10
+    """Cells of the KAN's grids: 5, 10, 20 or 40."""
+    mlp_width: int = 256
+    """Units of the MLP's hidden layers: 32, 64, 128 or 256."""
+    mlp_depth: int = 6
+    """Layers of the MLP: 6 or 10."""
+    as_published: Flag = False
+    """Leave the KAN's first grid on [-1, 1], as the authors' code does by a slip; times lie in [0, 1)."""
+
+
+@dataclass
+class RandomField(StudySettings):
+    """Gaussian random fields in two and three dimensions: train and test error (arXiv:2410.01803)."""
+
+    NAME: ClassVar[str] = "random-field"
+
+
+@dataclass
+class Poisson1d(StudySettings):
+    """The Poisson equation in one dimension by Deep Ritz: L2 and H1 errors (arXiv:2410.01803)."""
+
+    NAME: ClassVar[str] = "poisson-1d"
+
+
+@dataclass
+class Ntk(StudySettings):
+    """The empirical neural tangent kernel of fields on an image's pixels."""
+
+    NAME: ClassVar[str] = "ntk"
+
+
+@dataclass
+class Conditioning(StudySettings):
+    """The Hessian of one spline layer under least squares, against a ReLU layer's (arXiv:2410.01803)."""
+
+    NAME: ClassVar[str] = "conditioning"
+
+
+@dataclass
+class GridExtension(StudySettings):
+    """A fixed fine grid, one refined in stages, and nested levels: the error in every band of frequency."""
+
+    NAME: ClassVar[str] = "grid-extension"
+
+
+@dataclass
+class Scaling(StudySettings):
+    """The scaling law: test error against parameters, approximation error against G (arXiv:2404.19756)."""
+
+    NAME: ClassVar[str] = "scaling"
+
+
+ALL: tuple[type[StudySettings], ...] = (
+    *(Waves, RandomField, Poisson1d, Ntk, Conditioning, GridExtension, Scaling),
+)
+_Settings = TypeVar("_Settings", bound=StudySettings)
+
+
+def settle(settings: _Settings) -> _Settings:
+    """Settings as they are run: under ``--quick``, what was left at its default becomes small.
+
+    Raises:
+        InputError: a value is impossible.
+
+    >>> settle(Waves(quick=True)).steps < settle(Waves()).steps
+    True
+    >>> settle(Waves(quick=True, steps=10)).steps
+    10
+    """
+    if settings.quick:
+        defaults = type(settings)()
+        left = {k: v for k, v in settings.QUICK.items() if getattr(settings, k) == getattr(defaults, k)}
+        settings = dataclasses.replace(settings, **left)
+    for name, value in to_plain(settings).items():
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, (int, float)) and not isinstance(number, bool) and number < 0:
+                raise InputError(f"--{name.replace('_', '-')} {number} is impossible: give zero or more")
+    settings.check()
+    return settings
+
+
+def to_plain(settings: StudySettings) -> dict[str, Any]:
+    """A study's settings as plain values, without the folder."""
+    content = dataclasses.asdict(settings)
+    for key in ("out", "resume"):
+        del content[key]
+    return {key: _plain(value) for key, value in content.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def from_plain(kind: type[_Settings], content: dict[str, Any]) -> _Settings:
+    """Settings from what :func:`to_plain` gave.
+
+    Raises:
+        InputError: a key is none of the study's.
+    """
+    names = {field.name: field for field in dataclasses.fields(kind)}
+    if not set(content) <= set(names):
+        raise InputError(
+            f"settings of {kind.NAME} were written by another version: {set(content) - set(names)}"
+        )
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in content.items()
+    }
+    return kind(**values)

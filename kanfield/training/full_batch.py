@@ -1,0 +1,118 @@
+"""Training on all samples at once, as studies of functions and equations do: L-BFGS or Adam."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+HISTORY = 50  # pairs of steps and gradients that L-BFGS remembers
+_ADAM_RATE = 1e-3
+
+
+def minimize(
+    parameters: Iterable[Tensor],
+    loss: Callable[[], Tensor],
+    steps: int,
+    *,
+    optimizer: Literal["lbfgs", "adam"] = "lbfgs",
+    lr: float | None = None,
+    watch: Callable[[int], None] | None = None,
+    every: int = 1,
+) -> float:
+    """Move parameters so that a loss falls.
+
+    L-BFGS is torch's with a strong Wolfe line search and tolerances of zero, so that it goes on for as long
+    as it is told; a step is one of its iterations. Where its memory no longer gives a direction that goes
+    down it starts afresh from the gradient, and where that does not move either, it has arrived.
+
+    Args:
+        parameters: leaves that require gradients, moved in place.
+        loss: computes the loss, a scalar with a graph.
+        lr: rate; by default 1 for L-BFGS and 1e-3 for Adam.
+        watch: called with the number of steps done: 0 before the first, then after every ``every`` steps and
+            after the last.
+
+    Returns:
+        The loss before the last step.
+
+    Raises:
+        ValueError: there is no such optimiser.
+
+    >>> x = torch.tensor([3.0, -2.0], dtype=torch.float64, requires_grad=True)
+    >>> _ = minimize([x], lambda: ((x - 1) ** 2).sum(), steps=5)
+    >>> x.detach().round(decimals=6).tolist()
+    [1.0, 1.0]
+    """
+    moved = list(parameters)
+    if optimizer == "adam":
+        stepper: _Adam | _Lbfgs = _Adam(moved, loss, _ADAM_RATE if lr is None else lr)
+    elif optimizer == "lbfgs":
+        stepper = _Lbfgs(moved, loss, 1.0 if lr is None else lr)
+    else:
+        raise ValueError(f"optimizer {optimizer} is neither lbfgs nor adam")
+    if watch is not None:
+        watch(0)
+    done, value = 0, math.nan
+    while done < steps:
+        count = min(every, steps - done) if watch is not None else steps - done
+        value = stepper.advance(count)
+        done += count
+        if watch is not None:
+            watch(done)
+    return value
+
+
+class _Adam:
+    def __init__(self, parameters: list[Tensor], loss: Callable[[], Tensor], lr: float) -> None:
+        self._loss = loss
+        self._optimizer = torch.optim.Adam(parameters, lr=lr, fused=True)
+
+    def advance(self, steps: int) -> float:
+        for _ in range(steps):
+            self._optimizer.zero_grad()
+            value = self._loss()
+            value.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+        return float(value.detach())
+
+
+class _Lbfgs:
+    def __init__(self, parameters: list[Tensor], loss: Callable[[], Tensor], lr: float) -> None:
+        self._parameters, self._loss, self._lr = parameters, loss, lr
+        self._optimizer = self._fresh()
+
+    def _fresh(self) -> torch.optim.LBFGS:
+        return torch.optim.LBFGS(
+            self._parameters,
+            lr=self._lr,
+            history_size=HISTORY,
+            tolerance_grad=0.0,
+            tolerance_change=0.0,
+            line_search_fn="strong_wolfe",
+        )
+
+    def advance(self, steps: int) -> float:
+        for optimizer in (self._optimizer, self._fresh()):
+            before = [p.detach().clone() for p in self._parameters]
+            group = optimizer.param_groups[0]
+            group["max_iter"], group["max_eval"] = steps, 25 * steps
+            value = float(optimizer.step(self._closure).detach())  # type: ignore[arg-type,no-untyped-call]
+            if not all(bool(torch.isfinite(p).all()) for p in self._parameters):
+                with torch.no_grad():
+                    for p, old in zip(self._parameters, before, strict=True):
+                        p.copy_(old)
+            elif any(bool((p != old).any()) for p, old in zip(self._parameters, before, strict=True)):
+                self._optimizer = optimizer
+                break
+        return value
+
+    def _closure(self) -> Tensor:
+        for p in self._parameters:
+            p.grad = None
+        value = self._loss()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
