@@ -65,7 +65,7 @@ def _reopen(given: StudySettings) -> StudySettings:
         name = content.pop("study")
     except OSError:
         raise InputError(f"{given.resume} is no study, it has no {_FILE}") from None
-    except (yaml.YAMLError, AttributeError, KeyError, UnicodeDecodeError):
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, UnicodeDecodeError):
         raise InputError(f"{path} is damaged: start the study anew in another folder") from None
     if name != given.NAME:
         raise InputError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -10,6 +12,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from tyro.conf import arg
 
 from kanfield.errors import InputError
+from kanfield.fields.registry import family_names
 
 File = Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")]
 Flag = Annotated[bool, arg(help_behavior_hint="")]
@@ -35,6 +38,28 @@ class StudySettings:
         Raises:
             InputError: there is one; the option is named.
         """
+
+
+def demand_positive(settings: StudySettings, *names: str) -> None:
+    """Look for numbers, or lists of them, that must be above zero; InputError where one is not."""
+    for name in names:
+        value = getattr(settings, name)
+        for number in value if isinstance(value, tuple) else [value]:
+            if not 0 < number < float("inf"):
+                flag = name.replace("_", "-")
+                raise InputError(f"--{flag} {number} is impossible: give a number above zero")
+
+
+def demand_known(settings: StudySettings, name: str, known: Sequence[str]) -> None:
+    """Look for words that are none of those known; InputError names the nearest."""
+    flag, words = f"--{name.replace('_', '-')}", getattr(settings, name)
+    if not words:
+        raise InputError(f"{flag} names none: give some of {', '.join(known)}")
+    for word in words:
+        if word not in known:
+            near = difflib.get_close_matches(word, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"use {', '.join(known)}"
+            raise InputError(f"{flag} {word} is unknown; {hint}")
 
 
 @dataclass
@@ -66,6 +91,12 @@ class Waves(StudySettings):
     """Layers of the MLP: 6 or 10."""
     as_published: Flag = False
     """Leave the KAN's first grid on [-1, 1], as the authors' code does by a slip; times lie in [0, 1)."""
+
+    def check(self) -> None:
+        """See :meth:`StudySettings.check`."""
+        demand_positive(self, "steps", "repeats", "lr", "width", "depth", "grid", "mlp_width", "mlp_depth")
+        demand_known(self, "models", family_names())
+        demand_known(self, "amplitudes", ("equal", "increasing"))
 
 
 @dataclass

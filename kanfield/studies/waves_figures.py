@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -61,27 +62,31 @@ def heat_maps(groups: Sequence[WaveFits]) -> Figure:
 
 def recovered_at(groups: Sequence[WaveFits], steps: int) -> Figure:
     """The step at which each wave is recovered: median and range over repeats; hollow where some never do."""
+    from matplotlib.lines import Line2D
+
     kinds = list(dict.fromkeys(group.kind for group in groups))
     models = list(dict.fromkeys(group.model for group in groups))
     figure, axes = new_figure(1 + 4 * len(kinds), 3.6, 1, len(kinds), squeeze=False, sharey=True)
+    styles = list(zip(itertools.cycle(SERIES), MARKERS, models, strict=False))
     for group in groups:
         axis, number = axes[0, kinds.index(group.kind)], models.index(group.model)
         first = group.first_steps()
         everywhere = np.isfinite(first).all(0)
         first = np.where(np.isfinite(first), first, steps)
-        middle, hertz = np.median(first, 0), np.array(FREQUENCIES) + 0.6 * number
+        middle = np.median(first, 0)
+        hertz = np.array(FREQUENCIES) + 1.2 * (number - (len(models) - 1) / 2)  # beside each other
         spread = np.abs(np.stack([first.min(0), first.max(0)]) - middle)
-        colour, marker = SERIES[number % len(SERIES)], MARKERS[number % len(MARKERS)]
+        colour, marker, _ = styles[number]
         axis.errorbar(hertz, middle, spread, color=colour, fmt="none", elinewidth=1.2, capsize=2)
-        axis.plot(hertz[everywhere], middle[everywhere], marker, color=colour, label=group.model)
-        label = None if everywhere.any() else group.model
-        axis.plot(hertz[~everywhere], middle[~everywhere], marker, color=colour, mfc="white", label=label)
+        axis.plot(hertz[everywhere], middle[everywhere], marker, color=colour)
+        axis.plot(hertz[~everywhere], middle[~everywhere], marker, color=colour, mfc="none")
     for axis, kind in zip(axes[0], kinds, strict=True):
         axis.set_yscale("log")
+        axis.set_ylim(steps / 200, 1.3 * steps)
         axis.set_xlabel("frequency, Hz")
         axis.set_title(f"{kind} amplitudes", fontsize=10)
         add_grid(axis)
     axes[0, 0].set_ylabel("step at which a wave is recovered")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, frameon=False, fontsize=9, ncols=5, loc="outside upper left")
+    handles = [Line2D([], [], color=c, marker=m, linestyle="none", label=name) for c, m, name in styles]
+    figure.legend(handles=handles, frameon=False, fontsize=9, ncols=5, loc="outside upper left")
     return figure  # type: ignore[no-any-return]

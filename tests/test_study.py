@@ -1,0 +1,158 @@
+"""The frame of studies: folders, resumption, what is written, and every study's quick form."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kanfield.cli import main
+from kanfield.errors import InputError
+from kanfield.studies import settings as every
+from kanfield.studies.runner import begin, run_study
+from kanfield.studies.settings import Conditioning, Waves, from_plain, settle, to_plain
+from kanfield.studies.study_report import command
+
+TINY = Waves(models=("kan", "mlp"), amplitudes=("equal",), steps=20, repeats=1, mlp_width=8, mlp_depth=2)
+
+
+def tiny(**changes):
+    return dataclasses.replace(TINY, **changes)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study") / "waves"
+    settings, folder = begin(tiny(out=folder))
+    run_study(settings, folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", every.ALL, ids=lambda kind: kind.NAME)
+def test_quick_runs_on_the_real_code_path(kind, tmp_path, capsys):
+    main(["study", kind.NAME, "--quick", "--out", str(tmp_path / "out")])
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["study"] == kind.NAME and results["settings"]["quick"] is True
+    assert results["claims"] and results["trials"] and results["summary"]
+    report = (tmp_path / "out" / "report.html").read_text()
+    figures = list((tmp_path / "out" / "figures").glob("*.png"))
+    assert figures and report.count("<svg") == len(figures)
+    assert {p.with_suffix(".pdf") for p in figures} == set((tmp_path / "out" / "figures").glob("*.pdf"))
+    assert all(path.stat().st_size > 5000 for path in figures)
+    assert list((tmp_path / "out" / "tensorboard" / "figures").glob("events*"))
+    assert results["summary"] in capsys.readouterr().out
+
+
+def test_quick_is_smaller_and_flags_beat_it():
+    for kind in every.ALL:
+        assert set(kind.QUICK) <= set(to_plain(kind())), kind.NAME
+        assert settle(kind(quick=True)) != kind(quick=True), kind.NAME
+    assert settle(Waves(quick=True, repeats=3)).repeats == 3
+
+
+def test_settings_survive_the_file():
+    assert from_plain(Waves, yaml.safe_load(yaml.safe_dump(to_plain(tiny(lr=0.5))))) == tiny(lr=0.5)
+    with pytest.raises(InputError, match="another version"):
+        from_plain(Waves, {"colour": 3})
+
+
+def test_the_command_of_a_report_repeats_it():
+    assert command(Waves(quick=True, as_published=True)) == "kanfield study waves --quick --as-published"
+    assert "--mlp-width 8" in command(tiny())
+
+
+def test_a_study_leaves_everything(done):
+    results = json.loads((done / "results.json").read_text())
+    assert set(results["trials"]) == {"kan-equal-00", "mlp-equal-00"}
+    assert results["machine"]["torch"]
+    events = list((done / "tensorboard" / "kan-equal-00").glob("events*"))
+    assert len(events) == 1
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(str(events[0])).Reload()
+    scalars = [event.value for event in board.Scalars("amplitude/05 Hz")]
+    saved = [row[0] for row in results["trials"]["kan-equal-00"]["recovered"]]
+    assert scalars == pytest.approx(saved)
+
+
+def test_resuming_computes_only_what_is_missing(done, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(done, folder)
+    kept, lost = folder / "trials" / "kan-equal-00.json", folder / "trials" / "mlp-equal-00.json"
+    before, content = kept.stat().st_mtime_ns, json.loads(lost.read_text())
+    lost.write_text("{ half a fi")
+    (folder / "results.json").unlink()
+    settings, same = begin(Waves(resume=folder))
+    run_study(settings, same)
+    assert kept.stat().st_mtime_ns == before
+    assert json.loads(lost.read_text())["result"] == content["result"]
+    assert json.loads((folder / "results.json").read_text())["trials"]["mlp-equal-00"] == content["result"]
+
+
+def test_folders_are_numbered_and_never_used_twice(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert begin(tiny())[1] == Path("studies/waves-0001")
+    assert begin(tiny())[1] == Path("studies/waves-0002")
+    assert begin(Waves(quick=True))[1] == Path("studies/waves-quick-0001")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["waves", "--out", "DONE"], "holds a study: go on with kanfield study waves --resume"),
+        (["waves", "--out", "DONE/study.yaml"], "is a file: give a folder"),
+        (["waves", "--resume", "nowhere"], "is no study, it has no study.yaml"),
+        (["conditioning", "--resume", "DONE"], "holds the study waves: kanfield study waves --resume"),
+        (["waves", "--resume", "DONE", "--steps", "5"], "leave out the other options"),
+        (["waves", "--steps", "-5"], "--steps -5 is impossible"),
+        (["waves", "--models", "sirn"], "did you mean siren"),
+        (["waves", "--amplitudes", "rising"], "--amplitudes rising is unknown"),
+        (["waves", "--repeats", "0"], "--repeats 0 is impossible"),
+        (["wavs"], "Available subcommands: waves"),
+    ],
+)
+def test_mistakes_are_one_line(words, message, done, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(["study", *(word.replace("DONE", str(done)) for word in words)])
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and message in said and said.count("\n") == 1
+    assert not (tmp_path / "studies").exists(), "a mistake must leave nothing behind"
+
+
+def test_a_damaged_file_is_told(tmp_path, capsys):
+    (tmp_path / "study.yaml").write_text("- no\n")
+    with pytest.raises(SystemExit) as end:
+        main(["study", "waves", "--resume", str(tmp_path)])
+    assert end.value.code == 2 and "is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_and_resumed(number, code, tmp_path):
+    words = ["waves", "--models", "kan", "--amplitudes", "equal", "--steps", "100", "--repeats", "400"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kanfield", "study", *words, "--out", str(tmp_path / "s")],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    trials = tmp_path / "s" / "trials"
+    waited = time.monotonic() + 60
+    while len(list(trials.glob("*.json"))) < 2 and time.monotonic() < waited:
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in said and f"--resume {tmp_path / 's'}" in said.strip().splitlines()[-1]
+    assert len(list(trials.glob("*.json"))) >= 2
+
+
+def test_the_default_of_a_study_without_options_is_complete():
+    assert settle(Conditioning()) == Conditioning()
