@@ -65,7 +65,8 @@ def test_settings_survive_the_file():
 
 
 def test_the_command_of_a_report_repeats_it():
-    assert command(Waves(quick=True, as_published=True)) == "kanfield study waves --quick --as-published"
+    settled = settle(Waves(quick=True, as_published=True))
+    assert command(settled) == "kanfield study waves --quick --as-published"
     assert "--mlp-width 8" in command(tiny())
 
 

@@ -168,8 +168,8 @@ def conclude(settings: Waves, results: dict[str, Result]) -> Findings:
         "The amplitude recovered says nothing of the phase; the loss does. Means, lowest and highest are "
         f"over {settings.repeats} repeats with phases and weights of their own.",
     ]
-    failed = {group.model: group.failed for group in groups if group.failed}
-    notes += [f"{count} fits of {model} diverged and are left out." for model, count in failed.items()]
+    failed = [f"{group.failed} of {group.model} ({group.kind})" for group in groups if group.failed]
+    notes += [f"Fits that diverged and are left out: {', '.join(failed)}."] if failed else []
     heading = ["model", "amplitudes", *(f"{hertz} Hz" for hertz in FREQUENCIES)]
     table = Table(
         f"Amplitude recovered after {settings.steps:,} steps, mean ± standard deviation over repeats",

@@ -84,6 +84,7 @@ class _Lbfgs:
     def __init__(self, parameters: list[Tensor], loss: Callable[[], Tensor], lr: float) -> None:
         self._parameters, self._loss, self._lr = parameters, loss, lr
         self._optimizer = self._fresh()
+        self._known: tuple[list[Tensor], list[Tensor], Tensor] | None = None
 
     def _fresh(self) -> torch.optim.LBFGS:
         return torch.optim.LBFGS(
@@ -111,8 +112,17 @@ class _Lbfgs:
         return value
 
     def _closure(self) -> Tensor:
+        """Loss and gradients; where a step begins, torch asks anew for those that the last one ended with."""
+        if self._known is not None:
+            there, gradients, value = self._known
+            if all(torch.equal(p, old) for p, old in zip(self._parameters, there, strict=True)):
+                for p, gradient in zip(self._parameters, gradients, strict=True):
+                    p.grad = gradient
+                return value
         for p in self._parameters:
             p.grad = None
         value = self._loss()
         value.backward()  # type: ignore[no-untyped-call]
-        return value
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
+        self._known = ([p.detach().clone() for p in self._parameters], gradients, value.detach())
+        return value.detach()
