@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -49,6 +50,7 @@ def completion_script(shell: str) -> str:
 
     names = {
         "--model": tuple(family_names()),
+        "--models": tuple(family_names()),
         "--preset": tuple(PRESETS),
         "--held-out": ("checkerboard", "every-second"),
         "--optimizer": ("muon", "adam"),
@@ -60,10 +62,17 @@ def completion_script(shell: str) -> str:
         # tyro would have its own scripts used, but those complete no file in the place of IMAGE or RUN.
         warnings.simplefilter("ignore", DeprecationWarning)
         parser: Any = get_parser(Command, **PARSING)  # type: ignore[call-overload]
-    commands = next(action.choices for action in parser._actions if action.choices)
-    for command in commands.values():
-        for action in command._actions:
+    _complete(parser, names)
+    return str(shtab.complete(parser, shell))
+
+
+def _complete(parser: Any, names: dict[str, tuple[str, ...]]) -> None:
+    """Give the options of a parser and of the commands below it one line of help and the words they take."""
+    for action in parser._actions:
+        if isinstance(action.choices, Mapping):  # commands by their names
+            for command in action.choices.values():
+                _complete(command, names)
+        elif action.help:
             first = action.help.splitlines()[0]
             action.help = re.sub(r" \((default: (None|False)|required)\)$", "", first)
             action.choices = names.get((*action.option_strings, action.metavar)[0])
-    return str(shtab.complete(parser, shell))
