@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
-from kanfield import KANLayer
+from kanfield import KAN, KANLayer
 from kanfield.splines import ORDERS, Grid, refine, refit, spline
-from kanfield.splines.refine import two_scale_matrix
+from kanfield.splines.refine import design_matrix, gram_matrix, two_scale_matrix
 from kanfield.training.optimizers import Muon
 
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-13}
@@ -274,3 +274,43 @@ def test_factors_that_are_not_whole_are_errors(factor: float) -> None:
     layer = KANLayer(2, 3, grid_size=4)
     with pytest.raises(ValueError, match="factor must be a positive whole number"):
         layer.refine(factor)  # type: ignore[arg-type]
+
+
+# ---- extension to any size, and the splines' Gram matrix ---------------------------------------
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize(("old", "new"), [(3, 6), (4, 12), (5, 5)])
+def test_extension_to_a_multiple_is_exact(order, old, new):
+    layer = KANLayer(3, 4, old, order).double()
+    x = 3 * torch.rand(50, 3, dtype=torch.float64) - 1.5
+    before, parameter = layer(x), layer.coef
+    layer.extend(new)
+    assert layer.coef is parameter and layer.grid_size == new
+    assert torch.allclose(layer(x), before, atol=1e-12)
+
+
+def test_extension_to_any_size_is_as_good_as_least_squares():
+    torch.manual_seed(1)
+    field = KAN([2, 3, 1], 8).double()
+    x = 2 * torch.rand(200, 2, dtype=torch.float64) - 1
+    field.fit_ranges(x)
+    before = field(x)
+    field.extend(50)
+    assert [layer.grid_size for layer in field.layers] == [50, 50]
+    assert (field(x) - before).abs().max() < 1e-3 * before.std()
+    field(x).sum().backward()
+    assert all(p.grad is not None and p.grad.shape == p.shape for p in field.parameters())
+
+
+def test_extension_refuses_levels():
+    with pytest.raises(ValueError, match="one level"):
+        KANLayer(1, 1, [4, 8]).extend(16)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_the_gram_matrix_is_the_mean_over_many_points(order):
+    points = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000
+    basis = design_matrix(points, 7, order)
+    assert torch.allclose(basis.sum(1), torch.ones_like(points))
+    assert torch.allclose(gram_matrix(7, order), basis.T @ basis / len(points), atol=1e-9)

@@ -146,6 +146,11 @@ class KAN(nn.Module):
         for layer in self._kan_layers():
             layer.refine(factor, optimizers)
 
+    def extend(self, size: int) -> None:
+        """Move the grids of all layers to ``size`` cells; see :meth:`KANLayer.extend`."""
+        for layer in self._kan_layers():
+            layer.extend(size)
+
     def _kan_layers(self) -> list[KANLayer]:
         return [layer for layer in self.layers if isinstance(layer, KANLayer)]
 

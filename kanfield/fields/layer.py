@@ -181,12 +181,34 @@ class KANLayer(nn.Module):
                 if isinstance(moment, Tensor) and moment.ndim == 2 and moment.shape[0] == rows:
                     finer = refine(moment, size, factor, self.order)
                     state[name] = finer / factor ** _MOMENTS.get(name, 1)
+        self._replace_coef(finer_coef, int(factor) * size)
+
+    @torch.no_grad()
+    def extend(self, size: int) -> None:
+        """Move to a grid of ``size`` cells over the same range: exactly where that is a multiple of the old
+        one, else by least squares on each spline (grid extension, arXiv:2404.19756, eq. 2.16).
+
+        Moments of optimisers do not follow: use it between two trainings.
+
+        Raises:
+            ValueError: the layer has nested levels, or size is below 1.
+        """
+        if len(self.levels) > 1 or size < 1:
+            raise ValueError(f"a layer of one level extends to 1 cell or more, got {self.levels} to {size}")
+        if size % self.grid_size == 0:
+            self.refine(size // self.grid_size)
+            return
+        new = Grid(self.lower, self.upper, size)
+        self._replace_coef(refit(self.coef, self.grid, new, self.order), size)
+
+    def _replace_coef(self, coef: Tensor, size: int) -> None:
+        """Give the finest level other data of another shape; the parameter stays the same object."""
         # A new shape alone would keep the node that accumulates gradients of the old one.
-        other = torch.float16 if finer_coef.dtype != torch.float16 else torch.float32
-        self.coef.data = torch.empty(0, dtype=other, device=finer_coef.device)
-        self.coef.data = finer_coef
+        other = torch.float16 if coef.dtype != torch.float16 else torch.float32
+        self.coef.data = torch.empty(0, dtype=other, device=coef.device)
+        self.coef.data = coef
         self.coef.grad = None
-        self.levels = [int(factor) * size, *self.levels[1:]]
+        self.levels = [size, *self.levels[1:]]
         self._register_masks()
 
     @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -95,15 +96,46 @@ def refit(coef: Tensor, old: Grid, new: Grid, order: int) -> Tensor:
         return torch.matmul(solve, values).reshape(-1, coef.shape[1])
 
 
-@functools.lru_cache(maxsize=64)
-def _collocation(size: int, order: int) -> tuple[Tensor, Tensor]:
-    """Points of the fit in [0, 1], shape (M,), and the matrix from values there to coefficients, (K, M)."""
-    points = torch.linspace(0, 1, 4 * size + order + 1, dtype=torch.float64, device="cpu")
+def design_matrix(points: Tensor, size: int, order: int) -> Tensor:
+    """All ``size + order`` B-splines at points of [0, 1]: the dense basis, for problems of one grid.
+
+    Args:
+        points: shape ``(M,)``. size: cells on [0, 1]. order: 1, 2 or 3.
+
+    Returns:
+        Shape ``(M, size + order)``; rows sum to one.
+
+    >>> design_matrix(torch.tensor([0.25]), size=2, order=1).tolist()
+    [[0.5, 0.5, 0.0]]
+    """
     scale = torch.full_like(points[:1], size)
     cells = locate(points[:, None], torch.zeros_like(scale), scale, size)
     basis = points.new_zeros(len(points), size + order)
     for j, b in enumerate(active_basis(cells, scale, order)):
         basis.scatter_(1, cells.cell + j, b)
+    return basis
+
+
+def gram_matrix(size: int, order: int) -> Tensor:
+    """Means over a grid's range of the products of any two of its B-splines: float64 ``(K, K)``.
+
+    By Gauss-Legendre quadrature in every cell, which is exact for their degree.
+
+    >>> gram_matrix(1, 1).mul(6).round(decimals=9).tolist()
+    [[2.0, 1.0], [1.0, 2.0]]
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(order + 1)
+    inside = torch.from_numpy((nodes + 1) / 2)
+    points = (torch.arange(size, dtype=torch.float64)[:, None] + inside).reshape(-1) / size
+    basis = design_matrix(points, size, order)
+    return basis.T @ (torch.from_numpy(weights / 2).repeat(size)[:, None] / size * basis)
+
+
+@functools.lru_cache(maxsize=64)
+def _collocation(size: int, order: int) -> tuple[Tensor, Tensor]:
+    """Points of the fit in [0, 1], shape (M,), and the matrix from values there to coefficients, (K, M)."""
+    points = torch.linspace(0, 1, 4 * size + order + 1, dtype=torch.float64, device="cpu")
+    basis = design_matrix(points, size, order)
     # Uniform B-splines are well conditioned, so the normal equations lose nothing.
     gram = torch.linalg.cholesky(basis.T @ basis)
     return points, torch.cholesky_solve(basis.T.contiguous(), gram)

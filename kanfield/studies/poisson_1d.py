@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ENERGY_WEIGHT = 0.01  # beside a weight of 1 on the squares of the two ends
 _RANGE_STEPS = (10, 15, 25)  # first steps of the first grid, ahead of each of which the hidden grids move
-_LOOKS = 60  # at the errors, in a fit
+_LOOKS = 30  # at the errors, in a fit
 
 # RMSE (not relative) of L2 and H1 in the authors' saved runs, by w: the KAN's and the tanh MLP's.
 _SAVED = {
