@@ -24,12 +24,14 @@ _DERIVATIVES = 3  # C^0, C^1, C^2
 def inner(x: Tensor, derivative: int) -> Tensor:
     """The first edge, ``sin(pi x) / pi``, or a derivative of it."""
     scale: float = math.pi ** (derivative - 1)
-    return scale * torch.sin(math.pi * x + derivative * math.pi / 2)
+    values: Tensor = scale * torch.sin(math.pi * x + derivative * math.pi / 2)
+    return values
 
 
 def outer(u: Tensor, derivative: int) -> Tensor:
     """The second edge, ``exp(2 u)``, or a derivative of it."""
-    return 2**derivative * torch.exp(2 * u)
+    scale: float = 2.0**derivative
+    return scale * torch.exp(2 * u)
 
 
 def chain(first: list[Tensor], second: list[Tensor]) -> list[Tensor]:

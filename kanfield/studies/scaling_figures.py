@@ -89,8 +89,10 @@ def draw_approximation(grids: Sequence[int], errors: Mapping[str, Sequence[float
             axis.plot(grids, values, marker=MARKERS[m], markersize=4, color=SERIES[m], label=label)
             law = [values[0] * (g / grids[0]) ** (m - order - 1) for g in grids]
             axis.plot(grids, law, color=INK, linewidth=0.8, linestyle=":")
-        axis.set_xscale("log", base=2)
+        axis.set_xscale("log")
         axis.set_yscale("log")
+        axis.set_xticks(grids, [str(g) for g in grids])
+        axis.minorticks_off()
         axis.set_title(f"order k = {order}", fontsize=10)
         axis.set_xlabel("grid size G")
         axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
