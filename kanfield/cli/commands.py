@@ -14,14 +14,16 @@ from kanfield.cli.completion import Completion
 from kanfield.cli.fit import Fit
 from kanfield.cli.run import Eval, Render
 from kanfield.cli.runs import Runs
+from kanfield.cli.spectrum import Spectrum
 from kanfield.cli.study import Study
 
-COMMANDS = ("fit", "eval", "render", "compare", "study", "runs", "models", "doctor", "completion")
+COMMANDS = ("fit", "eval", "render", "compare", "spectrum", "study", "runs", "models", "doctor", "completion")
 Command = (
     Annotated[Fit, subcommand("fit")]
     | Annotated[Eval, subcommand("eval")]
     | Annotated[Render, subcommand("render")]
     | Annotated[Compare, subcommand("compare")]
+    | Annotated[Spectrum, subcommand("spectrum")]
     | Annotated[Study, subcommand("study")]
     | Annotated[Runs, subcommand("runs")]
     | Annotated[Models, subcommand("models")]

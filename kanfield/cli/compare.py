@@ -43,6 +43,8 @@ class Compare:
     """auto, cpu, cuda, cuda:1 or mps. Default: auto."""
     precision: Text = None
     """fp32 or fp64. Default: fp32."""
+    spectrum: Flag = False
+    """Also watch the error of every fit in every octave of frequencies; kanfield spectrum draws them."""
     out: File = None
     """Folder of the comparison. Default: a new one under comparisons."""
     resume: File = None
@@ -58,6 +60,7 @@ class Compare:
         from kanfield.studies.comparison.results import terminal_tables
 
         shared = {name: getattr(self, name) for name in SHARED if name != "max_pixels"}
+        shared["spectrum"] = self.spectrum or None
         if self.resume is not None:
             self._check_resume([name for name, value in shared.items() if value is not None])
             plan, folder = resume(self.resume), self.resume

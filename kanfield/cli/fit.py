@@ -80,6 +80,8 @@ class Fit:
     """Seconds between checkpoints. Default: 10."""
     timelapse: Flag = False
     """Also write an animation of the reconstruction as it improves."""
+    spectrum: Flag = False
+    """Also watch the error in every octave of frequencies: spectrum.csv, spectrum.png, TensorBoard."""
     json: Flag = False
     """Print metrics.json on standard output, and everything else on standard error."""
     quiet: Flag = False

@@ -20,7 +20,7 @@ from kanfield.errors import InputError, Interrupted
 from kanfield.files import write_json, write_text
 from kanfield.studies.settings import StudySettings, from_plain, settle, to_plain
 from kanfield.studies.study import Findings, Result, Trial
-from kanfield.studies.study_report import write_findings
+from kanfield.studies.study_report import write_study
 from kanfield.studies.tensorboard import write_curves
 
 _FILE = "study.yaml"
@@ -103,7 +103,7 @@ def run_study(settings: StudySettings, folder: Path, console: Console | None = N
                     console.print(line, markup=False, highlight=False, soft_wrap=True)
             results[trial.key], seconds[trial.key] = kept["result"], kept["seconds"]
         findings: Findings = module.conclude(settings, results)
-        write_findings(folder, settings, findings, results, seconds)
+        write_study(folder, settings, findings, results, seconds)
     return findings
 
 

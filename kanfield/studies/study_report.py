@@ -1,9 +1,10 @@
-"""What a study leaves behind: ``results.json``, its figures, and ``report.html``."""
+"""What findings leave behind: ``results.json``, its figures, and ``report.html``."""
 
 from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,34 +23,38 @@ _REM_PER_INCH = 7.0  # width of a figure on the page
 
 def write_findings(
     folder: Path,
-    settings: StudySettings,
     findings: Findings,
-    results: dict[str, Result],
-    seconds: dict[str, float],
+    *,
+    title: str,
+    command: str,
+    content: Mapping[str, Any],
+    settings: str = "",
+    quick: bool = False,
 ) -> None:
-    """Write all files of a finished study but its trials; the report comes last."""
+    """Write all files of findings; the report comes last.
+
+    Args:
+        title: of the page. command: what repeats it. content: what ``results.json`` begins with; seconds by
+            name among it are listed in the report. settings: in words.
+    """
     figures = folder / "figures"
-    figures.mkdir(exist_ok=True)
+    figures.mkdir(parents=True, exist_ok=True)
     for picture in findings.pictures:
         save(picture.figure, figures / picture.name)
     write_pictures(folder, findings.pictures)
-    content = {
-        "study": settings.NAME,
-        "settings": to_plain(settings),
+    results = {
+        **content,
         "summary": findings.summary,
         "claims": [dataclasses.asdict(claim) for claim in findings.claims],
         "tables": [dataclasses.asdict(table) for table in findings.tables],
         "notes": findings.notes,
-        "trials": results,
-        "seconds": seconds,
         "machine": machine(),
     }
-    write_json(folder / "results.json", content)
+    write_json(folder / "results.json", results)
     page = {
-        "title": settings.__doc__.split(": ")[0].strip() if settings.__doc__ else settings.NAME,
-        "summary": findings.summary,
-        "quick": settings.quick,
-        "claims": findings.claims,
+        "title": title,
+        "findings": findings,
+        "quick": quick,
         "pictures": [
             {
                 "name": picture.name,
@@ -59,13 +64,31 @@ def write_findings(
             }
             for picture in findings.pictures
         ],
-        "tables": findings.tables,
-        "notes": findings.notes,
-        "command": command(settings),
-        "settings": yaml.safe_dump(to_plain(settings), sort_keys=False),
-        "seconds": seconds.items(),
+        "command": command,
+        "settings": settings,
+        "seconds": content.get("seconds", {}).items(),
     }
     write_page(folder / "report.html", "study.html", page)
+
+
+def write_study(
+    folder: Path,
+    settings: StudySettings,
+    findings: Findings,
+    results: Mapping[str, Result],
+    seconds: Mapping[str, float],
+) -> None:
+    """Write all files of a finished study but its trials."""
+    plain = to_plain(settings)
+    write_findings(
+        folder,
+        findings,
+        title=(settings.__doc__ or settings.NAME).split(": ")[0].strip(),
+        command=command(settings),
+        content={"study": settings.NAME, "settings": plain, "trials": results, "seconds": seconds},
+        settings=yaml.safe_dump(plain, sort_keys=False),
+        quick=settings.quick,
+    )
 
 
 def command(settings: StudySettings) -> str:

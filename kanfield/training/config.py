@@ -72,6 +72,7 @@ class Settings:
     precision: Literal["fp32", "fp64"] = "fp32"
     checkpoint_seconds: float = 10.0
     timelapse: bool = False
+    spectrum: bool = False
 
 
 def resolve(settings: Settings, scale: Scale) -> Settings:
@@ -214,6 +215,10 @@ def _check_values(s: Settings) -> None:
     demand(
         not (s.lossless and s.held_out),
         "--lossless and --held-out contradict each other: pixels never seen cannot be exact",
+    )
+    demand(
+        not (s.spectrum and s.mask),
+        "--spectrum and --mask contradict each other: an image with parts missing has no spectrum",
     )
     widths, grids = s.widths or [], s.grids or []
     demand(all(w >= 1 for w in widths), f"--widths {widths}: every width must be at least 1")

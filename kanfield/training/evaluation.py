@@ -74,11 +74,17 @@ class Evaluation:
     picture: Image | None  # the reconstruction, where all pixels were looked at
 
 
-def evaluate(field: nn.Module, target: Target, indices: NDArray[np.int64] | None = None) -> Evaluation:
+def evaluate(
+    field: nn.Module,
+    target: Target,
+    indices: NDArray[np.int64] | None = None,
+    kept: NDArray[np.float64] | None = None,
+) -> Evaluation:
     """Compare a field with its target.
 
     Args:
         indices: the pixels to look at, ascending; None for all.
+        kept: filled with the field's values in [0, 1] at these pixels, shape ``(N, c)``, where given.
     """
     image = target.image
     flat, (low, high) = image.pixels.reshape(target.count, -1), image.value_range
@@ -91,6 +97,8 @@ def evaluate(field: nn.Module, target: Target, indices: NDArray[np.int64] | None
         values = evaluate_field(field, target.coordinates(torch.from_numpy(part).to(target.device))).cpu()
         if values.isnan().any():
             return Evaluation(math.nan, None, None, None)
+        if kept is not None:
+            kept[start:stop] = values.numpy()
         got = Image.from_values(values.numpy()[None], image).pixels[0]
         # In double on the CPU: some devices have no double precision.
         error = values.double().numpy() - (flat[part].astype(np.float64) - low) / (high - low)

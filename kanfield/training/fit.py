@@ -14,6 +14,7 @@ import torch
 from rich.console import Console
 
 from kanfield.errors import InputError, RunFailed
+from kanfield.files import replacing
 from kanfield.images import MAX_PIXELS, Image, read_image, resize_image
 from kanfield.training.config import Settings, check, overlay, resolve, settings_from, to_plain
 from kanfield.training.folder import RunFolder
@@ -24,6 +25,9 @@ from kanfield.training.presets import Scale
 from kanfield.training.results import write_results
 from kanfield.training.run import Run, load, make_field, make_target
 from kanfield.training.signals import Signals
+from kanfield.training.spectrum_figure import spectrum_figure
+from kanfield.training.spectrum_log import PIXELS as SPECTRUM_PIXELS
+from kanfield.training.spectrum_log import SpectrumLog, bands_of, read_spectrum
 from kanfield.training.target import Target
 from kanfield.training.terminal import TerminalLog
 from kanfield.training.trainer import Trainer
@@ -75,6 +79,8 @@ def fit(
         )
     target = make_target(settings, image, torch.zeros(1))
     settings = resolve(settings, scale_of(target))
+    if settings.spectrum:
+        bands_of(image)
     device = pick_device(settings.device)
     check_buildable(settings, image, device)
     folder = RunFolder.create(Path(out), image.source or Path("image"), settings.model)
@@ -187,11 +193,34 @@ def _train(
             for monitor in monitors:
                 closing.callback(monitor.close)
             trainer.monitors = monitors
+            if settings.spectrum:
+                trainer.spectrum = _spectrum_log(trainer, board, position)
+                closing.callback(trainer.spectrum.close)
             trainer.train(signals)
             trainer.use_best_weights()
             board.edges(net, trainer.progress.step)
+            curve = read_spectrum(folder.spectrum)
+            if curve is not None:
+                figure = spectrum_figure(curve)
+                with replacing(folder.heat_map) as temporary:
+                    figure.savefig(temporary, format="png", dpi=160)
+                board.heat_map(figure, trainer.progress.step)
         write_results(trainer)
     return load(folder.path)
+
+
+def _spectrum_log(trainer: Trainer, board: TensorBoardLog, resumed_at: int | None) -> SpectrumLog:
+    """What watches the spectrum; it shares the trainer's looks where those are at its very pixels."""
+    shares = trainer.looks_at is None and trainer.target.count <= SPECTRUM_PIXELS
+    return SpectrumLog(
+        trainer.image,
+        trainer.folder.spectrum,
+        board,
+        resumed_at,
+        trainer.steps,
+        trainer.sampler.batch_size,
+        trainer.evaluate_every if shares else None,
+    )
 
 
 @contextlib.contextmanager

@@ -35,6 +35,8 @@ class RunFolder:
         self.config = path / "config.yaml"
         self.metrics = path / "metrics.json"
         self.rows = path / "metrics.csv"
+        self.spectrum = path / "spectrum.csv"
+        self.heat_map = path / "spectrum.png"
         self.last = path / "checkpoints" / "last.safetensors"
         self.best = path / "checkpoints" / "best.safetensors"
         self.reconstruction = path / "reconstruction.png"  # of float pixels: a view of them

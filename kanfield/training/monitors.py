@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import threading
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import yaml
 from torch import nn
 
-from kanfield.files import replacing
 from kanfield.images import Image, write_image
 from kanfield.training.edges import edge_figure
+from kanfield.training.table import GrowingTable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass
@@ -46,32 +49,21 @@ class Monitor(Protocol):
 
 
 class CsvLog:
-    """``metrics.csv``: a row a log step. When a run is resumed, rows past its checkpoint go."""
+    """``metrics.csv``: a row a log step."""
 
     def __init__(self, path: Path, resumed_at: int | None) -> None:
-        names = [field.name for field in fields(Row)]
-        kept: list[dict[str, str]] = []
-        if resumed_at is not None and path.is_file():
-            with open(path, newline="", encoding="utf-8") as file:
-                kept = [r for r in csv.DictReader(file) if (r["step"] or "").isdigit()]
-                kept = [r for r in kept if int(r["step"]) <= resumed_at and None not in r.values()]
-        with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(kept)
-        self._file = open(path, "a", newline="", encoding="utf-8", buffering=1)  # noqa: SIM115
-        self._writer = csv.DictWriter(self._file, names)
+        self._table = GrowingTable(path, [field.name for field in fields(Row)], resumed_at)
 
     def log(self, row: Row) -> None:
-        """Append the row; line-buffered, so that it is there to read at once."""
-        self._writer.writerow(asdict(row))
+        """Append the row."""
+        self._table.write(asdict(row))
 
     def picture(self, step: int, image: Image) -> None:
         """Pictures do not fit a table."""
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._table.close()
 
 
 class FrameLog:
@@ -133,6 +125,15 @@ class TensorBoardLog:
         figure = edge_figure(field)
         if figure is not None:
             self._writer.add_figure("edges", figure, step)
+
+    def spectrum(self, step: int, errors: Mapping[str, float]) -> None:
+        """Write the error's share of the image's energy in every band of frequencies."""
+        for name, error in errors.items():
+            self._writer.add_scalar(f"spectrum/{name} cycles a pixel", error, step)
+
+    def heat_map(self, figure: Figure, step: int) -> None:
+        """Write the figure of the error in every band at every step."""
+        self._writer.add_figure("spectrum", figure, step)
 
     def close(self) -> None:
         """Flush and close the event file."""

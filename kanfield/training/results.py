@@ -15,6 +15,7 @@ from kanfield.files import replacing, write_json
 from kanfield.images import Image, write_image
 from kanfield.training.config import Settings
 from kanfield.training.evaluation import error_map
+from kanfield.training.spectrum_log import read_spectrum
 from kanfield.training.trainer import Trainer
 
 _FRAME_MS = 150
@@ -32,6 +33,7 @@ def measure(trainer: Trainer) -> tuple[Image, dict[str, Any]]:
         differs, missing = (image.pixels != picture.pixels).any(2).ravel(), trainer.target.missing
         wrong = int((differs if missing is None else differs & ~missing).sum())
     parameters = sum(t.numel() for t in trainer.net.parameters())
+    curve = read_spectrum(trainer.folder.spectrum)
     content = {
         "psnr": result.psnr,
         "held_out_psnr": result.held_out_psnr,
@@ -53,6 +55,7 @@ def measure(trainer: Trainer) -> tuple[Image, dict[str, Any]]:
         "run": str(trainer.folder.path),
         "seconds_to_psnr": p.seconds_to_psnr,
         "steps_to_psnr": p.steps_to_psnr,
+        "spectrum": None if curve is None else curve.summary(),
     }
     return picture, content
 

@@ -29,7 +29,7 @@ from kanfield.training.checkpoint import (
     write_checkpoint,
 )
 from kanfield.training.config import Settings
-from kanfield.training.evaluation import Evaluation, evaluate, preview
+from kanfield.training.evaluation import Evaluation, evaluate, evaluate_field, preview
 from kanfield.training.folder import RunFolder
 from kanfield.training.frame import frame_to_plain
 from kanfield.training.looks import pixels_to_look_at, steps_between_looks
@@ -39,6 +39,7 @@ from kanfield.training.progress import Progress, is_log_spaced
 from kanfield.training.sampling import PixelSampler
 from kanfield.training.schedule import phase_at, scale_phases, warm_up_and_decay
 from kanfield.training.signals import Signals
+from kanfield.training.spectrum_log import SpectrumLog
 from kanfield.training.target import Target
 
 LOG_EVERY = 10  # steps
@@ -96,6 +97,7 @@ class Trainer:
         self.optimizers = self._fresh_optimizers(0)
         self.focus: Tensor | None = None
         self.best_weights: dict[str, Tensor] | None = None
+        self.spectrum: SpectrumLog | None = None
         self.looks_at = None if settings.lossless else pixels_to_look_at(target, self.sampler)
         looked = target.count if self.looks_at is None else len(self.looks_at)
         self.evaluate_every = steps_between_looks(looked, self.sampler.batch_size, LOG_EVERY)
@@ -120,6 +122,8 @@ class Trainer:
         while not self._is_done():
             loss = self._step()
             p.step += 1
+            if self.spectrum is not None and self.spectrum.is_due(p.step, self._is_last_step()):
+                self._look_at_spectrum(self.spectrum)
             now = time.perf_counter()
             p.seconds, clock = p.seconds + now - clock, now
             looks = p.step % self.evaluate_every == 0 or self._is_last_step()
@@ -211,8 +215,20 @@ class Trainer:
         if self.best_weights is not None:
             self.net.load_state_dict(self.best_weights)
 
+    def _look_at_spectrum(self, spectrum: SpectrumLog) -> None:
+        """A look at the window for the spectrum's sake, where the fit has none of all pixels to share."""
+        p, width = self.progress, self.image.width
+        pixels = torch.arange(self.target.count, device=self.target.device).reshape(-1, width)
+        inside = pixels[spectrum.rows, spectrum.columns].reshape(-1)
+        values = evaluate_field(self.net, self.target.coordinates(inside))
+        spectrum.look(p.step, p.seconds, values.cpu().numpy())
+
     def _evaluate(self) -> Evaluation:
-        p, result = self.progress, evaluate(self.net, self.target, self.looks_at)
+        p, spectrum = self.progress, self.spectrum
+        values = np.empty((self.target.count, self.image.channels)) if spectrum and spectrum.shared else None
+        result = evaluate(self.net, self.target, self.looks_at, values)
+        if spectrum is not None and values is not None:
+            spectrum.look(p.step, p.seconds, values)
         if math.isnan(result.psnr):
             self._fail(f"training diverged at step {p.step} (the field gives NaN)")
         p.wrong_pixels = None if result.wrong is None else int(result.wrong.sum())

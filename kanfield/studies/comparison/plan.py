@@ -27,6 +27,7 @@ _FILE = "compare.yaml"
 # What every fit of a comparison has in common, by the names of Settings.
 SHARED = (
     *("seconds", "steps", "size", "held_out", "batch_size", "threads", "device", "precision", "max_pixels"),
+    "spectrum",
 )
 
 
@@ -54,6 +55,7 @@ class Plan:
     device: str | None = None
     precision: str | None = None
     max_pixels: int | None = None
+    spectrum: bool | None = None
 
     def labels(self) -> list[str]:
         """A name for every model: the family's, or the settings file's without suffix."""

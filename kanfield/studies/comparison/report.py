@@ -84,7 +84,9 @@ def command(plan: Plan) -> str:
     for key in ("seeds", *SHARED):
         value = getattr(plan, key)
         if value is not None and (key, value) != ("seeds", 1):
-            words += [f"--{key.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+            words.append(f"--{key.replace('_', '-')}")
+            if not isinstance(value, bool):
+                words.append(f"{value:g}" if isinstance(value, float) else str(value))
     return shlex.join([*words, *(["--equal-parameters"] if plan.equal_parameters else [])])
 
 

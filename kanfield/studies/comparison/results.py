@@ -24,6 +24,7 @@ COLUMNS: dict[str, tuple[str, str, bool | None]] = {
     "held_out_psnr": ("unseen", ".2f", True),
     "ssim": ("SSIM", ".4f", True),
     "lpips": ("LPIPS", ".4f", False),
+    "bias": ("bias", ".2f", None),
     "parameters_per_pixel": ("param./px", ".2f", None),
     "steps": ("steps", ".0f", None),
     "seconds": ("seconds", ".1f", None),
@@ -72,7 +73,8 @@ class Comparison:
         values, spreads = [], []
         for name in self.images() if image is None else [image]:
             rows = self.of(label, name)
-            figures = [row[key] * _SCALES.get(key, 1) for row in rows if row[key] is not None]
+            found = [_figure(row, key) for row in rows]
+            figures = [value * _SCALES.get(key, 1) for value in found if value is not None]
             if len(figures) < self.plan.seeds:
                 return None
             values.append(statistics.mean(figures))
@@ -124,6 +126,12 @@ class Comparison:
                 fits.setdefault(row["label"], {})[row["image"]] = kept
         plan = {key: value for key, value in dataclasses.asdict(self.plan).items() if value is not None}
         return {**plan, "fits": fits}
+
+
+def _figure(row: dict[str, Any], key: str) -> float | None:
+    """A figure of a row; the bias to low frequencies is one of the spectrum's."""
+    value: float | None = (row.get("spectrum") or {}).get(key) if key == "bias" else row[key]
+    return value
 
 
 def write_tables(folder: Path, comparison: Comparison) -> None:

@@ -1,0 +1,213 @@
+"""``kanfield spectrum``: several runs' spectra, and how their convergence depends on frequency, together."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kanfield.errors import InputError
+from kanfield.spectra import Bias, bias, radial_spectrum
+from kanfield.studies.spectrum_figures import draw_convergence, draw_maps, draw_spectra
+from kanfield.studies.study import Findings, Picture, Table
+from kanfield.studies.study_report import write_findings
+from kanfield.training.evaluation import evaluate_field
+from kanfield.training.run import Run, load
+from kanfield.training.spectrum_log import SpectrumCurve, read_spectrum, window
+from kanfield.training.target import Target
+
+
+@dataclass(frozen=True)
+class RunSpectrum:
+    """A run's spectra, values from 0 to 1.
+
+    Attributes:
+        image, label: names of both; runs of one label on several images are averaged.
+        frequencies: in cycles a pixel. original, reconstruction, error: radial spectra there.
+        curve: what was logged while fitting, or None.
+    """
+
+    image: str
+    label: str
+    path: Path
+    frequencies: NDArray[np.float64]
+    original: NDArray[np.float64]
+    reconstruction: NDArray[np.float64]
+    error: NDArray[np.float64]
+    curve: SpectrumCurve | None
+
+    @property
+    def bias(self) -> Bias | None:
+        """How the steps at which bands are learned grow with frequency."""
+        return None if self.curve is None else bias(self.curve.centres, self.curve.learned())
+
+
+def find_finished(paths: Sequence[Path]) -> list[Path]:
+    """Run folders: those named, and all finished ones below a folder that is none, such as a comparison.
+
+    Raises:
+        InputError: a folder holds none, or a run is unfinished.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if (path / "config.yaml").is_file():
+            load(path).folder.read_metrics()
+            found.append(path)
+            continue
+        below = sorted(
+            file.parent for file in path.rglob("metrics.json") if (file.parent / "config.yaml").is_file()
+        )
+        if not below:
+            raise InputError(f"{path} is no run and holds no finished one: kanfield runs lists them")
+        found += below
+    return list(dict.fromkeys(found))
+
+
+def measure(path: Path) -> RunSpectrum:
+    """Spectra of a run's best weights and of its image."""
+    run = load(path)
+    if run.settings.mask is not None:
+        raise InputError(f"{path} was fitted with --mask: an image with parts missing has no spectrum")
+    rows, columns = window(run.image.height, run.image.width)
+    low, high = run.image.value_range
+    original = (run.image.pixels[rows, columns].astype(np.float64) - low) / (high - low)
+    values = _values(run, rows, columns).reshape(original.shape)
+    frequencies, energy = radial_spectrum(original)
+    others = (radial_spectrum(v)[1] for v in (values, values - original))
+    name = run.image.source.stem if run.image.source else "image"
+    return RunSpectrum(
+        name, _label(path), path, frequencies, energy, *others, read_spectrum(run.folder.spectrum)
+    )
+
+
+def _values(run: Run, rows: slice, columns: slice) -> NDArray[np.float64]:
+    target = Target(run.image, next(run.field.parameters()))
+    numbers = torch.arange(target.count).reshape(run.image.height, -1)[rows, columns].reshape(-1)
+    return evaluate_field(run.field, target.coordinates(numbers)).double().numpy()
+
+
+def _label(path: Path) -> str:
+    """What a comparison calls the model of a run, or the run's own name."""
+    path = path.resolve()
+    return path.parents[2].name if path.parents[1].name.startswith("seed-") else path.name
+
+
+def choose_folder(out: Path | None) -> Path:
+    """Where the report goes: ``out``, or a new numbered folder.
+
+    Raises:
+        InputError: ``out`` is a file, or holds a report.
+    """
+    if out is None:
+        return next(path for n in itertools.count(1) if not (path := Path("spectra") / f"{n:04d}").exists())
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file: give a folder for the report")
+    if (out / "report.html").exists():
+        raise InputError(f"--out {out} holds a report: give another folder")
+    return out
+
+
+def write_spectra(paths: Sequence[Path], folder: Path) -> Findings:
+    """Draw runs together, and write figures, ``results.json`` and ``report.html``.
+
+    Args:
+        paths: see :func:`find_finished`. folder: from :func:`choose_folder`.
+    """
+    spectra = [measure(path) for path in find_finished(paths)]
+    findings = _findings(spectra)
+    content = {"runs": [_plain(one) for one in spectra]}
+    command = shlex.join(["kanfield", "spectrum", *map(str, paths)])
+    write_findings(folder, findings, title="Spectra of runs", command=command, content=content)
+    return findings
+
+
+def _findings(spectra: Sequence[RunSpectrum]) -> Findings:
+    pictures = [
+        Picture(
+            "spectra",
+            draw_spectra(spectra),
+            "Energy on rings of frequency: the image, reconstructions (dashed) and their errors.",
+        )
+    ]
+    logged = [one for one in spectra if one.curve is not None]
+    notes = [
+        "Spectra are taken under a Hann window; of an image of more than 65,536 pixels its central window of "
+        "as many is looked at. The error is that of the float output on all pixels, unseen ones too.",
+        "The bias is the slope of the step at which a band is 90 % learned (a tenth of its energy left in "
+        "the error) against frequency, both in logarithms: 0 is none, 1 means that twice the frequency takes "
+        "twice the steps. It is fitted to the bands that were learned; it depends on the optimiser, on rates "
+        "and on the image as much as on the field, and says nothing of how well a band is learned in the end.",
+    ]
+    if len(logged) < len(spectra):
+        rest = [str(one.path) for one in spectra if one.curve is None]
+        notes.append(f"Without kanfield fit --spectrum, so only in the first figure: {', '.join(rest)}.")
+    if not logged:
+        return Findings(
+            "No run was fitted with --spectrum: there are spectra, and no convergence.",
+            [],
+            pictures,
+            [],
+            notes,
+        )
+    pictures += [
+        Picture(
+            "convergence",
+            draw_convergence(logged),
+            "The step at which a band is 90 % learned against its frequency, with the fitted slope.",
+        ),
+        Picture(
+            "heat-maps",
+            draw_maps(logged),
+            "The error as a share of the band's energy, band by band and step by step.",
+        ),
+    ]
+    means = ", ".join(f"{label} {_mean(slopes)}" for label, slopes in _by_label(logged))
+    summary = f"Bias to low frequencies, mean over images and seeds (± standard deviation): {means}."
+    return Findings(summary, [], pictures, [_table(logged)], notes)
+
+
+def _by_label(spectra: Sequence[RunSpectrum]) -> Iterator[tuple[str, list[float]]]:
+    for label in dict.fromkeys(one.label for one in spectra):
+        found = [one.bias for one in spectra if one.label == label]
+        yield label, [each.slope for each in found if each is not None and each.slope is not None]
+
+
+def _mean(slopes: Sequence[float]) -> str:
+    if not slopes:
+        return "unknown"
+    spread = f" ± {statistics.stdev(slopes):.2f}" if len(slopes) > 1 else ""
+    return f"{statistics.mean(slopes):.2f}{spread}"
+
+
+def _table(spectra: Sequence[RunSpectrum]) -> Table:
+    images = list(dict.fromkeys(one.image for one in spectra))
+    cells = [["model", *images, "mean", "bands learned"]]
+    for label, slopes in _by_label(spectra):
+        mine = [one for one in spectra if one.label == label]
+        found = [(one.image, one.bias) for one in mine if one.bias is not None]
+        line = [", ".join(_told(b) for name, b in found if name == image) or "–" for image in images]
+        learned = f"{sum(b.learned for _, b in found)} of {sum(b.bands for _, b in found)}"
+        cells.append([label, *line, _mean(slopes), learned])
+    return Table("Bias to low frequencies (± standard error of the fit)", cells)
+
+
+def _told(found: Bias) -> str:
+    return "–" if found.slope is None else f"{found.slope:.2f} ± {found.error:.2f}"
+
+
+def _plain(one: RunSpectrum) -> dict[str, object]:
+    arrays = ("frequencies", "original", "reconstruction", "error")
+    return {
+        "image": one.image,
+        "label": one.label,
+        "run": str(one.path),
+        **{name: [float(f"{v:.6g}") for v in getattr(one, name)] for name in arrays},
+        "convergence": None if one.curve is None else one.curve.summary(),
+    }

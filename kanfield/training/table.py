@@ -1,0 +1,39 @@
+"""A CSV file that grows while a run goes on."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kanfield.files import replacing
+
+
+class GrowingTable:
+    """A table with a column ``step``. When a run is resumed, rows past its checkpoint go.
+
+    Args:
+        path: of the file. names: of the columns. resumed_at: step of the checkpoint, or None.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str], resumed_at: int | None) -> None:
+        kept: list[dict[str, str]] = []
+        if resumed_at is not None and path.is_file():
+            with open(path, newline="", encoding="utf-8") as file:
+                kept = [r for r in csv.DictReader(file) if (r["step"] or "").isdigit()]
+                kept = [r for r in kept if int(r["step"]) <= resumed_at and None not in r.values()]
+        with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(kept)
+        self._file = open(path, "a", newline="", encoding="utf-8", buffering=1)  # noqa: SIM115
+        self._writer = csv.DictWriter(self._file, names)
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append a row; line-buffered, so that it is there to read at once."""
+        self._writer.writerow(row)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
