@@ -80,10 +80,16 @@ def measure(path: Path) -> RunSpectrum:
     original = (run.image.pixels[rows, columns].astype(np.float64) - low) / (high - low)
     values = _values(run, rows, columns).reshape(original.shape)
     frequencies, energy = radial_spectrum(original)
-    others = (radial_spectrum(v)[1] for v in (values, values - original))
     name = run.image.source.stem if run.image.source else "image"
     return RunSpectrum(
-        name, _label(path), path, frequencies, energy, *others, read_spectrum(run.folder.spectrum)
+        image=name,
+        label=_label(path),
+        path=path,
+        frequencies=frequencies,
+        original=energy,
+        reconstruction=radial_spectrum(values)[1],
+        error=radial_spectrum(values - original)[1],
+        curve=read_spectrum(run.folder.spectrum),
     )
 
 
@@ -142,8 +148,8 @@ def _findings(spectra: Sequence[RunSpectrum]) -> Findings:
         "as many is looked at. The error is that of the float output on all pixels, unseen ones too.",
         "The bias is the slope of the step at which a band is 90 % learned (a tenth of its energy left in "
         "the error) against frequency, both in logarithms: 0 is none, 1 means that twice the frequency takes "
-        "twice the steps. It is fitted to the bands that were learned; it depends on the optimiser, on rates "
-        "and on the image as much as on the field, and says nothing of how well a band is learned in the end.",
+        "twice the steps. It is fitted to the bands that were learned; it depends on the optimiser, on "
+        "rates and on the image as much as on the field, and says nothing of the error in the end.",
     ]
     if len(logged) < len(spectra):
         rest = [str(one.path) for one in spectra if one.curve is None]
