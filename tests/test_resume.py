@@ -27,6 +27,7 @@ from kanfield.errors import InputError
 from kanfield.training.checkpoint import read_checkpoint
 from kanfield.training.config import Phase, Settings
 from kanfield.training.fit import fit, resume
+from kanfield.training.spectrum_log import read_spectrum
 from kanfield.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
@@ -287,13 +288,14 @@ SMALL = {"widths": [8, 8], "grids": [8, 4, 4], "batch_size": 256, "threads": 1}
         (Settings(steps=60, optimizer="adam", **SMALL), 17),
         (Settings(steps=60, precision="fp64", held_out="0.25", **SMALL), 17),
         (Settings(steps=60, timelapse=True, seed=3, **SMALL), 25),
+        (Settings(steps=60, spectrum=True, **SMALL), 25),
         (Settings(steps=60, **{**SMALL, "grids": [[4, 8], [2, 4], 4]}), 25),
         (Settings(phases=[Phase(25, 1e-2), Phase(35, 1e-3)], **SMALL), 24),
         (Settings(phases=[Phase(25, 1e-2), Phase(35, 1e-3)], **SMALL), 25),
         (Settings(phases=[Phase(25, 1e-2), Phase(35, 1e-3)], **SMALL), 26),
     ],
     ids=[
-        *("first step", "middle", "last but one", "adam", "fp64", "timelapse", "levels"),
+        *("first step", "middle", "last but one", "adam", "fp64", "timelapse", "spectrum", "levels"),
         *("before a phase", "at a phase", "after a phase"),
     ],
 )
@@ -306,6 +308,10 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(image, tmp_path, mon
     _same_end(run.path, whole.path)
     frames = [sorted(p.name for p in r.path.glob("timelapse/*.png")) for r in (run, whole)]
     assert frames[0] == frames[1]
+    looks = [read_spectrum(r.path / "spectrum.csv") for r in (run, whole)]
+    assert (looks[0] is None) == (looks[1] is None) == (not settings.spectrum)
+    if looks[0] is not None:
+        assert looks[0].steps == looks[1].steps and (looks[0].errors == looks[1].errors).all()
 
 
 def test_a_lossless_run_remembers_which_pixels_are_wrong(tmp_path, monkeypatch):
