@@ -1,0 +1,40 @@
+"""Figures of the study of tangent kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kanfield.studies.figures import SERIES, add_grid, new_figure
+from kanfield.studies.tangent_kernel import KernelSpectrum
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_SMOOTHED = 0.03  # of the eigenvectors are averaged for a point of the curve of frequencies
+_LEAST = 1e-12  # eigenvalues below are rounding
+
+
+def draw_kernels(kernels: Mapping[str, KernelSpectrum]) -> Figure:
+    """Eigenvalues, the image's cumulative energy and frequencies against the number of the eigenvector."""
+    figure, axes = new_figure(10.6, 3.7, 1, 3)
+    for place, (name, kernel) in enumerate(kernels.items()):
+        colour = SERIES[place % len(SERIES)]
+        number = np.arange(1, len(kernel.values) + 1)
+        shown = kernel.values > _LEAST
+        axes[0].plot(number[shown], kernel.values[shown], color=colour, linewidth=1.5, label=name)
+        axes[1].plot(number, kernel.energy.cumsum(), color=colour, linewidth=1.5)
+        width = max(1, round(_SMOOTHED * len(number)))
+        smooth = np.convolve(kernel.cycles, np.ones(width) / width, "valid")
+        axes[2].plot(number[: len(smooth)] + (width - 1) / 2, smooth, color=colour, linewidth=1.5)
+    words = ("eigenvalue, share of the sum", "share of the image, cumulative", "cycles over the image")
+    for axis, word in zip(axes, words, strict=True):
+        axis.set_xlabel("number of the eigenvector")
+        axis.set_ylabel(word)
+        add_grid(axis)
+        axis.set_xscale("log")
+    axes[0].set_yscale("log")
+    figure.legend(frameon=False, fontsize=9, ncols=6, loc="outside upper left")
+    return figure  # type: ignore[no-any-return]
