@@ -105,6 +105,48 @@ class RandomField(StudySettings):
     """Gaussian random fields in two and three dimensions: train and test error (arXiv:2410.01803)."""
 
     NAME: ClassVar[str] = "random-field"
+    QUICK: ClassVar[dict[str, Any]] = {
+        "dimensions": (2,),
+        "sigmas": (0.5,),
+        "samples": 400,
+        "grids": (5, 10),
+        "depths": (2,),
+        "activations": ("tanh",),
+        "steps": 20,
+        "mlp_width": 24,
+        "overfit_sigmas": (),
+    }
+
+    models: tuple[str, ...] = ("kan", "mlp")
+    """Families of fields (kanfield models lists them); kan and mlp have the paper's shapes."""
+    dimensions: tuple[int, ...] = (2, 3)
+    """Numbers of coordinates, up to 4."""
+    sigmas: tuple[float, ...] = (0.125, 0.25, 0.5, 1.0)
+    """Length scales of the random field, on [-1, 1]."""
+    samples: int = 5000
+    """Points, of which four fifths are trained on."""
+    grids: tuple[int, ...] = (10, 20, 30, 40, 50)
+    """Cells of the KAN's grids, one after another."""
+    depths: tuple[int, ...] = (2, 3)
+    """Layers of the KANs, 10 units wide; the paper has 2, 3 and 4."""
+    activations: tuple[str, ...] = ("tanh", "relu")
+    """Of the MLPs."""
+    steps: int = 60
+    """Iterations of L-BFGS on every grid; other models get as many as the KAN in all."""
+    mlp_width: int = 256
+    """Units of the MLP's five hidden layers."""
+    overfit_sigmas: tuple[float, ...] = (0.125,)
+    """Length scales that are fitted again with ten times the samples, in the highest dimension."""
+
+    def check(self) -> None:
+        """See :meth:`StudySettings.check`."""
+        demand_positive(self, "sigmas", "samples", "grids", "depths", "steps", "mlp_width", "overfit_sigmas")
+        demand_known(self, "models", family_names())
+        demand_known(self, "activations", ("tanh", "relu", "silu", "gelu"))
+        if not self.dimensions or not set(self.dimensions) <= {1, 2, 3, 4}:
+            raise InputError(f"--dimensions {self.dimensions}: give some of 1, 2, 3, 4")
+        if self.samples < 10 or list(self.grids) != sorted(set(self.grids)):
+            raise InputError("give --samples of 10 or more and --grids from the coarsest to the finest")
 
 
 @dataclass
@@ -192,6 +234,28 @@ class GridExtension(StudySettings):
     """A fixed fine grid, one refined in stages, and nested levels: the error in every band of frequency."""
 
     NAME: ClassVar[str] = "grid-extension"
+    QUICK: ClassVar[dict[str, Any]] = {"size": 48, "steps": 90, "width": 16}
+
+    image: File = None
+    """The image. Default: a generated one."""
+    size: int = 256
+    """Pixels of its longer side."""
+    steps: int = 2000
+    """Steps of every fit; the staged one is refined after a third and after two thirds of them."""
+    width: int = 64
+    """Units of the three hidden layers."""
+    first_grid: int = 16
+    """Cells of the first layer's coarse grid; the fine one has four times as many."""
+    hidden_grid: int = 4
+    """Cells of the other layers' coarse grids."""
+
+    def check(self) -> None:
+        """See :meth:`StudySettings.check`."""
+        demand_positive(self, "size", "steps", "width", "first_grid", "hidden_grid")
+        if self.size < 16 or self.steps < 3:
+            raise InputError("give a --size of 16 pixels or more and 3 --steps or more")
+        if self.image is not None and not self.image.exists():
+            raise InputError(f"--image {self.image} is not there: give a file")
 
 
 @dataclass

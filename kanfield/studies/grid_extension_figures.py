@@ -1,0 +1,63 @@
+"""Figures of the study of grid extension."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from kanfield.studies.figures import INK, MARKERS, SERIES, add_grid, new_figure
+from kanfield.studies.study import Result
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def draw_bands(results: Mapping[str, Result]) -> Figure:
+    """A panel for every band: the error against steps."""
+    bands = list(next(iter(results.values()))["bands"])
+    columns = min(3, len(bands))
+    rows = -(-len(bands) // columns)
+    size = (0.6 + 3.2 * columns, 0.5 + 2.6 * rows)
+    figure, axes = new_figure(*size, rows, columns, squeeze=False, sharex=True)
+    for axis in axes.flat[len(bands) :]:
+        axis.set_axis_off()
+    for place, (axis, band) in enumerate(zip(axes.flat, bands, strict=False)):
+        for number, (name, result) in enumerate(results.items()):
+            label = name if not place else None
+            axis.plot(result["steps"], result["bands"][band], label=label, **_style(number))
+        axis.set_title(f"{band} cycles a pixel", fontsize=9)
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+        _mark(axis, results)
+    for axis in axes[-1]:
+        axis.set_xlabel("steps")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("error, share of energy")
+    figure.legend(frameon=False, fontsize=9, ncols=4, loc="outside upper left")
+    return figure  # type: ignore[no-any-return]
+
+
+def draw_psnr(results: Mapping[str, Result]) -> Figure:
+    """PSNR against steps and against time."""
+    figure, axes = new_figure(8.4, 3.4, 1, 2, sharey=True)
+    for number, (name, result) in enumerate(results.items()):
+        axes[0].plot(result["steps"], result["psnr"], label=name, **_style(number))
+        axes[1].plot(result["seconds"], result["psnr"], **_style(number))
+    _mark(axes[0], results)
+    add_grid(axes[1])
+    axes[0].set_xlabel("steps")
+    axes[1].set_xlabel("training time, s")
+    axes[0].set_ylabel("PSNR, dB")
+    figure.legend(frameon=False, fontsize=9, ncols=4, loc="outside upper left")
+    return figure  # type: ignore[no-any-return]
+
+
+def _style(number: int) -> dict[str, object]:
+    return {"color": SERIES[number], "marker": MARKERS[number], "markersize": 3.5, "linewidth": 1.4}
+
+
+def _mark(axis: Axes, results: Mapping[str, Result]) -> None:
+    for refinement in results["staged"]["refinements"]:
+        axis.axvline(refinement["step"], color=INK, linewidth=0.8, linestyle=":")
+    add_grid(axis)
