@@ -110,5 +110,5 @@ def test_a_small_study_falls_and_concludes():
     assert all(claim.holds for claim in eq_3)
     for seed in range(2):  # a law that holds is told so
         for p in results[f"kan-bessel-{seed}"]["points"]:
-            p["test"] = p["grid"] ** -4.1
+            p["test_median"] = p["grid"] ** -4.1
     assert conclude(TINY, results).claims[0].holds is True

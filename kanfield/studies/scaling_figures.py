@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Point:
-    """Test RMSE over seeds at one size; ``grid`` is None of an MLP."""
+    """Test errors at one size; ``grid`` is None of an MLP."""
 
     parameters: int
     grid: int | None
-    median: float
-    mean: float
+    rmse: float  # median over seeds, with the lowest and the highest
+    median: float  # root of the median square over test points, median over seeds
     low: float
     high: float
 
@@ -43,18 +43,19 @@ def draw_scaling(kans: Mapping[str, Sequence[Point]], mlps: Mapping[str, Mapping
                 (p for shape, p in mlps[name].items() if shape.split("x")[1] == depth),
                 key=lambda p: p.parameters,
             )
-            x, y = [p.parameters for p in line], [p.median for p in line]
+            x, y = [p.parameters for p in line], [p.rmse for p in line]
             low, high = [p.low for p in line], [p.high for p in line]
             label = f"MLP, {depth} hidden layers" if not number else None
             axis.plot(x, y, marker=MARKERS[place], markersize=4, color=SERIES[place], label=label)
             axis.fill_between(x, low, high, color=SERIES[place], alpha=0.15, linewidth=0)
+            axis.plot(x, [p.median for p in line], "--", color=SERIES[place], linewidth=1)
         axis.set_title(TOYS[name].formula, fontsize=9)
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.set_xlabel("parameters N")
         add_grid(axis)
     for axis in axes[:, 0]:
-        axis.set_ylabel("test RMSE")
+        axis.set_ylabel("test error")
     figure.legend(frameon=False, fontsize=9, ncols=5, loc="outside upper left")
     return figure  # type: ignore[no-any-return]
 
@@ -62,12 +63,12 @@ def draw_scaling(kans: Mapping[str, Sequence[Point]], mlps: Mapping[str, Mapping
 def _draw_kan(axis: Axes, name: str, points: Sequence[Point], labelled: bool) -> None:
     x = [p.parameters for p in points]
     label = "KAN" if labelled else None
-    axis.plot(x, [p.median for p in points], marker="o", markersize=4, color=SERIES[0], label=label)
-    axis.plot(x, [p.mean for p in points], "--", color=SERIES[0], linewidth=1)
+    axis.plot(x, [p.rmse for p in points], marker="o", markersize=4, color=SERIES[0], label=label)
+    axis.plot(x, [p.median for p in points], "--", color=SERIES[0], linewidth=1)
     low, high = [p.low for p in points], [p.high for p in points]
     axis.fill_between(x, low, high, color=SERIES[0], alpha=0.15, linewidth=0)
     start = next((p for p in points if p.grid is not None and p.grid >= TOYS[name].decade[0]), points[0])
-    bottom = min(p.low for p in points) / 3
+    bottom = min(min(p.low, p.median) for p in points) / 3
     dimension = TOYS[name].inputs
     for power, style in ((4.0, "-"), (4.0 / dimension, ":")):
         # As far as the parameters go, and not below the data.

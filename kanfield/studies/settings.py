@@ -266,6 +266,7 @@ class Scaling(StudySettings):
     QUICK: ClassVar[dict[str, Any]] = {
         "functions": ("bessel", "exp-sin"),
         "seeds": 1,
+        "starts": 2,
         "grids": (5, 10, 20, 40),
         "steps": 40,
         "mlps": ("8x2",),
@@ -277,6 +278,8 @@ class Scaling(StudySettings):
     """J0(20 x), exp(sin(pi x) + y^2), x y, and those in 100 and in 4 dimensions."""
     seeds: int = 3
     """Fits of every model, each with samples and weights of its own."""
+    starts: int = 5
+    """Starts of a KAN on the coarsest grid, of which the best goes on."""
     grids: tuple[int, ...] = (3, 5, 10, 20, 50, 100, 200, 500, 1000)
     """Cells of the KANs' grids, ascending."""
     steps: int = 600
@@ -290,7 +293,7 @@ class Scaling(StudySettings):
 
     def check(self) -> None:
         """See :meth:`StudySettings.check`."""
-        demand_positive(self, "seeds", "grids", "steps", "mlp_steps", "samples")
+        demand_positive(self, "seeds", "starts", "grids", "steps", "mlp_steps", "samples")
         demand_known(self, "functions", ("bessel", "exp-sin", "product", "exp-100", "nested"))
         if list(self.grids) != sorted(set(self.grids)):
             raise InputError(f"--grids {self.grids}: give them from the coarsest to the finest")
