@@ -39,7 +39,7 @@ _STAGES = 3  # grids, each twice as fine as the one before
 _RATES = (1e-2, 5e-3)  # of Muon and of Adam, the KAN's own
 _BATCH = 2048
 _RANGE_STEPS = 200
-_LOOKS = 16
+_LOOKS = 24
 _EQUAL = 1e-3  # dB: what a refinement may change
 
 

@@ -26,7 +26,8 @@ def draw_bands(results: Mapping[str, Result]) -> Figure:
         for number, (name, result) in enumerate(results.items()):
             label = name if not place else None
             axis.plot(result["steps"], result["bands"][band], label=label, **_style(number))
-        axis.set_title(f"{band} cycles a pixel", fontsize=9)
+        low, high = (round(1 / float(edge)) for edge in band.split("-"))
+        axis.set_title(f"1/{low} to 1/{high} cycles a pixel", fontsize=9)
         axis.set_xscale("log")
         axis.set_yscale("log")
         _mark(axis, results)

@@ -63,9 +63,10 @@ def draw_convergence(spectra: Sequence[RunSpectrum]) -> Figure:
     for axis, image in zip(axes[0], images, strict=True):
         axis.set_title(image, fontsize=10)
         _frequency_axis(axis, spectra)
+        axis.set_xlim(0.8 * min(one.curve.centres[0] for one in spectra if one.curve), 0.5)
         axis.set_yscale("log")
     axes[0, 0].set_ylabel("step at which 90 % is learned")
-    _legend(figure, labels, list(SERIES))
+    _legend(figure, labels, list(SERIES), MARKERS)
     return figure  # type: ignore[no-any-return]
 
 
@@ -106,11 +107,13 @@ def _frequency_axis(axis: Axes, spectra: Sequence[RunSpectrum]) -> None:
     add_grid(axis)
 
 
-def _legend(figure: Figure, names: Sequence[str], colours: Sequence[str]) -> None:
+def _legend(
+    figure: Figure, names: Sequence[str], colours: Sequence[str], markers: Sequence[str] = ("",)
+) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], color=colours[n % len(colours)], linewidth=2, label=name)
+        Line2D([], [], color=colours[n % len(colours)], marker=markers[n % len(markers)], lw=1.8, label=name)
         for n, name in enumerate(names)
     ]
     figure.legend(handles=handles, frameon=False, fontsize=9, ncols=6, loc="outside upper left")

@@ -23,6 +23,7 @@ from kanfield.training.full_batch import minimize
 from kanfield.training.trainer import RANGE_EVERY, HasGrids
 
 SAMPLES = 200
+_CLAIMED_STEPS = 8000  # of Adam, in which the paper's KANs recover all and its MLPs do not
 _LOOKS = 80  # at the amplitudes, in a fit
 _RANGE_STEPS = 200  # in which hidden grids follow the data
 
@@ -213,7 +214,8 @@ def _claims(group: WaveFits, judged: bool | None) -> list[Claim]:
         high = last.mean(0)[-2:]
         text = f"ReLU MLP, {group.kind} amplitudes: 45 and 50 Hz not recovered by {steps:,} steps"
         measured = f"mean over repeats {high[0]:.2f} and {high[1]:.2f}, highest {last[:, -2:].max():.2f}"
-        return [Claim(text, measured, judged and bool(high.max() < RECOVERED))]
+        holds = judged and bool(high.max() < RECOVERED) if steps <= _CLAIMED_STEPS else None
+        return [Claim(text, measured, holds)]
     return []
 
 
