@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from kanfield.splines import Grid, spline
+from kanfield.studies.catalogue import Conditioning
 from kanfield.studies.conditioning import EXPECTED, conclude, relu_hessian, spectrum, spline_hessian, trials
-from kanfield.studies.settings import Conditioning
 
 ORDERS = [1, 2, 3]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from kanfield.studies.catalogue import GridExtension
 from kanfield.studies.generated import generated_image
 from kanfield.studies.grid_extension import _Fit, conclude, trials
-from kanfield.studies.settings import GridExtension
 
 TINY = GridExtension(size=24, steps=24, width=6, first_grid=4, hidden_grid=2)
 

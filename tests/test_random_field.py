@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
+from kanfield.studies.catalogue import RandomField
 from kanfield.studies.gaussian_field import GaussianField
 from kanfield.studies.random_field import Data, conclude, labels, trials
-from kanfield.studies.settings import RandomField
 
 TINY = RandomField(
     dimensions=(2,),

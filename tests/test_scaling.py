@@ -10,8 +10,8 @@ import torch
 from kanfield import KAN
 from kanfield.splines.refine import gram_matrix
 from kanfield.studies.approximation import chain, errors, inner, outer, slope
+from kanfield.studies.catalogue import Scaling
 from kanfield.studies.scaling import conclude, trials
-from kanfield.studies.settings import Scaling
 from kanfield.studies.toy_functions import TOYS
 from kanfield.studies.whitened import whitened
 from kanfield.training.full_batch import minimize

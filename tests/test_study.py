@@ -16,9 +16,10 @@ import yaml
 
 from kanfield.cli import main
 from kanfield.errors import InputError
-from kanfield.studies import settings as every
+from kanfield.studies import catalogue as every
+from kanfield.studies.catalogue import Conditioning, Waves
 from kanfield.studies.runner import begin, run_study
-from kanfield.studies.settings import Conditioning, Waves, from_plain, settle, to_plain
+from kanfield.studies.settings import from_plain, settle, to_plain
 from kanfield.studies.study_report import command
 
 TINY = Waves(models=("kan", "mlp"), amplitudes=("equal",), steps=20, repeats=1, mlp_width=8, mlp_depth=2)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from kanfield.studies.settings import Waves
+from kanfield.studies.catalogue import Waves
 from kanfield.studies.waves import amplitudes_of, conclude, field_for, recovered, target, trials
 from kanfield.studies.waves_figures import FREQUENCIES
 

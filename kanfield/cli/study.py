@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from kanfield.studies.settings import ALL, StudySettings
+from kanfield.studies.catalogue import ALL
+from kanfield.studies.settings import StudySettings
 
 if TYPE_CHECKING:
     Chosen = StudySettings

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from kanfield.splines.refine import gram_matrix
 from kanfield.studies.approximation import slope
+from kanfield.studies.catalogue import Conditioning
 from kanfield.studies.conditioning_figures import draw_ratios, draw_spectra
-from kanfield.studies.settings import Conditioning
 from kanfield.studies.study import Claim, Findings, Picture, Result, Table, Trial
 
 _ZERO = 1e-11  # of the largest eigenvalue: what is smaller is rounding

@@ -17,9 +17,9 @@ from torch import nn
 from kanfield.fields.kan import KAN
 from kanfield.images import Image, read_image
 from kanfield.spectra import Bands
+from kanfield.studies.catalogue import GridExtension
 from kanfield.studies.generated import generated_image
-from kanfield.studies.grid_extension_figures import draw_bands, draw_psnr
-from kanfield.studies.settings import GridExtension
+from kanfield.studies.grid_extension_figures import draw_bands, draw_psnr, octave
 from kanfield.studies.study import Claim, Findings, Picture, Result, Table, Trial
 from kanfield.training.batches import Batches
 from kanfield.training.evaluation import evaluate, evaluate_field
@@ -172,7 +172,7 @@ def conclude(settings: GridExtension, results: dict[str, Result]) -> Findings:
 
 def _tables(results: dict[str, Result]) -> list[Table]:
     bands = list(results["fixed"]["bands"])
-    cells = [["variant", "parameters", "PSNR, dB", "seconds", *bands]]
+    cells = [["variant", "parameters", "PSNR, dB", "seconds", *map(octave, bands)]]
     for name, result in results.items():
         errors = [f"{result['bands'][band][-1]:.1e}" for band in bands]
         line = [

@@ -26,8 +26,7 @@ def draw_bands(results: Mapping[str, Result]) -> Figure:
         for number, (name, result) in enumerate(results.items()):
             label = name if not place else None
             axis.plot(result["steps"], result["bands"][band], label=label, **_style(number))
-        low, high = (round(1 / float(edge)) for edge in band.split("-"))
-        axis.set_title(f"1/{low} to 1/{high} cycles a pixel", fontsize=9)
+        axis.set_title(f"{octave(band)} cycles a pixel", fontsize=9)
         axis.set_xscale("log")
         axis.set_yscale("log")
         _mark(axis, results)
@@ -52,6 +51,16 @@ def draw_psnr(results: Mapping[str, Result]) -> Figure:
     axes[0].set_ylabel("PSNR, dB")
     figure.legend(frameon=False, fontsize=9, ncols=4, loc="outside upper left")
     return figure  # type: ignore[no-any-return]
+
+
+def octave(band: str) -> str:
+    """A band's name in fractions.
+
+    >>> octave("0.125-0.25")
+    '1/8 to 1/4'
+    """
+    low, high = (round(1 / float(edge)) for edge in band.split("-"))
+    return f"1/{low} to 1/{high}"
 
 
 def _style(number: int) -> dict[str, object]:

@@ -14,9 +14,9 @@ import numpy as np
 from torch import nn
 
 from kanfield.images import Image, coordinates, read_image, resize_image
+from kanfield.studies.catalogue import Ntk
 from kanfield.studies.generated import generated_image
 from kanfield.studies.ntk_figures import draw_kernels
-from kanfield.studies.settings import Ntk
 from kanfield.studies.study import Claim, Findings, Picture, Result, Table, Trial
 from kanfield.studies.tangent_kernel import KernelSpectrum, analyse, tangent_kernel
 from kanfield.training.checkpoint import load_field, read_checkpoint

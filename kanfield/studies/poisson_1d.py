@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from kanfield.fields import build_field
 from kanfield.fields.kan import KAN
+from kanfield.studies.catalogue import Poisson1d
 from kanfield.studies.figures import MARKERS, SERIES, add_grid, new_figure
-from kanfield.studies.settings import Poisson1d
+from kanfield.studies.paper_fields import paper_field
 from kanfield.studies.study import Claim, Findings, Picture, Result, Table, Trial
 from kanfield.training.full_batch import minimize
 
@@ -105,12 +105,8 @@ def value_and_slope(field: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def field_for(model: str, first_grid: int) -> nn.Module:
     """A fresh field in double precision: kan and mlp in the paper's shapes, others as they come."""
-    options: dict[str, object] = {}
-    if model == "kan":
-        options = {"widths": [10], "grids": [first_grid] * 2, "order": 3, "frequency": 0.0, "noise": 0.1}
-    if model == "mlp":
-        options = {"widths": [256] * 5, "activation": "tanh"}
-    return build_field(model, 1, 1, options).double()
+    mlp_widths = [256] * 5
+    return paper_field(model, 1, kan_widths=[10], grid=first_grid, mlp_widths=mlp_widths, activation="tanh")
 
 
 def trials(settings: Poisson1d) -> list[Trial]:

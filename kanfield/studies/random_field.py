@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from kanfield.fields import build_field
 from kanfield.fields.kan import KAN
+from kanfield.studies.catalogue import RandomField
 from kanfield.studies.gaussian_field import GaussianField
+from kanfield.studies.paper_fields import paper_field
 from kanfield.studies.random_field_figures import draw_errors, draw_grids
-from kanfield.studies.settings import RandomField
 from kanfield.studies.study import Claim, Findings, Picture, Result, Table, Trial
 from kanfield.studies.whitened import whitened
 from kanfield.training.full_batch import minimize
@@ -127,16 +127,15 @@ class _Fit:
 
     def _field(self) -> nn.Module:
         family, _, word = self.label.partition("-")
-        options: dict[str, object] = {}
-        if family == "kan" and word.isdigit():
-            depth = int(word)
-            options = {"widths": [10] * (depth - 1), "grids": [self.settings.grids[0]] * depth, "order": 3}
-            options |= {"frequency": 0.0, "noise": 0.1}
-        elif family == "mlp" and word:
-            options = {"widths": [self.settings.mlp_width] * 5, "activation": word}
-        else:
-            family = self.label
-        return build_field(family, self.dimension, 1, options).double()
+        ours = (family == "kan" and word.isdigit()) or (family == "mlp" and word)
+        return paper_field(
+            family if ours else self.label,
+            self.dimension,
+            kan_widths=[10] * (int(word) - 1 if word.isdigit() else 0),
+            grid=self.settings.grids[0],
+            mlp_widths=[self.settings.mlp_width] * 5,
+            activation=word,
+        )
 
 
 def conclude(settings: RandomField, results: dict[str, Result]) -> Findings:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kanfield.studies.catalogue import RandomField
 from kanfield.studies.figures import MARKERS, SERIES, add_grid, new_figure
-from kanfield.studies.settings import RandomField
 from kanfield.studies.study import Result
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from kanfield.fields.kan import KAN
 from kanfield.fields.mlp import MLP
 from kanfield.studies.approximation import GRIDS, errors, slope
+from kanfield.studies.catalogue import Scaling
 from kanfield.studies.scaling_figures import Point, draw_approximation, draw_scaling
-from kanfield.studies.settings import Scaling
 from kanfield.studies.study import Claim, Findings, Picture, Result, Table, Trial
 from kanfield.studies.toy_functions import TOYS
 from kanfield.studies.whitened import whitened

@@ -94,7 +94,7 @@ def write_study(
 def command(settings: StudySettings) -> str:
     """The command line that repeats a study.
 
-    >>> from kanfield.studies.settings import Waves
+    >>> from kanfield.studies.catalogue import Waves
     >>> command(Waves(models=("kan",), steps=100))
     'kanfield study waves --models kan --steps 100'
     """

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kanfield.fields import build_field
-from kanfield.studies.settings import Waves
+from kanfield.studies.catalogue import Waves
+from kanfield.studies.paper_fields import paper_field
 from kanfield.studies.study import Claim, Findings, Picture, Result, Table, Trial
 from kanfield.studies.waves_figures import FREQUENCIES, RECOVERED, WaveFits, heat_maps, recovered_at
 from kanfield.training.full_batch import minimize
@@ -67,14 +67,14 @@ def recovered(prediction: Tensor, amplitudes: Tensor) -> Tensor:
 
 def field_for(settings: Waves, model: str) -> nn.Module:
     """A fresh field in double precision: kan and mlp in the paper's shapes, others as they come."""
-    options: dict[str, object] = {}
-    if model == "kan":
-        layers = settings.depth
-        options = {"widths": [settings.width] * (layers - 1), "grids": [settings.grid] * layers}
-        options |= {"order": 3, "frequency": 0.0, "noise": 0.1}
-    if model == "mlp":
-        options = {"widths": [settings.mlp_width] * (settings.mlp_depth - 1), "activation": "relu"}
-    return build_field(model, 1, 1, options).double()
+    return paper_field(
+        model,
+        1,
+        kan_widths=[settings.width] * (settings.depth - 1),
+        grid=settings.grid,
+        mlp_widths=[settings.mlp_width] * (settings.mlp_depth - 1),
+        activation="relu",
+    )
 
 
 def trials(settings: Waves) -> list[Trial]:
