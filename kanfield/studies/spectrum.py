@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from kanfield.errors import InputError
@@ -20,7 +19,7 @@ from kanfield.studies.study import Findings, Picture, Table
 from kanfield.studies.study_report import write_findings
 from kanfield.training.evaluation import evaluate_field
 from kanfield.training.run import Run, load
-from kanfield.training.spectrum_log import SpectrumCurve, read_spectrum, window
+from kanfield.training.spectrum_log import SpectrumCurve, pixels_of, read_spectrum, window
 from kanfield.training.target import Target
 
 
@@ -95,8 +94,8 @@ def measure(path: Path) -> RunSpectrum:
 
 def _values(run: Run, rows: slice, columns: slice) -> NDArray[np.float64]:
     target = Target(run.image, next(run.field.parameters()))
-    numbers = torch.arange(target.count).reshape(run.image.height, -1)[rows, columns].reshape(-1)
-    return evaluate_field(run.field, target.coordinates(numbers)).double().numpy()
+    coords = target.coordinates(pixels_of(run.image.width, rows, columns))
+    return evaluate_field(run.field, coords).double().numpy()
 
 
 def _label(path: Path) -> str:

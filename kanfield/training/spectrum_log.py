@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from kanfield.errors import InputError
 from kanfield.images import Image
@@ -26,6 +28,9 @@ class SpectrumLog:
     """Error energy by frequency band, as a share of the image's own energy there.
 
     The error is that of the float output on all pixels of the window, unseen ones too.
+
+    Attributes:
+        pixels: numbers of those pixels. shared: whether looks that the fit takes at all pixels serve too.
 
     Args:
         image: what is fitted. path: of ``spectrum.csv``. board: where scalars go.
@@ -48,17 +53,16 @@ class SpectrumLog:
         shared_every: int | None,
     ) -> None:
         rows, columns = window(image.height, image.width)
-        self.rows, self.columns = rows, columns
+        self.pixels = pixels_of(image.width, rows, columns)
         low, high = image.value_range
         self._values = (image.pixels[rows, columns].astype(np.float64) - low) / (high - low)
         self._bands = bands_of(image)
         self._energies = self._bands.energies(self._values)
         self._board = board
         self._table = GrowingTable(path, ["step", "seconds", *self._bands.names()], resumed_at)
-        pixels = self._values.shape[0] * self._values.shape[1]
         self.shared = shared_every is not None
         last = min(shared_every or steps or _UNKNOWN_STEPS, steps or _UNKNOWN_STEPS)
-        looks = own_looks(steps or _UNKNOWN_STEPS, pixels / (3 * batch_size), last)
+        looks = own_looks(steps or _UNKNOWN_STEPS, len(self.pixels) / (3 * batch_size), last)
         self._due = {step for step in looks if not shared_every or step % shared_every}
         self._looked_at = -1
 
@@ -96,6 +100,16 @@ def window(height: int, width: int) -> tuple[slice, slice]:
     h, w = max(1, int(height * shrink)), max(1, int(width * shrink))
     top, left = (height - h) // 2, (width - w) // 2
     return slice(top, top + h), slice(left, left + w)
+
+
+def pixels_of(width: int, rows: slice, columns: slice) -> Tensor:
+    """Numbers of the pixels of a window, row by row, in an image of a width.
+
+    >>> pixels_of(10, slice(1, 3), slice(4, 6)).tolist()
+    [14, 15, 24, 25]
+    """
+    first = torch.arange(rows.start, rows.stop)[:, None] * width
+    return (first + torch.arange(columns.start, columns.stop)).reshape(-1)
 
 
 def bands_of(image: Image) -> Bands:

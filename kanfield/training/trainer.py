@@ -217,11 +217,9 @@ class Trainer:
 
     def _look_at_spectrum(self, spectrum: SpectrumLog) -> None:
         """A look at the window for the spectrum's sake, where the fit has none of all pixels to share."""
-        p, width = self.progress, self.image.width
-        pixels = torch.arange(self.target.count, device=self.target.device).reshape(-1, width)
-        inside = pixels[spectrum.rows, spectrum.columns].reshape(-1)
-        values = evaluate_field(self.net, self.target.coordinates(inside))
-        spectrum.look(p.step, p.seconds, values.cpu().numpy())
+        coords = self.target.coordinates(spectrum.pixels.to(self.target.device))
+        values = evaluate_field(self.net, coords).cpu().numpy()
+        spectrum.look(self.progress.step, self.progress.seconds, values)
 
     def _evaluate(self) -> Evaluation:
         p, spectrum = self.progress, self.spectrum
