@@ -8,6 +8,8 @@ eigenvalues are zero, for constants can be shared between inputs. A ReLU layer's
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -63,7 +65,7 @@ def trials(settings: Conditioning) -> list[Trial]:
 
 
 def _measure(settings: Conditioning, kind: int | str) -> Result:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for dimension in settings.dimensions:
         for size in settings.grids:
             if isinstance(kind, int):
@@ -77,7 +79,11 @@ def _measure(settings: Conditioning, kind: int | str) -> Result:
     size = max(settings.grids)
     one = spline_hessian(size, kind, 1) if isinstance(kind, int) else relu_hessian(size, 1)
     shown = spectrum(one)
-    return {"rows": rows, "eigenvalues": [float(v) for v in shown / shown[0]]}
+    curves = {
+        f"ratio/d = {d}": [(row["G"], row["ratio"]) for row in rows if row["d"] == d]
+        for d in settings.dimensions
+    }
+    return {"rows": rows, "eigenvalues": [float(v) for v in shown / shown[0]], "curves": curves}
 
 
 def conclude(settings: Conditioning, results: dict[str, Result]) -> Findings:

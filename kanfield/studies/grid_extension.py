@@ -158,8 +158,11 @@ def conclude(settings: GridExtension, results: dict[str, Result]) -> Findings:
     ]
     pictures = [
         Picture(
-            "bands", draw_bands(results), "The error in every band as a share of its energy, against steps."
+            "bands",
+            draw_bands(results, "steps"),
+            "The error in every band as a share of its energy, against steps; dotted: the refinements.",
         ),
+        Picture("bands-time", draw_bands(results, "seconds"), "The same against training time."),
         Picture(
             "psnr",
             draw_psnr(results),

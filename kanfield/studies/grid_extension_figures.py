@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_bands(results: Mapping[str, Result]) -> Figure:
-    """A panel for every band: the error against steps."""
+def draw_bands(results: Mapping[str, Result], against: str) -> Figure:
+    """A panel for every band: the error against ``"steps"`` or ``"seconds"``."""
     bands = list(next(iter(results.values()))["bands"])
     columns = min(3, len(bands))
     rows = -(-len(bands) // columns)
@@ -25,13 +25,15 @@ def draw_bands(results: Mapping[str, Result]) -> Figure:
     for place, (axis, band) in enumerate(zip(axes.flat, bands, strict=False)):
         for number, (name, result) in enumerate(results.items()):
             label = name if not place else None
-            axis.plot(result["steps"], result["bands"][band], label=label, **_style(number))
+            axis.plot(result[against], result["bands"][band], label=label, **_style(number))
         axis.set_title(f"{octave(band)} cycles a pixel", fontsize=9)
         axis.set_xscale("log")
         axis.set_yscale("log")
-        _mark(axis, results)
+        if against == "steps":
+            _mark(axis, results)
+        add_grid(axis)
     for axis in axes[-1]:
-        axis.set_xlabel("steps")
+        axis.set_xlabel("steps" if against == "steps" else "training time, s")
     for axis in axes[:, 0]:
         axis.set_ylabel("error, share of energy")
     figure.legend(frameon=False, fontsize=9, ncols=4, loc="outside upper left")
@@ -45,7 +47,8 @@ def draw_psnr(results: Mapping[str, Result]) -> Figure:
         axes[0].plot(result["steps"], result["psnr"], label=name, **_style(number))
         axes[1].plot(result["seconds"], result["psnr"], **_style(number))
     _mark(axes[0], results)
-    add_grid(axes[1])
+    for axis in axes:
+        add_grid(axis)
     axes[0].set_xlabel("steps")
     axes[1].set_xlabel("training time, s")
     axes[0].set_ylabel("PSNR, dB")
@@ -70,4 +73,3 @@ def _style(number: int) -> dict[str, object]:
 def _mark(axis: Axes, results: Mapping[str, Result]) -> None:
     for refinement in results["staged"]["refinements"]:
         axis.axvline(refinement["step"], color=INK, linewidth=0.8, linestyle=":")
-    add_grid(axis)

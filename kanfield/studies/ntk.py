@@ -84,7 +84,8 @@ class _Kernel:
         found = analyse(tangent_kernel(field, x), (small.pixels.astype(np.float64) - low) / (high - low))
         lists = {name: _rounded(getattr(found, name)) for name in ("values", "energy", "cycles")}
         count = sum(p.numel() for p in field.parameters())
-        return {**lists, "parameters": count, "pixels": small.height * small.width}
+        curves = {name: list(enumerate(values, 1)) for name, values in lists.items()}
+        return {**lists, "parameters": count, "pixels": small.height * small.width, "curves": curves}
 
 
 def _rounded(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[float]:

@@ -123,7 +123,12 @@ class _Fit:
             rows.append((None, *data.errors(field)))
         grids, train, test = (list(column) for column in zip(*rows, strict=True))
         count = sum(p.numel() for p in field.parameters())
-        return {"grids": grids, "train": train, "test": test, "parameters": count}
+        positions = [size or settings.steps * len(settings.grids) for size in grids]
+        curves = {
+            f"RMSE/{name}": list(zip(positions, values, strict=True))
+            for name, values in (("train", train), ("test", test))
+        }
+        return {"grids": grids, "train": train, "test": test, "parameters": count, "curves": curves}
 
     def _field(self) -> nn.Module:
         family, _, word = self.label.partition("-")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -138,7 +139,7 @@ def conclude(settings: Scaling, results: dict[str, Result]) -> Findings:
     ]
     claims += [_plateau(settings, name, kans[name], mlps[name]) for name in settings.functions]
     claims += _eq_3(settings, theory)
-    told = ", ".join(f"{TOYS[n].formula}: {s[0]:.2f}" for n, s in slopes.items() if s)
+    told = ", ".join(f"{TOYS[n].formula}: {s.median:.2f}" for n, s in slopes.items() if s)
     pictures = [
         Picture(
             "scaling",
@@ -185,24 +186,33 @@ def _mlp_points(settings: Scaling, name: str, results: dict[str, Result]) -> dic
     return {shape: points[0] for shape, points in found.items() if points}
 
 
-def _slopes(name: str, points: list[Point]) -> tuple[float, float, float] | None:
-    """Slopes in G of median and RMSE over the function's decade, and the standard error of the first."""
+class _Slopes(NamedTuple):
+    """Slopes over a function's decade: of the median in G with its standard error, of the RMSE, and in N."""
+
+    median: float
+    error: float
+    rmse: float
+    in_parameters: float
+
+
+def _slopes(name: str, points: list[Point]) -> _Slopes | None:
     low, high = TOYS[name].decade
     inside = [p for p in points if p.grid is not None and low <= p.grid <= high]
     if len(inside) < 2:
         return None
     sizes = [float(p.grid or 0) for p in inside]
-    median, error = slope(sizes, [p.median for p in inside])
-    return median, slope(sizes, [p.rmse for p in inside])[0], error
+    medians = [p.median for p in inside]
+    in_parameters = slope([float(p.parameters) for p in inside], medians)[0]
+    return _Slopes(*slope(sizes, medians), slope(sizes, [p.rmse for p in inside])[0], in_parameters)
 
 
-def _law(settings: Scaling, name: str, found: tuple[float, float, float] | None) -> Claim:
+def _law(settings: Scaling, name: str, found: _Slopes | None) -> Claim:
     low, high = TOYS[name].decade
     text = f"{TOYS[name].formula}: the median error falls as G^-4, within 0.5, from G = {low} to {high}"
     if found is None:
         return Claim(text, "too few grids in this range", None)
-    measured = f"slope {found[0]:.2f} ± {found[2]:.2f} of the median, {found[1]:.2f} of the RMSE"
-    return Claim(text, measured, None if settings.quick else abs(found[0] + 4) <= 0.5)
+    measured = f"slope {found.median:.2f} ± {found.error:.2f} of the median, {found.rmse:.2f} of the RMSE"
+    return Claim(text, measured, None if settings.quick else abs(found.median + 4) <= 0.5)
 
 
 def _plateau(settings: Scaling, name: str, kan: list[Point], mlp: dict[str, Point]) -> Claim:
@@ -232,12 +242,14 @@ def _eq_3(settings: Scaling, theory: Result) -> list[Claim]:
 def _table(
     settings: Scaling,
     kans: dict[str, list[Point]],
-    slopes: dict[str, tuple[float, float, float] | None],
+    slopes: dict[str, _Slopes | None],
 ) -> Table:
-    cells = [["function", "KAN", *(f"G = {g}" for g in settings.grids), "slope of the median", "of the RMSE"]]
+    slope_names = ("slope of the median in G", "of the RMSE", "of the median in N")
+    cells = [["function", "KAN", *(f"G = {g}" for g in settings.grids), *slope_names]]
     for name, points in kans.items():
         shape, found = str(list(TOYS[name].shape)), slopes[name]
-        ends = ["–", "–"] if found is None else [f"{found[0]:.2f}", f"{found[1]:.2f}"]
+        numbers = () if found is None else (found.median, found.rmse, found.in_parameters)
+        ends = [f"{number:.2f}" for number in numbers] or ["–"] * 3
         by_grid = {p.grid: f"{p.rmse:.1e} / {p.median:.1e}" for p in points}
         cells.append([TOYS[name].formula, shape, *(by_grid.get(g, "–") for g in settings.grids), *ends])
     return Table("KANs: test RMSE / root of the median square, medians over seeds", cells)
