@@ -101,7 +101,9 @@ def test_resuming_computes_only_what_is_missing(done, tmp_path):
 
 def test_folders_are_numbered_and_never_used_twice(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert begin(tiny())[1] == Path("studies/waves-0001")
+    settings, folder = begin(tiny(models=("kan",), steps=1))
+    assert folder == Path("studies/waves-0001") and not folder.exists()
+    run_study(settings, folder)
     assert begin(tiny())[1] == Path("studies/waves-0002")
     assert begin(Waves(quick=True))[1] == Path("studies/waves-quick-0001")
 
@@ -118,11 +120,15 @@ def test_folders_are_numbered_and_never_used_twice(tmp_path, monkeypatch):
         (["waves", "--models", "sirn"], "did you mean siren"),
         (["waves", "--amplitudes", "rising"], "--amplitudes rising is unknown"),
         (["waves", "--repeats", "0"], "--repeats 0 is impossible"),
+        (["waves", "--models", "kan", "kan"], "--models kan kan: one is named twice"),
+        (["ntk", "--image", "no.png"], "no.png"),
+        (["grid-extension", "--image", "no.png", "--size", "32"], "no.png"),
         (["wavs"], "Available subcommands: waves"),
     ],
 )
 def test_mistakes_are_one_line(words, message, done, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    Path("no.png").write_text("no picture")
     with pytest.raises(SystemExit) as end:
         main(["study", *(word.replace("DONE", str(done)) for word in words)])
     said = capsys.readouterr().err

@@ -27,7 +27,7 @@ _FILE = "study.yaml"
 
 
 def begin(settings: StudySettings) -> tuple[StudySettings, Path]:
-    """Settings with all gaps filled, and the folder of the study; both kept in ``study.yaml``.
+    """Settings with all gaps filled, and the folder of the study, which is not made yet.
 
     Raises:
         InputError: a setting is impossible, or the folder is not to be used.
@@ -47,10 +47,6 @@ def begin(settings: StudySettings) -> tuple[StudySettings, Path]:
             f"--out {folder} holds a study: go on with kanfield study {settings.NAME} --resume {folder}, or "
             "give another"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(
-        folder / _FILE, yaml.safe_dump({"study": settings.NAME, **to_plain(settings)}, sort_keys=False)
-    )
     return settings, folder
 
 
@@ -81,10 +77,15 @@ def run_study(settings: StudySettings, folder: Path, console: Console | None = N
         settings, folder: from :func:`begin`. console: where progress goes.
 
     Raises:
+        InputError: what the settings name cannot be used; nothing was written.
         Interrupted: SIGINT or SIGTERM came; the trials that were done are kept.
     """
     module = importlib.import_module(f"kanfield.studies.{settings.NAME.replace('-', '_')}")
     trials: Sequence[Trial] = module.trials(settings)
+    if not (folder / _FILE).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        plain = {"study": settings.NAME, **to_plain(settings)}
+        write_text(folder / _FILE, yaml.safe_dump(plain, sort_keys=False))
     results: dict[str, Result] = {}
     seconds: dict[str, float] = {}
     with _interruptible(f"kanfield study {settings.NAME} --resume {folder}"):

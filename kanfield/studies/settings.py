@@ -57,6 +57,8 @@ def demand_known(settings: StudySettings, name: str, known: Sequence[str]) -> No
     flag, words = f"--{name.replace('_', '-')}", getattr(settings, name)
     if not words:
         raise InputError(f"{flag} names none: give some of {', '.join(known)}")
+    if len(set(words)) < len(words):
+        raise InputError(f"{flag} {' '.join(words)}: one is named twice")
     for word in words:
         if word not in known:
             near = difflib.get_close_matches(word, known, n=1)
@@ -85,7 +87,15 @@ def settle(settings: _Settings) -> _Settings:
             if isinstance(number, (int, float)) and not isinstance(number, bool) and number < 0:
                 raise InputError(f"--{name.replace('_', '-')} {number} is impossible: give zero or more")
     settings.check()
-    return settings
+    paths = {key: _absolute(value) for key, value in vars(settings).items() if key not in ("out", "resume")}
+    return dataclasses.replace(settings, **paths)
+
+
+def _absolute(value: Any) -> Any:
+    """Files by their absolute paths, so that a study goes on from any folder."""
+    if isinstance(value, tuple):
+        return tuple(_absolute(each) for each in value)
+    return value.resolve() if isinstance(value, Path) else value
 
 
 def to_plain(settings: StudySettings) -> dict[str, Any]:
