@@ -49,9 +49,10 @@ class Bands:
         octaves = math.floor(math.log2(NYQUIST * min(sides) / 2) + 1e-9)
         return tuple(NYQUIST / 2**n for n in range(octaves, -1, -1))
 
-    def names(self) -> list[str]:
-        """Such as ``0.25-0.5``."""
-        return [f"{low:g}-{high:g}" for low, high in zip(self.edges[:-1], self.edges[1:], strict=True)]
+    def names(self, form: str = "g") -> list[str]:
+        """Such as ``0.25-0.5``; ``form`` is that of the numbers."""
+        pairs = zip(self.edges[:-1], self.edges[1:], strict=True)
+        return [f"{low:{form}}-{high:{form}}" for low, high in pairs]
 
     def centres(self) -> list[float]:
         """Geometric means of the bands' borders."""

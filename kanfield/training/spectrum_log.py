@@ -76,10 +76,10 @@ class SpectrumLog:
             return
         self._looked_at = step
         error = values.reshape(self._values.shape) - self._values
-        shares = self._bands.energies(error) / np.maximum(self._energies, 1e-20)
-        errors = dict(zip(self._bands.names(), shares.tolist(), strict=True))
-        self._table.write({"step": step, "seconds": round(seconds, 4), **errors})
-        self._board.spectrum(step, errors)
+        shares = (self._bands.energies(error) / np.maximum(self._energies, 1e-20)).tolist()
+        row = dict(zip(self._bands.names(), shares, strict=True))
+        self._table.write({"step": step, "seconds": round(seconds, 4), **row})
+        self._board.spectrum(step, dict(zip(self._bands.names(".2g"), shares, strict=True)))
 
     def close(self) -> None:
         """Close the file."""
