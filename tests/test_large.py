@@ -44,9 +44,9 @@ def test_a_large_image_is_judged_by_some_pixels_and_scored_on_all(tmp_path, monk
     looked = []
     original = trainer.evaluate
 
-    def evaluate_and_note(net, target, indices=None):
+    def evaluate_and_note(net, target, indices=None, kept=None):
         looked.append(None if indices is None else len(indices))
-        return original(net, target, indices)
+        return original(net, target, indices, kept)
 
     monkeypatch.setattr(trainer, "evaluate", evaluate_and_note)
     run = fit(_picture(40, 50), out=tmp_path, steps=60, **SMALL)

@@ -17,7 +17,7 @@ from kanfield.studies.whitened import whitened
 from kanfield.training.full_batch import minimize
 
 TINY = Scaling(
-    functions=("bessel",),
+    functions=("exp-sin",),
     seeds=2,
     grids=(5, 10, 20, 40),
     steps=30,
@@ -101,14 +101,15 @@ def test_slopes_have_an_uncertainty():
 
 def test_a_small_study_falls_and_concludes():
     results = {trial.key: trial.compute() for trial in trials(TINY)}
-    tests = [p["test"] for p in results["kan-bessel-0"]["points"]]
-    assert tests[-1] < 0.1 * tests[0]
+    tests = [p["test"] for p in results["kan-exp-sin-0"]["points"]]
+    assert tests[-1] < 0.5 * tests[0]
     found = conclude(TINY, results)
     law, plateau, *eq_3 = found.claims
-    assert law.holds is False and "slope" in law.measured  # 20 to 40 cells alone, few steps
+    assert "slope" in law.measured
     assert plateau.holds is True
     assert all(claim.holds for claim in eq_3)
-    for seed in range(2):  # a law that holds is told so
-        for p in results[f"kan-bessel-{seed}"]["points"]:
-            p["test_median"] = p["grid"] ** -4.1
-    assert conclude(TINY, results).claims[0].holds is True
+    for power, holds in ((4.1, True), (3.0, False)):
+        for seed in range(2):
+            for p in results[f"kan-exp-sin-{seed}"]["points"]:
+                p["test_median"] = p["grid"] ** -power
+        assert conclude(TINY, results).claims[0].holds is holds

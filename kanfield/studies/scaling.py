@@ -278,8 +278,8 @@ def _notes(settings: Scaling) -> list[str]:
         "the median, as in the paper, which gives G^-3 for the mean and G^-4 for the median on the second "
         f"function. Of {settings.starts} starts on the coarsest grid the one with the least training error "
         "goes on: some end in a poor minimum.",
-        "Slopes are taken over the decade of G from where the grid resolves the function: G = 20 to 200 for "
-        "J0(20 x), 5 to 50 for the others. Beyond a few hundred cells there are more coefficients than "
-        "samples, and the test error stays where it is. x y is a cubic spline of cubic splines itself, so "
-        "its error has no slope: it is what training leaves.",
+        "Slopes are taken over the decade of G from where the grid resolves the function: G = 50 to 500 for "
+        "J0(20 x), eight cells a wavelength and more, 5 to 50 for the others. Beyond a few hundred cells "
+        "there are more coefficients than samples, and the RMSE stays where it is. x y is a cubic spline of "
+        "cubic splines itself, so its error has no slope: it is what training leaves.",
     ]

@@ -43,7 +43,7 @@ def _pairs(x: Tensor) -> Tensor:
 
 
 TOYS = {
-    "bessel": Toy("J0(20 x)", (1, 1), (20, 200), lambda x: torch.special.bessel_j0(20 * x)),
+    "bessel": Toy("J0(20 x)", (1, 1), (50, 500), lambda x: torch.special.bessel_j0(20 * x)),
     "exp-sin": Toy(
         "exp(sin(pi x) + y^2)",
         (2, 1, 1),

@@ -225,10 +225,10 @@ class Trainer:
         p, spectrum = self.progress, self.spectrum
         values = np.empty((self.target.count, self.image.channels)) if spectrum and spectrum.shared else None
         result = evaluate(self.net, self.target, self.looks_at, values)
-        if spectrum is not None and values is not None:
-            spectrum.look(p.step, p.seconds, values)
         if math.isnan(result.psnr):
             self._fail(f"training diverged at step {p.step} (the field gives NaN)")
+        if spectrum is not None and values is not None:
+            spectrum.look(p.step, p.seconds, values)
         p.wrong_pixels = None if result.wrong is None else int(result.wrong.sum())
         if self.settings.lossless and result.wrong is not None:
             few = result.wrong.mean() < FOCUS_BELOW
