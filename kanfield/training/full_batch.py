@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Literal
 
@@ -22,7 +21,7 @@ def minimize(
     lr: float | None = None,
     watch: Callable[[int], None] | None = None,
     every: int = 1,
-) -> float:
+) -> None:
     """Move parameters so that a loss falls.
 
     L-BFGS is torch's with a strong Wolfe line search and tolerances of zero, so that it goes on for as long
@@ -36,14 +35,11 @@ def minimize(
         watch: called with the number of steps done: 0 before the first, then after every ``every`` steps and
             after the last.
 
-    Returns:
-        The loss before the last step.
-
     Raises:
         ValueError: there is no such optimiser.
 
     >>> x = torch.tensor([3.0, -2.0], dtype=torch.float64, requires_grad=True)
-    >>> _ = minimize([x], lambda: ((x - 1) ** 2).sum(), steps=5)
+    >>> minimize([x], lambda: ((x - 1) ** 2).sum(), steps=5)
     >>> x.detach().round(decimals=6).tolist()
     [1.0, 1.0]
     """
@@ -56,14 +52,13 @@ def minimize(
         raise ValueError(f"optimizer {optimizer} is neither lbfgs nor adam")
     if watch is not None:
         watch(0)
-    done, value = 0, math.nan
+    done = 0
     while done < steps:
         count = min(every, steps - done) if watch is not None else steps - done
-        value = stepper.advance(count)
+        stepper.advance(count)
         done += count
         if watch is not None:
             watch(done)
-    return value
 
 
 class _Adam:
@@ -71,13 +66,12 @@ class _Adam:
         self._loss = loss
         self._optimizer = torch.optim.Adam(parameters, lr=lr, fused=True)
 
-    def advance(self, steps: int) -> float:
+    def advance(self, steps: int) -> None:
         for _ in range(steps):
             self._optimizer.zero_grad()
             value = self._loss()
             value.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
-        return float(value.detach())
 
 
 class _Lbfgs:
@@ -96,20 +90,32 @@ class _Lbfgs:
             line_search_fn="strong_wolfe",
         )
 
-    def advance(self, steps: int) -> float:
-        for optimizer in (self._optimizer, self._fresh()):
+    def advance(self, steps: int) -> None:
+        done, fresh = 0, False
+        while done < steps:
             before = [p.detach().clone() for p in self._parameters]
-            group = optimizer.param_groups[0]
-            group["max_iter"], group["max_eval"] = steps, 25 * steps
-            value = float(optimizer.step(self._closure).detach())  # type: ignore[arg-type,no-untyped-call]
+            done += self._run(steps - done)
             if not all(bool(torch.isfinite(p).all()) for p in self._parameters):
                 with torch.no_grad():
                     for p, old in zip(self._parameters, before, strict=True):
                         p.copy_(old)
             elif any(bool((p != old).any()) for p, old in zip(self._parameters, before, strict=True)):
-                self._optimizer = optimizer
-                break
-        return value
+                if done < steps:
+                    self._optimizer = self._fresh()
+                fresh = False
+                continue
+            if fresh:  # neither memory nor gradient leads further down
+                return
+            self._optimizer, fresh = self._fresh(), True
+
+    def _run(self, steps: int) -> int:
+        """Iterations until that many are done or torch sees no way down; how many they were."""
+        group = self._optimizer.param_groups[0]
+        group["max_iter"], group["max_eval"] = steps, 25 * steps
+        state = self._optimizer.state[self._parameters[0]]
+        before = state.get("n_iter", 0)
+        self._optimizer.step(self._closure)  # type: ignore[arg-type,no-untyped-call]
+        return int(state["n_iter"]) - before if "n_iter" in state else 0
 
     def _closure(self) -> Tensor:
         """Loss and gradients; where a step begins, torch asks anew for those that the last one ended with."""
