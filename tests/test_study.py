@@ -164,3 +164,26 @@ def test_interrupted_and_resumed(number, code, tmp_path):
 
 def test_the_default_of_a_study_without_options_is_complete():
     assert settle(Conditioning()) == Conditioning()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["random-field", "--sigmas"], "--sigmas names none"),
+        (["random-field", "--grids"], "--grids names none"),
+        (["random-field", "--sigmas", "0.01"], "--sigmas 0.01 is too fine"),
+        (["random-field", "--dimensions", "4"], "too many modes"),
+        (["scaling", "--grids"], "--grids names none"),
+        (["poisson-1d", "--frequencies"], "--frequencies names none"),
+        (["poisson-1d", "--frequencies", "3"], "give even numbers"),
+        (["poisson-1d", "--points", "1"], "--points 1 is too few"),
+        (["conditioning", "--grids", "5"], "--grids: give two or more"),
+    ],
+)
+def test_impossible_numbers_are_one_line(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(["study", *words])
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and message in said and said.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -40,7 +40,8 @@ class Waves(StudySettings):
     mlp_depth: int = 6
     """Layers of the MLP: 6 or 10."""
     as_published: Flag = False
-    """Leave the KAN's first grid on [-1, 1], as the authors' code does by a slip; times lie in [0, 1)."""
+    """Leave times in [0, 1), for all models, and the KAN's grids on [-1, 1], as the authors' code does by a
+    slip."""
 
     def check(self) -> None:
         """See :meth:`StudySettings.check`."""
@@ -89,11 +90,16 @@ class RandomField(StudySettings):
 
     def check(self) -> None:
         """See :meth:`StudySettings.check`."""
-        demand_positive(self, "sigmas", "samples", "grids", "depths", "steps", "mlp_width", "overfit_sigmas")
+        demand_positive(self, "sigmas", "samples", "grids", "depths", "steps", "mlp_width")
         demand_known(self, "models", family_names())
         demand_known(self, "activations", ("tanh", "relu", "silu", "gelu"))
         if not self.dimensions or not set(self.dimensions) <= {1, 2, 3, 4}:
             raise InputError(f"--dimensions {self.dimensions}: give some of 1, 2, 3, 4")
+        for sigma in (*self.sigmas, *self.overfit_sigmas):
+            if sigma < 0.05:
+                raise InputError(f"--sigmas {sigma:g} is too fine: give 0.05 or more")
+        if max(self.dimensions) == 4 and min(*self.sigmas, *self.overfit_sigmas, 1) < 0.25:
+            raise InputError("--dimensions 4 has too many modes for length scales below 0.25")
         if self.samples < 10 or list(self.grids) != sorted(set(self.grids)):
             raise InputError("give --samples of 10 or more and --grids from the coarsest to the finest")
 
@@ -121,7 +127,13 @@ class Poisson1d(StudySettings):
         demand_positive(self, "frequencies", "steps", "grid", "points")
         demand_known(self, "models", family_names())
         if any(w % 2 for w in self.frequencies):
-            raise InputError(f"--frequencies {self.frequencies}: give even numbers, others miss the ends")
+            raise InputError(
+                f"--frequencies {self.frequencies}: give even numbers, for which u' is 0 at the ends"
+            )
+        if self.points <= 2 * max(self.frequencies) + 1:
+            raise InputError(
+                f"--points {self.points} is too few for sines of {max(self.frequencies)} half turns"
+            )
         if self.steps <= 50:
             raise InputError(f"--steps {self.steps} is too few: the grids move for the first 50")
 

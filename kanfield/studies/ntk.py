@@ -23,6 +23,7 @@ from kanfield.training.checkpoint import load_field, read_checkpoint
 from kanfield.training.config import Settings, resolve
 from kanfield.training.presets import Scale
 from kanfield.training.run import Run, load, make_field
+from kanfield.training.trainer import HasGrids
 
 _FEW = 0.1  # of the eigenvectors: how much of the image lies in so many
 _GENERATED_SIDE = 256
@@ -32,13 +33,20 @@ def trials(settings: Ntk) -> list[Trial]:
     """A kernel for every model at its start, or for every run at its start, its last and its best weights."""
     if not settings.runs:
         image = read_image(settings.image) if settings.image else generated_image(_GENERATED_SIDE)
-        return [Trial(model, _Kernel(settings, image, _Fresh(model, image))) for model in settings.models]
+        return [
+            Trial(model, _Kernel(settings, image, _Fresh(model, image), True)) for model in settings.models
+        ]
     found = []
     for number, path in enumerate(settings.runs, 1):
         run = load(path)
         for state in ("initial", "last", "best"):
             build = _Restored(run, state)
-            found.append(Trial(f"{number}-{run.settings.model}-{state}", _Kernel(settings, run.image, build)))
+            found.append(
+                Trial(
+                    f"{number}-{run.settings.model}-{state}",
+                    _Kernel(settings, run.image, build, state == "initial"),
+                )
+            )
     return found
 
 
@@ -75,11 +83,14 @@ class _Kernel:
     settings: Ntk
     image: Image
     build: Callable[[], nn.Module]
+    fresh: bool
 
     def __call__(self) -> Result:
         small = resize_image(self.image, min(self.settings.side, max(self.image.height, self.image.width)))
         field = self.build()
         x = coordinates(small.height, small.width).double()
+        if self.fresh and isinstance(field, HasGrids):
+            field.fit_ranges(x)  # as a fit does ahead of its first step
         low, high = small.value_range
         found = analyse(tangent_kernel(field, x), (small.pixels.astype(np.float64) - low) / (high - low))
         lists = {name: _rounded(getattr(found, name)) for name in ("values", "energy", "cycles")}

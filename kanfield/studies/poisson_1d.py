@@ -46,7 +46,8 @@ class Problem:
     """The equation with a frequency w, at equispaced points with the weights of the trapezoidal rule.
 
     The mean over points with equal weights, which the authors take, counts the ends twice as much as the rule
-    does; for these periodic integrands the rule is exact to rounding, so that u is the discrete minimiser.
+    does; for these periodic integrands the rule is exact to rounding. For even w, u' is zero at the ends, so
+    that the penalty there does not move the minimiser: u is the discrete one.
 
     >>> problem = Problem(4, 200)
     >>> x = problem.points()

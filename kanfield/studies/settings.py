@@ -25,7 +25,8 @@ class StudySettings:
     QUICK: ClassVar[dict[str, Any]] = {}  # what --quick puts in the place of defaults
 
     quick: Flag = False
-    """Small sizes, done in 15 s or less on two cores: shows that it works, not what it shows."""
+    """Small sizes for all that is left at its default, done in 15 s or less on two cores: shows that it
+    works, not what it shows."""
     out: File = None
     """Folder of the study. Default: a new one under studies."""
     resume: File = None
@@ -43,9 +44,11 @@ _Settings = TypeVar("_Settings", bound=StudySettings)
 
 
 def demand_positive(settings: StudySettings, *names: str) -> None:
-    """Look for numbers, or lists of them, that must be above zero; InputError where one is not."""
+    """Look for numbers, or lists of some, that must be above zero; InputError where one is not."""
     for name in names:
         value = getattr(settings, name)
+        if value == ():
+            raise InputError(f"--{name.replace('_', '-')} names none: give one number or more")
         for number in value if isinstance(value, tuple) else [value]:
             if not 0 < number < float("inf"):
                 flag = name.replace("_", "-")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import shlex
 import statistics
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,7 @@ def measure(path: Path) -> RunSpectrum:
     name = run.image.source.stem if run.image.source else "image"
     return RunSpectrum(
         image=name,
-        label=_label(path),
+        label=_label(run),
         path=path,
         frequencies=frequencies,
         original=energy,
@@ -98,10 +99,20 @@ def _values(run: Run, rows: slice, columns: slice) -> NDArray[np.float64]:
     return evaluate_field(run.field, coords).double().numpy()
 
 
-def _label(path: Path) -> str:
-    """What a comparison calls the model of a run, or the run's own name."""
-    path = path.resolve()
-    return path.parents[2].name if path.parents[1].name.startswith("seed-") else path.name
+def _label(run: Run) -> str:
+    """What a comparison calls the model of a run; elsewhere the family, with the KAN's preset."""
+    parents = run.path.resolve().parents
+    if len(parents) > 2 and parents[1].name.startswith("seed-"):
+        return parents[2].name
+    return " ".join([run.settings.model, *([run.settings.preset] if run.settings.preset else [])])
+
+
+def _told_apart(spectra: list[RunSpectrum]) -> list[RunSpectrum]:
+    """Runs outside comparisons that share image and label get their paths beside it."""
+    plain = [one for one in spectra if not one.path.resolve().parents[1].name.startswith("seed-")]
+    counts = Counter((one.image, one.label) for one in plain)
+    twice = {one.path for one in plain if counts[one.image, one.label] > 1}
+    return [replace(one, label=f"{one.label} {one.path}") if one.path in twice else one for one in spectra]
 
 
 def choose_folder(out: Path | None) -> Path:
@@ -125,7 +136,7 @@ def write_spectra(paths: Sequence[Path], folder: Path) -> Findings:
     Args:
         paths: see :func:`find_finished`. folder: from :func:`choose_folder`.
     """
-    spectra = [measure(path) for path in find_finished(paths)]
+    spectra = _told_apart([measure(path) for path in find_finished(paths)])
     findings = _findings(spectra)
     content = {"runs": [_plain(one) for one in spectra]}
     command = shlex.join(["kanfield", "spectrum", *map(str, paths)])

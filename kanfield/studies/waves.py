@@ -23,6 +23,7 @@ from kanfield.training.full_batch import minimize
 from kanfield.training.trainer import RANGE_EVERY, HasGrids
 
 SAMPLES = 200
+_DIVERGED = 10.0  # times the target's own mean square: a loss that says that nothing was learned
 _CLAIMED_STEPS = 8000  # of Adam, in which the paper's KANs recover all and its MLPs do not
 _LOOKS = 80  # at the amplitudes, in a fit
 _RANGE_STEPS = 200  # in which hidden grids follow the data
@@ -132,7 +133,7 @@ class _Fit:
             watch=watch,
             every=every,
         )
-        if not all(math.isfinite(value) for value in losses):
+        if not losses[-1] < _DIVERGED * float(y.square().mean()):
             return {"steps": [], "recovered": [], "loss": None, "parameters": _count(field)}
         curves = {
             f"amplitude/{hertz:02d} Hz": [(s, row[n]) for s, row in zip(steps, found, strict=True)]
@@ -160,7 +161,8 @@ def conclude(settings: Waves, results: dict[str, Result]) -> Findings:
     claims = [claim for group in groups for claim in _claims(group, judged)]
     claims += [claim for group in groups for claim in _against_saved(settings, group)]
     notes = [
-        "Times are mapped to [-1, 1], where every field has its coordinates, and the KAN's hidden grids "
+        "Times are mapped to [-1, 1], where every field has its coordinates; in the authors' code they lie "
+        "in [0, 1), which doubles the frequencies that a field sees (--as-published). The KAN's hidden grids "
         f"follow the data for the first {_RANGE_STEPS} steps."
         if not settings.as_published
         else "Times stay in [0, 1) while the KAN's grids lie on [-1, 1] and never move, as in the authors' "
@@ -205,9 +207,10 @@ def _means(group: WaveFits) -> list[str]:
 def _claims(group: WaveFits, judged: bool | None) -> list[Claim]:
     last, steps = group.recovered[:, -1], int(group.steps[-1])
     if group.model == "kan":
-        everywhere = (group.recovered >= RECOVERED).all((0, 2))
-        at = f", all ten from step {int(group.steps[everywhere.argmax()]):,}" if everywhere.any() else ""
-        measured = f"lowest of all waves and repeats {last.min():.3f}{at}"
+        lacking = np.flatnonzero(~(group.recovered >= RECOVERED).all((0, 2)))
+        since = lacking[-1] + 1 if len(lacking) else 0
+        at = f", all ten from step {int(group.steps[since]):,} on" if since < len(group.steps) else ""
+        measured = f"lowest of all waves and repeats {last.min():.3g}{at}"
         text = f"KAN, {group.kind} amplitudes: all ten above {RECOVERED} by {steps:,} steps"
         return [Claim(text, measured, judged and bool(last.min() > RECOVERED))]
     if group.model == "mlp":
