@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from kanfield.images import Image
 from kanfield.studies.catalogue import GridExtension
 from kanfield.studies.generated import generated_image
 from kanfield.studies.grid_extension import _Fit, conclude, trials
@@ -44,6 +46,11 @@ def test_until_the_first_refinement_staged_is_coarse(results):
     for n in before:
         assert results["staged"]["psnr"][n] == results["coarse"]["psnr"][n]
     assert results["staged"]["psnr"][-1] != results["coarse"]["psnr"][-1]
+
+
+def test_a_flat_image_has_errors_too():
+    flat = Image(np.full((24, 24, 1), 128, np.uint8), "L")
+    assert np.isfinite(_Fit(TINY, flat, "coarse")()["psnr"]).all()
 
 
 def test_conclusions_follow_the_results(results):

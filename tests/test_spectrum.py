@@ -157,6 +157,8 @@ def test_a_comparison_passes_it_on_and_tells_the_bias(pictures, tmp_path, monkey
         (["spectrum", "RUN", "--out", "there"], "--out there holds a report"),
         (["spectrum", "RUN", "--out", "there/report.html"], "is a file"),
         (["spectrum", "begun"], "begun is unfinished: go on with"),
+        (["spectrum", "RUN", "--out", "there/report.html/deeper"], "no folder can be made there"),
+        (["spectrum", "torn"], "spectrum.csv is damaged"),
         (["fit", "A", "--spectrum", "--mask", "A"], "--spectrum and --mask contradict"),
         (["fit", "tiny.png", "--spectrum"], "--spectrum: a spectrum needs a side of 8 pixels, got 5 x 6"),
     ],
@@ -167,6 +169,8 @@ def test_mistakes_are_one_line(words, message, runs, pictures, tmp_path, monkeyp
     Path("there/report.html").touch()
     shutil.copytree(runs[0].path, "begun")
     Path("begun/metrics.json").unlink()
+    shutil.copytree(runs[0].path, "torn")
+    Path("torn/spectrum.csv").write_text("step,seconds,0.25-0.5\n1,0.5,no number\n")
     PILImage.fromarray(np.arange(30, dtype=np.uint8).reshape(5, 6)).save("tiny.png")
     names = {"RUN": str(runs[0].path), "A": str(pictures / "a.png")}
     with pytest.raises(SystemExit) as end:

@@ -17,7 +17,8 @@ import yaml
 from kanfield.cli import main
 from kanfield.errors import InputError
 from kanfield.studies import catalogue as every
-from kanfield.studies.catalogue import Conditioning, Waves
+from kanfield.studies.catalogue import Conditioning, Ntk, Waves
+from kanfield.studies.figures import add_legend, new_figure
 from kanfield.studies.runner import begin, run_study
 from kanfield.studies.settings import from_plain, settle, to_plain
 from kanfield.studies.study_report import command
@@ -61,6 +62,8 @@ def test_quick_is_smaller_and_flags_beat_it():
 
 def test_settings_survive_the_file():
     assert from_plain(Waves, yaml.safe_load(yaml.safe_dump(to_plain(tiny(lr=0.5))))) == tiny(lr=0.5)
+    ntk = Ntk(runs=(Path("/a"), Path("/b")))
+    assert from_plain(Ntk, yaml.safe_load(yaml.safe_dump(to_plain(ntk)))) == ntk
     with pytest.raises(InputError, match="another version"):
         from_plain(Waves, {"colour": 3})
 
@@ -69,6 +72,19 @@ def test_the_command_of_a_report_repeats_it():
     settled = settle(Waves(quick=True, as_published=True))
     assert command(settled) == "kanfield study waves --quick --as-published"
     assert "--mlp-width 8" in command(tiny())
+
+
+def test_legends_are_not_wider_than_their_figure():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure, axes = new_figure(4, 3)
+    for number in range(6):
+        axes.plot([0, 1], [0, number], label=f"a field of number {number}")
+    add_legend(figure)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    box = figure.legends[0].get_window_extent(canvas.get_renderer())
+    assert box.x0 >= 0 and box.x1 <= canvas.get_width_height()[0]
 
 
 def test_a_study_leaves_everything(done):
@@ -113,6 +129,7 @@ def test_folders_are_numbered_and_never_used_twice(tmp_path, monkeypatch):
     [
         (["waves", "--out", "DONE"], "holds a study: go on with kanfield study waves --resume"),
         (["waves", "--out", "DONE/study.yaml"], "is a file: give a folder"),
+        (["conditioning", "--quick", "--out", "DONE/study.yaml/deeper"], "no folder can be made there"),
         (["waves", "--resume", "nowhere"], "is no study, it has no study.yaml"),
         (["conditioning", "--resume", "DONE"], "holds the study waves: kanfield study waves --resume"),
         (["waves", "--resume", "DONE", "--steps", "5"], "leave out the other options"),
@@ -136,11 +153,20 @@ def test_mistakes_are_one_line(words, message, done, tmp_path, monkeypatch, caps
     assert not (tmp_path / "studies").exists(), "a mistake must leave nothing behind"
 
 
-def test_a_damaged_file_is_told(tmp_path, capsys):
-    (tmp_path / "study.yaml").write_text("- no\n")
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("- no\n", "is damaged"),
+        ("study: waves\nsteps: many\n", "is damaged"),
+        ("study: waves\nmodels: kan\n", "is damaged"),
+        ("study: waves\nsteps: -4\n", "--steps -4 is impossible"),
+    ],
+)
+def test_a_damaged_file_is_told(content, message, tmp_path, capsys):
+    (tmp_path / "study.yaml").write_text(content)
     with pytest.raises(SystemExit) as end:
         main(["study", "waves", "--resume", str(tmp_path)])
-    assert end.value.code == 2 and "is damaged" in capsys.readouterr().err
+    assert end.value.code == 2 and message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

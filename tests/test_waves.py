@@ -83,7 +83,7 @@ def test_conclusions_follow_the_results():
     assert verdicts["KAN"] is True and verdicts["ReLU MLP"] is True
     assert "all ten from step 200" in found.claims[0].measured
     assert "kan 10 of 10" in found.summary and "mlp 8 of 10" in found.summary
-    saved = next(claim for claim in found.claims if claim.text.startswith("The authors' kan"))
+    saved = next(claim for claim in found.claims if claim.text.startswith("The authors' KAN"))
     assert "median step 150, 23.3 x sooner" in saved.measured
 
     results |= {"mlp-equal-00": made_up(soon), "mlp-equal-01": made_up(soon), "kan-equal-01": made_up(never)}
@@ -97,3 +97,6 @@ def test_diverged_fits_are_told_and_left_out():
     found = conclude(Waves(steps=200, repeats=2, amplitudes=("equal",)), results)
     assert any("diverged and are left out: 1 of kan" in note for note in found.notes)
     assert np.isfinite([float(cell.split()[0]) for cell in found.tables[0].cells[1][2:]]).all()
+
+    nothing = conclude(Waves(), {"kan-equal-00": results["kan-equal-01"]})
+    assert "Every fit diverged: 1 of kan (equal)" in nothing.summary and not nothing.pictures

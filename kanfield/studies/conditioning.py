@@ -142,7 +142,7 @@ def _claims(settings: Conditioning, order: int, rows: list[dict[str, float]]) ->
         ),
         Claim(
             f"Order {order}: the ratio is the same within 10 % for G = {grids}",
-            f"within {spread:.1%}",
+            f"within {100 * spread:.1f} %",
             spread <= 0.1,
         ),
         Claim(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from kanfield.studies.figures import MARKERS, SERIES, add_grid, new_figure
+from kanfield.studies.figures import MARKERS, SERIES, add_grid, add_legend, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +31,7 @@ def draw_ratios(rows: Mapping[str, Rows], size: int, dimension: int) -> Figure:
         axis.set_xlabel(word)
         add_grid(axis)
     axes[0].set_ylabel("largest over smallest eigenvalue")
-    figure.legend(frameon=False, fontsize=9, ncols=5, loc="outside upper left")
+    add_legend(figure)
     return figure  # type: ignore[no-any-return]
 
 
@@ -47,5 +47,5 @@ def draw_spectra(eigenvalues: Mapping[str, Sequence[float]]) -> Figure:
     axis.set_xlabel("number of the eigenvalue")
     axis.set_ylabel("eigenvalue over the largest")
     add_grid(axis)
-    figure.legend(frameon=False, fontsize=9, ncols=2, loc="outside upper left")
+    add_legend(figure)
     return figure  # type: ignore[no-any-return]

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from kanfield.files import replacing
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 INK = "#1b1c1e"  # the page's text colour
 # The page's series, after Okabe and Ito, darkened: told apart by the colour-blind, 3:1 against the page.
@@ -21,6 +23,7 @@ SERIES = (
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 _DPI = 160
+_KEY_INCHES, _LETTER_INCHES = 0.6, 0.075  # of a legend's entry: line and gaps, a letter of size 9
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **subplots: Any) -> Any:
@@ -41,6 +44,26 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **s
 
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, **subplots)
+
+
+def add_legend(figure: Figure, *more: Artist) -> None:
+    """A legend above all axes, in as many columns as the figure's width has room for.
+
+    Args:
+        more: entries beside those of labelled lines, such as :func:`sample`.
+    """
+    lines = [line for axes in figure.axes for line in axes.get_legend_handles_labels()[0]]
+    handles = [*lines, *more]
+    entry = _KEY_INCHES + _LETTER_INCHES * max(len(str(handle.get_label())) for handle in handles)
+    columns = max(1, int(figure.get_figwidth() / entry))
+    figure.legend(handles=handles, frameon=False, fontsize=9, ncols=columns, loc="outside upper left")
+
+
+def sample(label: str, colour: str = INK, **style: Any) -> Line2D:
+    """An entry of a legend that no line of the figure has; ``style`` is what ``Line2D`` takes."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=colour, label=label, **style)
 
 
 def add_grid(axes: Axes) -> None:

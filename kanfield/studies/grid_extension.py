@@ -115,8 +115,8 @@ class _Log:
         """Note where the field stands."""
         values = evaluate_field(field, self._target.coordinates(torch.arange(self._target.count)))
         error = values.numpy().reshape(self._values.shape) - self._values
-        shares = (self._bands.energies(error) / self._energies).tolist()
-        psnr = -10 * float(np.log10(np.square(error).mean()))
+        shares = (self._bands.energies(error) / np.maximum(self._energies, 1e-20)).tolist()
+        psnr = -10 * float(np.log10(max(np.square(error).mean(), 1e-20)))
         self._rows.append((step, round(seconds, 3), psnr, shares))
 
     def content(self) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from kanfield.studies.figures import INK, MARKERS, SERIES, add_grid, new_figure
+from kanfield.studies.figures import INK, MARKERS, SERIES, add_grid, add_legend, new_figure
 from kanfield.studies.study import Result
 
 if TYPE_CHECKING:
@@ -32,11 +32,12 @@ def draw_bands(results: Mapping[str, Result], against: str) -> Figure:
         if against == "steps":
             _mark(axis, results)
         add_grid(axis)
-    for axis in axes[-1]:
-        axis.set_xlabel("steps" if against == "steps" else "training time, s")
+        if place >= len(bands) - columns:  # nothing is drawn below
+            axis.tick_params(labelbottom=True)
+            axis.set_xlabel("steps" if against == "steps" else "training time, s")
     for axis in axes[:, 0]:
         axis.set_ylabel("error, share of energy")
-    figure.legend(frameon=False, fontsize=9, ncols=4, loc="outside upper left")
+    add_legend(figure)
     return figure  # type: ignore[no-any-return]
 
 
@@ -52,7 +53,7 @@ def draw_psnr(results: Mapping[str, Result]) -> Figure:
     axes[0].set_xlabel("steps")
     axes[1].set_xlabel("training time, s")
     axes[0].set_ylabel("PSNR, dB")
-    figure.legend(frameon=False, fontsize=9, ncols=4, loc="outside upper left")
+    add_legend(figure)
     return figure  # type: ignore[no-any-return]
 
 

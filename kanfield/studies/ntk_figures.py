@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kanfield.studies.figures import SERIES, add_grid, new_figure
+from kanfield.studies.figures import SERIES, add_grid, add_legend, new_figure
 from kanfield.studies.tangent_kernel import KernelSpectrum
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _LEAST = 1e-12  # eigenvalues below are rounding
 
 def draw_kernels(kernels: Mapping[str, KernelSpectrum]) -> Figure:
     """Eigenvalues, the image's cumulative energy and frequencies against the number of the eigenvector."""
-    figure, axes = new_figure(10.6, 3.7, 1, 3)
+    figure, axes = new_figure(10.6, 3.7, 1, 3, sharex=True)
     for place, (name, kernel) in enumerate(kernels.items()):
         colour = SERIES[place % len(SERIES)]
         number = np.arange(1, len(kernel.values) + 1)
@@ -36,5 +36,5 @@ def draw_kernels(kernels: Mapping[str, KernelSpectrum]) -> Figure:
         add_grid(axis)
         axis.set_xscale("log")
     axes[0].set_yscale("log")
-    figure.legend(frameon=False, fontsize=9, ncols=6, loc="outside upper left")
+    add_legend(figure)
     return figure  # type: ignore[no-any-return]

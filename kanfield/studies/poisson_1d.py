@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from kanfield.fields.kan import KAN
 from kanfield.studies.catalogue import Poisson1d
-from kanfield.studies.figures import MARKERS, SERIES, add_grid, new_figure
+from kanfield.studies.figures import MARKERS, SERIES, add_grid, add_legend, new_figure
 from kanfield.studies.paper_fields import paper_field
 from kanfield.studies.study import Claim, Findings, Picture, Result, Table, Trial
 from kanfield.training.full_batch import minimize
@@ -177,7 +177,7 @@ def conclude(settings: Poisson1d, results: dict[str, Result]) -> Findings:
             ratio = mlp["l2"][-1] / kan["l2"][-1]
             measured = (
                 f"KAN {kan['l2'][-1]:.1e} in {kan['seconds'][-1]:.0f} s, MLP {mlp['l2'][-1]:.1e} in "
-                f"{mlp['seconds'][-1]:.0f} s: {ratio:,.0f} x"
+                f"{mlp['seconds'][-1]:.0f} s: {ratio:,.{0 if ratio >= 10 else 1}f} x"
             )
             text = f"w = {w}: the KAN's L2 error is at least 10 x below the tanh MLP's"
             claims.append(Claim(text, measured, judged and ratio >= 10))
@@ -243,7 +243,7 @@ def _curves(settings: Poisson1d, results: dict[str, Result]) -> Figure:
         add_grid(axis)
     axes[0, 0].set_ylabel("relative L2 error")
     axes[1, 0].set_ylabel("relative H1 error")
-    figure.legend(frameon=False, fontsize=9, ncols=5, loc="outside upper left")
+    add_legend(figure)
     return figure  # type: ignore[no-any-return]
 
 
@@ -260,5 +260,5 @@ def _final(settings: Poisson1d, results: dict[str, Result]) -> Figure:
         axis.set_xlabel("frequency w")
         axis.set_ylabel(f"relative {name} error")
         add_grid(axis)
-    figure.legend(frameon=False, fontsize=9, ncols=5, loc="outside upper left")
+    add_legend(figure)
     return figure  # type: ignore[no-any-return]

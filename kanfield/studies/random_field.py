@@ -174,11 +174,11 @@ def conclude(settings: RandomField, results: dict[str, Result]) -> Findings:
         Picture(
             "errors",
             draw_errors(settings, names, results),
-            "Root-mean-square error against the field's length scale: solid test, dashed train.",
+            "Root-mean-square error against the field's length scale.",
         )
     ]
     if kans:
-        caption = "KANs on their grids one after another: solid test, dashed train; finer grids overfit."
+        caption = "KANs on their grids one after another: where the test error rises again, they overfit."
         pictures.append(Picture("grids", draw_grids(settings, kans, results), caption))
     d = settings.dimensions[0]
     told = ", ".join(f"{n} {_last(results, d, finest, n, 'test'):.1e}" for n in names)

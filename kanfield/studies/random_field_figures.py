@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kanfield.studies.catalogue import RandomField
-from kanfield.studies.figures import MARKERS, SERIES, add_grid, new_figure
+from kanfield.studies.figures import MARKERS, SERIES, add_grid, add_legend, new_figure, sample
 from kanfield.studies.study import Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_STYLES = (("test", "-"), ("train", "--"))
+_STYLES: dict[str, dict[str, Any]] = {
+    "test": {"linestyle": "-"},
+    "train": {"linestyle": "--", "markerfacecolor": "none"},
+}
 
 
 def _number(value: float | None) -> float:
@@ -27,13 +30,13 @@ def draw_errors(settings: RandomField, names: Sequence[str], results: Mapping[st
     figure, axes = new_figure(1 + 4 * count, 4, 1, count, squeeze=False, sharey=True)
     for axis, d in zip(axes[0], settings.dimensions, strict=True):
         for number, name in enumerate(names):
-            for key, style in _STYLES:
+            for key, style in _STYLES.items():
                 rows = [results[f"d{d}-sigma{s:g}-x1-{name}"] for s in settings.sigmas]
                 label = name if key == "test" and axis is axes[0, 0] else None
                 axis.plot(
                     settings.sigmas,
                     [_number(row[key][-1]) for row in rows],
-                    style,
+                    **style,
                     color=SERIES[number],
                     marker=MARKERS[number],
                     markersize=4,
@@ -43,11 +46,11 @@ def draw_errors(settings: RandomField, names: Sequence[str], results: Mapping[st
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.set_xticks(settings.sigmas, [f"{s:g}" for s in settings.sigmas])
-        axis.minorticks_off()
+        axis.xaxis.minorticks_off()
         axis.set_xlabel("length scale sigma")
         add_grid(axis)
     axes[0, 0].set_ylabel("RMSE, labels of unit deviation")
-    figure.legend(frameon=False, fontsize=9, ncols=4, loc="outside upper left")
+    add_legend(figure, *(sample(key, marker="o", **style) for key, style in _STYLES.items()))
     return figure  # type: ignore[no-any-return]
 
 
@@ -64,12 +67,11 @@ def draw_grids(settings: RandomField, names: Sequence[str], results: Mapping[str
     for place, (axis, (d, sigma, times)) in enumerate(zip(axes.flat, cases, strict=False)):
         for number, name in enumerate(names):
             row = results[f"d{d}-sigma{sigma:g}-x{times}-{name}"]
-            for key, style in _STYLES:
+            for key, style in _STYLES.items():
                 label = name if key == "test" and not place else None
                 values = [_number(value) for value in row[key]]
-                axis.plot(
-                    row["grids"], values, style, color=SERIES[number], marker=MARKERS[number], label=label
-                )
+                colour, marker = SERIES[number], MARKERS[number]
+                axis.plot(row["grids"], values, **style, color=colour, marker=marker, label=label)
         more = ", 10 x samples" if times == 10 else ""
         axis.set_title(f"d = {d}, sigma = {sigma:g}{more}", fontsize=9)
         axis.set_yscale("log")
@@ -78,5 +80,5 @@ def draw_grids(settings: RandomField, names: Sequence[str], results: Mapping[str
             axis.set_xlabel("grid size G")
     for axis in axes[:, 0]:
         axis.set_ylabel("RMSE")
-    figure.legend(frameon=False, fontsize=9, ncols=4, loc="outside upper left")
+    add_legend(figure, *(sample(key, marker="o", **style) for key, style in _STYLES.items()))
     return figure  # type: ignore[no-any-return]

@@ -20,7 +20,7 @@ from kanfield.errors import InputError, Interrupted
 from kanfield.files import write_json, write_text
 from kanfield.studies.settings import StudySettings, from_plain, settle, to_plain
 from kanfield.studies.study import Findings, Result, Trial
-from kanfield.studies.study_report import write_study
+from kanfield.studies.study_report import make_folder, write_study
 from kanfield.studies.tensorboard import write_curves
 
 _FILE = "study.yaml"
@@ -67,7 +67,10 @@ def _reopen(given: StudySettings) -> StudySettings:
         raise InputError(
             f"{given.resume} holds the study {name}: kanfield study {name} --resume {given.resume}"
         )
-    return from_plain(type(given), content)
+    try:
+        return settle(from_plain(type(given), content))
+    except TypeError:
+        raise InputError(f"{path} is damaged: start the study anew in another folder") from None
 
 
 def run_study(settings: StudySettings, folder: Path, console: Console | None = None) -> Findings:
@@ -83,7 +86,7 @@ def run_study(settings: StudySettings, folder: Path, console: Console | None = N
     module = importlib.import_module(f"kanfield.studies.{settings.NAME.replace('-', '_')}")
     trials: Sequence[Trial] = module.trials(settings)
     if not (folder / _FILE).exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         plain = {"study": settings.NAME, **to_plain(settings)}
         write_text(folder / _FILE, yaml.safe_dump(plain, sort_keys=False))
     results: dict[str, Result] = {}

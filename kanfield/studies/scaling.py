@@ -145,9 +145,9 @@ def conclude(settings: Scaling, results: dict[str, Result]) -> Findings:
         Picture(
             "scaling",
             draw_scaling(kans, mlps),
-            "Test error against parameters, medians over seeds: solid the RMSE (shaded: range over seeds), "
-            "dashed the root of the median square over test points. Gray lines have theory's slopes: 4 for "
-            "KANs, dotted 4/d.",
+            "Test error against parameters, medians over seeds (shaded: range of the RMSE over seeds); the "
+            "median square is that over the test points. Gray lines have theory's slopes: -4 for KANs, "
+            "-4/d for methods that work on all of the space.",
         ),
         Picture(
             "approximation",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kanfield.studies.approximation import slope
-from kanfield.studies.figures import INK, MARKERS, SERIES, add_grid, new_figure
+from kanfield.studies.figures import INK, MARKERS, SERIES, add_grid, add_legend, new_figure, sample
 from kanfield.studies.toy_functions import TOYS
 
 if TYPE_CHECKING:
@@ -56,7 +56,13 @@ def draw_scaling(kans: Mapping[str, Sequence[Point]], mlps: Mapping[str, Mapping
         add_grid(axis)
     for axis in axes[:, 0]:
         axis.set_ylabel("test error")
-    figure.legend(frameon=False, fontsize=9, ncols=5, loc="outside upper left")
+    styles = (
+        sample("RMSE"),
+        sample("root of the median square", linestyle="--", linewidth=1),
+        sample("slope -4", SERIES[9], linewidth=1.1),
+        sample("slope -4/d", SERIES[9], linestyle=":", linewidth=1.1),
+    )
+    add_legend(figure, *styles)
     return figure  # type: ignore[no-any-return]
 
 

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
 from tyro.conf import arg
 
@@ -120,13 +120,22 @@ def from_plain(kind: type[_Settings], content: dict[str, Any]) -> _Settings:
 
     Raises:
         InputError: a key is none of the study's.
+        TypeError: a value is not of its key's type.
     """
-    names = {field.name: field for field in dataclasses.fields(kind)}
-    if not set(content) <= set(names):
-        raise InputError(
-            f"settings of {kind.NAME} were written by another version: {set(content) - set(names)}"
-        )
-    values: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in content.items()
-    }
-    return kind(**values)
+    hints = get_type_hints(kind)
+    unknown = set(content) - {field.name for field in dataclasses.fields(kind)}
+    if unknown:
+        raise InputError(f"settings of {kind.NAME} were written by another version: {unknown}")
+    return kind(**{key: _typed(value, hints[key]) for key, value in content.items()})
+
+
+def _typed(value: Any, hint: Any) -> Any:
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise TypeError(f"{value} is no list")
+        return tuple(_typed(each, get_args(hint)[0]) for each in value)
+    if isinstance(value, str) and Path in (hint, *get_args(hint)):
+        return Path(value)
+    if not isinstance(value, (int, float) if hint is float else hint):
+        raise TypeError(f"{value} is no {hint}")
+    return value

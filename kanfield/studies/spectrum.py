@@ -17,7 +17,7 @@ from kanfield.errors import InputError
 from kanfield.spectra import Bias, bias, radial_spectrum
 from kanfield.studies.spectrum_figures import draw_convergence, draw_maps, draw_spectra
 from kanfield.studies.study import Findings, Picture, Table
-from kanfield.studies.study_report import write_findings
+from kanfield.studies.study_report import make_folder, write_findings
 from kanfield.training.evaluation import evaluate_field
 from kanfield.training.run import Run, load
 from kanfield.training.spectrum_log import SpectrumCurve, pixels_of, read_spectrum, window
@@ -135,9 +135,14 @@ def write_spectra(paths: Sequence[Path], folder: Path) -> Findings:
 
     Args:
         paths: see :func:`find_finished`. folder: from :func:`choose_folder`.
+
+    Raises:
+        InputError: a run cannot be read, or no folder can be made there; nothing was written.
     """
     spectra = _told_apart([measure(path) for path in find_finished(paths)])
+    spectra.sort(key=lambda one: one.curve is None)  # a model has one colour in all figures
     findings = _findings(spectra)
+    make_folder(folder)
     content = {"runs": [_plain(one) for one in spectra]}
     command = shlex.join(["kanfield", "spectrum", *map(str, paths)])
     write_findings(folder, findings, title="Spectra of runs", command=command, content=content)
@@ -149,7 +154,7 @@ def _findings(spectra: Sequence[RunSpectrum]) -> Findings:
         Picture(
             "spectra",
             draw_spectra(spectra),
-            "Energy on rings of frequency: the image, reconstructions (dashed) and their errors.",
+            "Mean energy on rings of frequency: of the image, of reconstructions and of their errors.",
         )
     ]
     logged = [one for one in spectra if one.curve is not None]

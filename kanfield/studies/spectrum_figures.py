@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kanfield.studies.figures import INK, MARKERS, SERIES, add_grid, new_figure
+from kanfield.studies.figures import INK, MARKERS, SERIES, add_grid, add_legend, new_figure, sample
 from kanfield.training.spectrum_figure import draw_heat_map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     from kanfield.studies.spectrum import RunSpectrum
 
@@ -30,7 +31,7 @@ def draw_spectra(spectra: Sequence[RunSpectrum]) -> Figure:
     for one in spectra:
         axis, number = axes[0, images.index(one.image)], labels.index(one.label)
         colour = SERIES[number % len(SERIES)]
-        axis.plot(one.frequencies, one.original, color=INK, linewidth=1.8, zorder=1)
+        axis.plot(one.frequencies, one.original, color=INK, linewidth=2.4, zorder=1)
         axis.plot(one.frequencies, one.reconstruction, "--", color=colour, linewidth=0.9)
         axis.plot(one.frequencies, one.error, color=colour, linewidth=1.3)
     for axis, image in zip(axes[0], images, strict=True):
@@ -38,7 +39,8 @@ def draw_spectra(spectra: Sequence[RunSpectrum]) -> Figure:
         _frequency_axis(axis, spectra)
         axis.set_yscale("log")
     axes[0, 0].set_ylabel("energy at a frequency (values from 0 to 1)")
-    _legend(figure, ["image", *labels], [INK, *SERIES])
+    styles = [sample("error", linewidth=1.3), sample("reconstruction", linestyle="--", linewidth=0.9)]
+    add_legend(figure, sample("image", linewidth=2.4), *styles, *_samples(labels))
     return figure  # type: ignore[no-any-return]
 
 
@@ -66,7 +68,7 @@ def draw_convergence(spectra: Sequence[RunSpectrum]) -> Figure:
         axis.set_xlim(0.8 * min(one.curve.centres[0] for one in spectra if one.curve), 0.5)
         axis.set_yscale("log")
     axes[0, 0].set_ylabel("step at which 90 % is learned")
-    _legend(figure, labels, list(SERIES), MARKERS)
+    add_legend(figure, *_samples(labels, MARKERS))
     return figure  # type: ignore[no-any-return]
 
 
@@ -107,13 +109,8 @@ def _frequency_axis(axis: Axes, spectra: Sequence[RunSpectrum]) -> None:
     add_grid(axis)
 
 
-def _legend(
-    figure: Figure, names: Sequence[str], colours: Sequence[str], markers: Sequence[str] = ("",)
-) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D([], [], color=colours[n % len(colours)], marker=markers[n % len(markers)], lw=1.8, label=name)
-        for n, name in enumerate(names)
+def _samples(labels: Sequence[str], markers: Sequence[str] = ("",)) -> list[Line2D]:
+    return [
+        sample(label, SERIES[n % len(SERIES)], marker=markers[n % len(markers)])
+        for n, label in enumerate(labels)
     ]
-    figure.legend(handles=handles, frameon=False, fontsize=9, ncols=6, loc="outside upper left")

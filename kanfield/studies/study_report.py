@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from kanfield.errors import InputError
 from kanfield.files import write_json
 from kanfield.studies.figures import save, to_svg
 from kanfield.studies.machine import machine
@@ -19,6 +20,20 @@ from kanfield.studies.study import Findings, Result
 from kanfield.studies.tensorboard import write_pictures
 
 _REM_PER_INCH = 7.0  # width of a figure on the page
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a report, where there is none yet.
+
+    Raises:
+        InputError: none can be made there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"--out {folder}: no folder can be made there ({error.strerror}); give one that is writable"
+        ) from None
 
 
 def write_findings(
@@ -83,12 +98,17 @@ def write_study(
     write_findings(
         folder,
         findings,
-        title=(settings.__doc__ or settings.NAME).split(": ")[0].strip(),
+        title=_title(settings),
         command=command(settings),
         content={"study": settings.NAME, "settings": plain, "trials": results, "seconds": seconds},
         settings=yaml.safe_dump(plain, sort_keys=False),
         quick=settings.quick,
     )
+
+
+def _title(settings: StudySettings) -> str:
+    """The first words that describe a study, without its source."""
+    return (settings.__doc__ or settings.NAME).strip().split(": ")[0].split(" (arXiv")[0].rstrip(".")
 
 
 def command(settings: StudySettings) -> str:

@@ -156,7 +156,10 @@ def _count(field: nn.Module) -> int:
 def conclude(settings: Waves, results: dict[str, Result]) -> Findings:
     """Heat maps of recovered amplitudes, the step at which each is there, and what the paper's fits had."""
     groups = [_group(model, kind, results) for kind in settings.amplitudes for model in settings.models]
+    failed = [f"{group.failed} of {group.model} ({group.kind})" for group in groups if group.failed]
     groups = [group for group in groups if len(group.recovered)]
+    if not groups:
+        return Findings(f"Every fit diverged: {', '.join(failed)}. A smaller --lr may help.")
     judged = None if settings.quick else True
     claims = [claim for group in groups for claim in _claims(group, judged)]
     claims += [claim for group in groups for claim in _against_saved(settings, group)]
@@ -171,7 +174,6 @@ def conclude(settings: Waves, results: dict[str, Result]) -> Findings:
         "The amplitude recovered says nothing of the phase; the loss does. Means, lowest and highest are "
         f"over {settings.repeats} repeats with phases and weights of their own.",
     ]
-    failed = [f"{group.failed} of {group.model} ({group.kind})" for group in groups if group.failed]
     notes += [f"Fits that diverged and are left out: {', '.join(failed)}."] if failed else []
     heading = ["model", "amplitudes", *(f"{hertz} Hz" for hertz in FREQUENCIES)]
     table = Table(
@@ -185,8 +187,8 @@ def conclude(settings: Waves, results: dict[str, Result]) -> Findings:
         Picture(
             "recovered-at",
             recovered_at(groups, settings.steps),
-            f"The step at which {RECOVERED:.0%} of a wave's amplitude is there: median and range over "
-            "repeats; hollow: not in every repeat by the end.",
+            f"The step at which {100 * RECOVERED:.0f} % of a wave's amplitude is there: median and range "
+            "over repeats; hollow: not in every repeat by the end.",
         ),
     ]
     return Findings(_summary(groups, settings), claims, pictures, [table], notes)
@@ -233,7 +235,7 @@ def _against_saved(settings: Waves, group: WaveFits) -> list[Claim]:
         if (model, saved_shape, kind) != (group.model, shape, group.kind):
             continue
         first = group.first_steps()[:, : FREQUENCIES.index(hertz) + 1].max(1)  # all waves up to this one
-        text = f"The authors' {model}, {kind} amplitudes, has recovered {hertz} Hz by about step {step:,}"
+        text = f"The authors' {model.upper()}, {kind} amplitudes: {hertz} Hz recovered by about step {step:,}"
         if np.isnan(first).any():
             there, count = int(np.isfinite(first).sum()), len(first)
             measured = f"{there} of {count} repeats have by step {int(group.steps[-1]):,}"
@@ -251,5 +253,6 @@ def _summary(groups: Sequence[WaveFits], settings: Waves) -> str:
         there = (group.recovered[:, -1].mean(0) >= RECOVERED).sum()
         parts.append(f"{group.model} {there} of {len(FREQUENCIES)} ({group.kind} amplitudes)")
     return (
-        f"Waves recovered to {RECOVERED:.0%} after {settings.steps:,} steps, in the mean: {', '.join(parts)}."
+        f"Waves recovered to {100 * RECOVERED:.0f} % after {settings.steps:,} steps, in the mean: "
+        f"{', '.join(parts)}."
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from kanfield.studies.figures import MARKERS, SERIES, add_grid, new_figure
+from kanfield.studies.figures import MARKERS, SERIES, add_grid, add_legend, new_figure, sample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,8 +62,6 @@ def heat_maps(groups: Sequence[WaveFits]) -> Figure:
 
 def recovered_at(groups: Sequence[WaveFits], steps: int) -> Figure:
     """The step at which each wave is recovered: median and range over repeats; hollow where some never do."""
-    from matplotlib.lines import Line2D
-
     kinds = list(dict.fromkeys(group.kind for group in groups))
     models = list(dict.fromkeys(group.model for group in groups))
     figure, axes = new_figure(1 + 4 * len(kinds), 3.6, 1, len(kinds), squeeze=False, sharey=True)
@@ -86,7 +84,6 @@ def recovered_at(groups: Sequence[WaveFits], steps: int) -> Figure:
         axis.set_xlabel("frequency, Hz")
         axis.set_title(f"{kind} amplitudes", fontsize=10)
         add_grid(axis)
-    axes[0, 0].set_ylabel("step at which a wave is recovered")
-    handles = [Line2D([], [], color=c, marker=m, linestyle="none", label=name) for c, m, name in styles]
-    figure.legend(handles=handles, frameon=False, fontsize=9, ncols=5, loc="outside upper left")
+    axes[0, 0].set_ylabel(f"step at which {100 * RECOVERED:.0f} % is recovered")
+    add_legend(figure, *(sample(name, c, marker=m, linestyle="none") for c, m, name in styles))
     return figure  # type: ignore[no-any-return]

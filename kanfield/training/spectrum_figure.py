@@ -54,5 +54,5 @@ def draw_heat_map(axis: Axes, curve: SpectrumCurve) -> Any:
     axis.set_ylim(borders[0], borders[-1])
     axis.set_xticks(np.log2(curve.edges), [f"1/{round(1 / edge)}" for edge in curve.edges])
     axis.set_xlabel("frequency, cycles a pixel")
-    axis.set_ylabel(f"steps (line: {1 - LEARNED:.0%} learned)")
+    axis.set_ylabel(f"steps (line: {100 * (1 - LEARNED):.0f} % learned)")
     return colours

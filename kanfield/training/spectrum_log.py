@@ -173,13 +173,22 @@ class SpectrumCurve:
 
 
 def read_spectrum(path: Path) -> SpectrumCurve | None:
-    """What a run's ``spectrum.csv`` holds; None where there is no such file or no look in it."""
+    """What a run's ``spectrum.csv`` holds; None where there is no such file or no look in it.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     if not path.is_file():
         return None
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
-        return None
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return _curve(rows) if rows else None
+    except (ValueError, TypeError, LookupError, csv.Error):
+        raise InputError(f"{path} is damaged: remove it, and the run is drawn without it") from None
+
+
+def _curve(rows: list[dict[str, str]]) -> SpectrumCurve:
     names = [name for name in rows[0] if name not in ("step", "seconds")]
     edges = [name.split("-") for name in names]
     borders = (*(float(low) for low, _ in edges), float(edges[-1][1]))
