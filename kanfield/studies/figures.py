@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from kanfield.files import replacing
 
 if TYPE_CHECKING:
@@ -54,8 +56,12 @@ def add_legend(figure: Figure, *more: Artist) -> None:
     """
     lines = [line for axes in figure.axes for line in axes.get_legend_handles_labels()[0]]
     handles = [*lines, *more]
-    entry = _KEY_INCHES + _LETTER_INCHES * max(len(str(handle.get_label())) for handle in handles)
-    columns = max(1, int(figure.get_figwidth() / entry))
+    widths = [_KEY_INCHES + _LETTER_INCHES * len(str(handle.get_label())) for handle in handles]
+
+    def fits(columns: int) -> bool:
+        return bool(sum(part.max() for part in np.array_split(widths, columns)) <= figure.get_figwidth())
+
+    columns = next((n for n in range(len(handles), 0, -1) if fits(n)), 1)
     figure.legend(handles=handles, frameon=False, fontsize=9, ncols=columns, loc="outside upper left")
 
 

@@ -38,7 +38,7 @@ def draw_spectra(spectra: Sequence[RunSpectrum]) -> Figure:
         axis.set_title(image, fontsize=10)
         _frequency_axis(axis, spectra)
         axis.set_yscale("log")
-    axes[0, 0].set_ylabel("energy at a frequency (values from 0 to 1)")
+    axes[0, 0].set_ylabel("mean energy, values from 0 to 1")
     styles = [sample("error", linewidth=1.3), sample("reconstruction", linestyle="--", linewidth=0.9)]
     add_legend(figure, sample("image", linewidth=2.4), *styles, *_samples(labels))
     return figure  # type: ignore[no-any-return]
