@@ -54,10 +54,6 @@ class Bands:
         pairs = zip(self.edges[:-1], self.edges[1:], strict=True)
         return [f"{low:{form}}-{high:{form}}" for low, high in pairs]
 
-    def centres(self) -> list[float]:
-        """Geometric means of the bands' borders."""
-        return [math.sqrt(a * b) for a, b in zip(self.edges[:-1], self.edges[1:], strict=True)]
-
     def energies(self, values: NDArray[np.floating]) -> Floats:
         """Energy of values ``(height, width, c)`` in every band, summed over channels.
 
@@ -158,12 +154,21 @@ def bias(centres: Sequence[float], steps: Sequence[float | None]) -> Bias:
     >>> bias([0.1, 0.2, 0.4], [10, 20, 40]).slope
     1.0
     """
-    pairs = [(math.log(f), math.log(s)) for f, s in zip(centres, steps, strict=True) if s is not None]
+    pairs = [(f, s) for f, s in zip(centres, steps, strict=True) if s is not None]
     if len(pairs) < 3:
         return Bias(None, None, len(pairs), len(centres))
-    x, y = np.array(pairs).T
-    x, y = x - x.mean(), y - y.mean()
-    slope = float(x @ y / (x @ x))
-    rest = float(np.square(y - slope * x).sum())
-    error = math.sqrt(rest / (len(pairs) - 2) / float(x @ x))
-    return Bias(round(slope, 9), round(error, 9), len(pairs), len(centres))
+    return Bias(*log_slope(*zip(*pairs, strict=True)), len(pairs), len(centres))
+
+
+def log_slope(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+    """Slope of log y against log x by least squares, and its standard error (0 of two points).
+
+    >>> log_slope([1.0, 10.0, 100.0], [1.0, 0.01, 0.0001])
+    (-2.0, 0.0)
+    """
+    a, b = np.log(x), np.log(y)
+    a, b = a - a.mean(), b - b.mean()
+    slope = float(a @ b / (a @ a))
+    rest = float(np.square(b - slope * a).sum())
+    error = math.sqrt(rest / (len(a) - 2) / float(a @ a)) if len(a) > 2 else 0.0
+    return round(slope, 9), round(error, 9)

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from kanfield import KAN
+from kanfield.spectra import log_slope
 from kanfield.splines.refine import gram_matrix
-from kanfield.studies.approximation import chain, errors, inner, outer, slope
+from kanfield.studies.approximation import chain, errors, inner, outer
 from kanfield.studies.catalogue import Scaling
 from kanfield.studies.scaling import conclude, trials
 from kanfield.studies.toy_functions import TOYS
@@ -91,11 +92,11 @@ def test_eq_3(order):
     rows = [errors(size, order) for size in (20, 28, 40)]
     assert len(rows[0]) == min(3, order + 1)
     for m, column in enumerate(zip(*rows, strict=True)):
-        assert slope([20.0, 28.0, 40.0], list(column))[0] == pytest.approx(m - order - 1, abs=0.15)
+        assert log_slope([20.0, 28.0, 40.0], list(column))[0] == pytest.approx(m - order - 1, abs=0.15)
 
 
 def test_slopes_have_an_uncertainty():
-    value, error = slope([1.0, 2.0, 4.0, 8.0], [1.0, 0.5, 0.3, 0.125])
+    value, error = log_slope([1.0, 2.0, 4.0, 8.0], [1.0, 0.5, 0.3, 0.125])
     assert value == pytest.approx(-0.97, abs=0.05) and 0 < error < 0.2
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -65,17 +64,3 @@ def errors(size: int, order: int) -> list[float]:
 def _evaluate(x: Tensor, coef: Tensor, low: float, high: float, size: int, order: int) -> list[Tensor]:
     grid = Grid(x.new_tensor([low]), x.new_tensor([high]), size)
     return [spline(x[:, None], coef, grid, order, derivative=m)[:, 0] for m in range(_DERIVATIVES)]
-
-
-def slope(x: list[float], y: list[float]) -> tuple[float, float]:
-    """Slope of log y against log x by least squares, and its standard error (0 of two points).
-
-    >>> slope([1.0, 10.0, 100.0], [1.0, 0.01, 0.0001])
-    (-2.0, 0.0)
-    """
-    a, b = np.log(x), np.log(y)
-    a, b = a - a.mean(), b - b.mean()
-    value = float(a @ b / (a @ a))
-    rest = float(((b - value * a) ** 2).sum())
-    error = math.sqrt(rest / (len(a) - 2) / float(a @ a)) if len(a) > 2 else 0.0
-    return round(value, 12), round(error, 12)

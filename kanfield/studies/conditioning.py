@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kanfield.spectra import log_slope
 from kanfield.splines.refine import gram_matrix
-from kanfield.studies.approximation import slope
 from kanfield.studies.catalogue import Conditioning
 from kanfield.studies.conditioning_figures import draw_ratios, draw_spectra
 from kanfield.studies.study import Claim, Findings, Picture, Result, Table, Trial
@@ -92,7 +92,7 @@ def conclude(settings: Conditioning, results: dict[str, Result]) -> Findings:
     for order in settings.orders:
         claims += _claims(settings, order, results[f"order-{order}"]["rows"])
     relu = _ratios(results[RELU]["rows"], d=settings.dimensions[0])
-    power = slope([float(g) for g in settings.grids], relu)[0]
+    power = log_slope([float(g) for g in settings.grids], relu)[0]
     text = "A ReLU layer's ratio grows with its width"
     claims.append(Claim(text, f"{relu[0]:.2g} to {relu[-1]:.2g}, as the power {power:.1f} of it", power > 1))
     named = {f"splines, k = {k}": results[f"order-{k}"] for k in settings.orders} | {"ReLU": results[RELU]}
@@ -133,7 +133,7 @@ def _claims(settings: Conditioning, order: int, rows: list[dict[str, float]]) ->
     spreads = [_ratios(rows, d=d) for d in settings.dimensions]
     spread = max(max(ratios) / min(ratios) - 1 for ratios in spreads)
     by_dimension = _ratios(rows, G=settings.grids[0])
-    power = slope([float(d) for d in settings.dimensions], by_dimension)[0]
+    power = log_slope([float(d) for d in settings.dimensions], by_dimension)[0]
     per_d = by_dimension[-1] / settings.dimensions[-1]
     grids = ", ".join(map(str, settings.grids))
     return [

@@ -27,8 +27,9 @@ def draw_kernels(kernels: Mapping[str, KernelSpectrum]) -> Figure:
         axes[0].plot(number[shown], kernel.values[shown], color=colour, linewidth=1.5, label=name)
         axes[1].plot(number, kernel.energy.cumsum(), color=colour, linewidth=1.5)
         width = max(1, round(_SMOOTHED * len(number)))
-        smooth = np.convolve(kernel.cycles, np.ones(width) / width, "valid")
-        axes[2].plot(number[: len(smooth)] + (width - 1) / 2, smooth, color=colour, linewidth=1.5)
+        kept = np.convolve(np.ones(len(number)), np.ones(width), "same")  # fewer at the ends
+        smooth = np.convolve(kernel.cycles, np.ones(width), "same") / kept
+        axes[2].plot(number, smooth, color=colour, linewidth=1.5)
     words = ("eigenvalue, share of the sum", "share of the image, cumulative", "cycles over the image")
     for axis, word in zip(axes, words, strict=True):
         axis.set_xlabel("number of the eigenvector")

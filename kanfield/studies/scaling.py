@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from kanfield.fields.kan import KAN
 from kanfield.fields.mlp import MLP
-from kanfield.studies.approximation import GRIDS, errors, slope
+from kanfield.spectra import log_slope
+from kanfield.studies.approximation import GRIDS, errors
 from kanfield.studies.catalogue import Scaling
 from kanfield.studies.scaling_figures import Point, draw_approximation, draw_scaling
 from kanfield.studies.study import Claim, Findings, Picture, Result, Table, Trial
@@ -203,8 +204,8 @@ def _slopes(name: str, points: list[Point]) -> _Slopes | None:
         return None
     sizes = [float(p.grid or 0) for p in inside]
     medians = [p.median for p in inside]
-    in_parameters = slope([float(p.parameters) for p in inside], medians)[0]
-    return _Slopes(*slope(sizes, medians), slope(sizes, [p.rmse for p in inside])[0], in_parameters)
+    in_parameters = log_slope([float(p.parameters) for p in inside], medians)[0]
+    return _Slopes(*log_slope(sizes, medians), log_slope(sizes, [p.rmse for p in inside])[0], in_parameters)
 
 
 def _law(settings: Scaling, name: str, found: _Slopes | None) -> Claim:
@@ -221,7 +222,7 @@ def _plateau(settings: Scaling, name: str, kan: list[Point], mlp: dict[str, Poin
     if not kan or len(mlp) < 2:
         return Claim(text, "too few models", None)
     best_kan, best_mlp = min(p.rmse for p in kan), min(p.rmse for p in mlp.values())
-    power = slope([float(p.parameters) for p in mlp.values()], [p.rmse for p in mlp.values()])[0]
+    power = log_slope([float(p.parameters) for p in mlp.values()], [p.rmse for p in mlp.values()])[0]
     measured = (
         f"best RMSE {best_mlp:.1e}, KAN's {best_kan:.1e}: {best_mlp / best_kan:,.0f} x; slope {power:.1f} in "
         "parameters over all MLPs"
@@ -234,7 +235,7 @@ def _eq_3(settings: Scaling, theory: Result) -> list[Claim]:
     claims = []
     for order in (1, 2, 3):
         rows = {m: theory["errors"].get(f"order {order}, C^{m}") for m in range(3)}
-        found = {m: slope([float(g) for g in theory["grids"]], e)[0] for m, e in rows.items() if e}
+        found = {m: log_slope([float(g) for g in theory["grids"]], e)[0] for m, e in rows.items() if e}
         holds = all(abs(value + order + 1 - m) <= 0.15 for m, value in found.items())
         measured = ", ".join(f"{value:.2f} in C^{m}" for m, value in found.items())
         text = f"Splines of order {order}: errors in C^m fall with slope m - {order + 1}, within 0.15"
@@ -270,9 +271,10 @@ def _mlp_table(settings: Scaling, mlps: dict[str, dict[str, Point]]) -> Table:
 
 def _notes(settings: Scaling) -> list[str]:
     return [
-        f"{settings.samples} training and 1000 test points, uniform; double precision; {settings.seeds} "
-        f"seeds; {settings.steps} iterations of L-BFGS on every grid, {settings.mlp_steps} for an MLP. The "
-        "paper gives 200 steps a grid and 1800 in all; its MLPs' shapes and activation are not published.",
+        f"{settings.samples} training and 1000 test points, uniform; double precision; "
+        f"{settings.seeds} seed{'s' if settings.seeds > 1 else ''}; {settings.steps} iterations of L-BFGS on "
+        f"every grid, {settings.mlp_steps} for an MLP. The paper gives 200 steps a grid and 1800 in all; its "
+        "MLPs' shapes and activation are not published.",
         "What it took to reach the law: L-BFGS moves whitened coefficients (in plain ones it stalls at about "
         "1e-5 on exp(sin(pi x) + y^2)), hidden grids follow the data up to a margin of 1 % before each "
         "extension, and grids start from the coarser one's function.",

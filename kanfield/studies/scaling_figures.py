@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kanfield.studies.approximation import slope
+from kanfield.spectra import log_slope
 from kanfield.studies.figures import INK, MARKERS, SERIES, add_grid, add_legend, new_figure, sample
 from kanfield.studies.toy_functions import TOYS
 
@@ -91,7 +91,7 @@ def draw_approximation(grids: Sequence[int], errors: Mapping[str, Sequence[float
             values = errors.get(f"order {order}, C^{m}")
             if values is None:
                 continue
-            found = slope([float(g) for g in grids], list(values))[0]
+            found = log_slope([float(g) for g in grids], list(values))[0]
             label = f"C^{m}: slope {found:.2f}, theory {m - order - 1}"
             axis.plot(grids, values, marker=MARKERS[m], markersize=4, color=SERIES[m], label=label)
             law = [values[0] * (g / grids[0]) ** (m - order - 1) for g in grids]
