@@ -1,16 +1,16 @@
-"""Which implementation computes a spline: the native CPU kernels or plain torch.
+"""Which implementation computes a spline: native CPU kernels, Triton kernels on a GPU, or plain torch.
 
-The choice is automatic; ``KANFIELD_BACKEND=reference`` (or ``native``) in the environment or
+The choice is automatic; ``KANFIELD_BACKEND=reference`` (or ``native``, ``triton``) in the environment or
 :func:`use_backend` in code forces one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 from collections.abc import Iterator
-from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -18,9 +18,11 @@ from torch import Tensor
 
 from kanfield.errors import InputError
 
-BACKENDS = ("native", "reference")
+BACKENDS = ("native", "triton", "reference")
+_OLDEST = (8, 0)  # compute capability from which there are matrix units for float32
 
-_forced: ContextVar[str | None] = ContextVar("kanfield_backend", default=None)
+# Of the whole process: autograd runs the backward of CUDA tensors in a thread of its own.
+_forced: list[str] = []
 
 
 def _load_native() -> tuple[Any, str]:
@@ -38,12 +40,36 @@ def _load_native() -> tuple[Any, str]:
 native, native_error = _load_native()
 
 
+@functools.cache
+def triton_lacks(device: str) -> str | None:
+    """Why the Triton kernels do not run on a device, in words; None where they do.
+
+    >>> triton_lacks("mps")
+    'plain torch serves mps'
+    """
+    index = torch.device(device)
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+    if not interpreted and index.type != "cuda":
+        return f"plain torch serves {index.type}"
+    if not interpreted and torch.version.hip is not None:
+        return "plain torch serves ROCm, the Triton kernels are proven on CUDA alone"
+    try:
+        importlib.import_module("kanfield.splines.triton.launch")
+    except ImportError as error:
+        return f"Triton is not there ({error}); it is several times faster"
+    if index.type == "cuda" and torch.cuda.get_device_capability(index) < _OLDEST:
+        return (
+            f"{torch.cuda.get_device_name(index)} is older than compute capability {_OLDEST[0]}.{_OLDEST[1]}"
+        )
+    return None
+
+
 @contextlib.contextmanager
 def use_backend(name: str) -> Iterator[None]:
-    """Force a backend inside a ``with`` block, in this thread.
+    """Force a backend inside a ``with`` block, in all threads.
 
     Args:
-        name: ``"native"`` or ``"reference"``.
+        name: ``"native"``, ``"triton"`` or ``"reference"``.
 
     Raises:
         InputError: the name is unknown, or the native core is not built.
@@ -52,46 +78,57 @@ def use_backend(name: str) -> Iterator[None]:
     ...     forced_backend()
     'reference'
     """
-    token = _forced.set(_checked(name, "use_backend"))
+    _forced.append(_checked(name, "use_backend"))
     try:
         yield
     finally:
-        _forced.reset(token)
+        _forced.pop()
 
 
 def forced_backend() -> str | None:
     """The backend forced by :func:`use_backend` or ``KANFIELD_BACKEND``, or None."""
-    if (name := _forced.get()) is not None:
-        return name
+    if _forced:
+        return _forced[-1]
     if name := os.environ.get("KANFIELD_BACKEND"):
         return _checked(name, "KANFIELD_BACKEND")
     return None
 
 
-def choose_backend(x: Tensor) -> str:
-    """The backend that computes a spline of ``x``.
+def choose_backend(x: Tensor, precision: str = "fp32") -> str:
+    """The backend that computes a spline of ``x`` in a precision.
+
+    Raises:
+        InputError: the backend that is forced does not serve it.
 
     >>> choose_backend(torch.zeros(1, 1)) in BACKENDS
     True
     """
-    fits = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    # What the matrix units of a GPU round, the CPU emulates, in plain torch.
+    native_fits = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and precision == "fp32"
     if (name := forced_backend()) is not None:
-        if name == "native" and not fits:
+        if name == "native" and x.device.type != "cpu":
             raise InputError(f"the native backend serves the CPU, not {x.device}; leave it unforced")
-        return name
-    return "native" if native is not None and fits else "reference"
+        if name == "native" and not native_fits:
+            raise InputError(f"the native backend has no {precision} of {x.dtype}; leave it unforced")
+        if name == "triton" and (lacks := triton_lacks(str(x.device))) is not None:
+            raise InputError(f"the Triton backend does not serve {x.device}: {lacks}; leave it unforced")
+        return "reference" if name == "triton" and x.dtype != torch.float32 else name
+    if x.is_cuda and x.dtype == torch.float32 and triton_lacks(str(x.device)) is None:
+        return "triton"
+    return "native" if native is not None and native_fits else "reference"
 
 
 def explain_backend(device: str) -> tuple[str, str]:
     """The backend that splines on ``device`` get, and the reason in words.
 
-    >>> explain_backend("cuda")[0]
-    'reference'
+    >>> explain_backend("mps")
+    ('reference', 'plain torch serves mps')
     """
     if (name := forced_backend()) is not None:
         return name, "forced by KANFIELD_BACKEND or use_backend"
     if device != "cpu":
-        return "reference", f"plain torch serves {device}"
+        lacks = triton_lacks(device)
+        return ("triton", "Triton kernels") if lacks is None else ("reference", lacks)
     if native is None:
         return "reference", f"the native core is not built ({native_error}); it is several times faster"
     sharing = "OpenMP" if native.openmp else "one thread: built without OpenMP"
@@ -121,7 +158,7 @@ def full_precision(device: torch.device) -> contextlib.AbstractContextManager[ob
 
 def _checked(name: str, where: str) -> str:
     if name not in BACKENDS:
-        raise InputError(f"{where}: unknown backend '{name}'; use {' or '.join(BACKENDS)}")
+        raise InputError(f"{where}: unknown backend '{name}'; use {', '.join(BACKENDS)}")
     if name == "native" and native is None:
         raise InputError(
             f"{where}: the native core is not built ({native_error}); install a C++ compiler and "

@@ -1,7 +1,8 @@
 """The spline primitives in plain torch: any device, any float type, every torch transform.
 
-The fast backends are tested against this module. It gathers the k+1 coefficients that an input touches and
-never builds the dense basis of shape (N, I, K); samples go in chunks, so memory stays bounded.
+The fast backends are tested against this module, which also emulates the precisions of GPUs. It gathers the
+k+1 coefficients that an input touches and never builds the dense basis of shape (N, I, K); samples go in
+chunks, so memory stays bounded.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from kanfield.splines.basis import active_basis, locate
+from kanfield.splines.precision import factors
 
 # Elements of one gathered table (samples x inputs x outputs); 64 MiB in fp32.
 CHUNK_ELEMENTS = 1 << 24
@@ -26,6 +28,7 @@ def synthesis(
     size: int,
     order: int,
     derivative: int,
+    precision: str = "fp32",
 ) -> Tensor:
     """``y[n, o] = sum_ij weight[n, i] B_j^(v)(x[n, i]) coef[i K + j, o]``, shape ``(N, O)``.
 
@@ -33,11 +36,16 @@ def synthesis(
         x: inputs, shape ``(N, I)``. weight: ``(N, I)`` or None for one.
         coef: coefficients, shape ``(I * K, O)`` with ``K = size + order``.
         lower, scale: left borders and cells per unit, shape ``(I,)``.
+        precision: of the products, see :mod:`kanfield.splines.precision`.
     """
     parts = []
     for rows in _chunks(x, coef.shape[1]):
         taps = _taps(x[rows], _slice(weight, rows), lower, scale, size, order, derivative)
-        terms = [torch.einsum("ni,nio->no", b, coef[index]) for index, b in taps]
+        terms = [
+            torch.einsum("ni,nio->no", p, q)
+            for index, b in taps
+            for p, q in factors(b, coef[index], precision)
+        ]
         parts.append(torch.stack(terms).sum(0))
     return torch.cat(parts) if parts else x.new_zeros(0, coef.shape[1])
 
@@ -51,6 +59,7 @@ def analysis(
     size: int,
     order: int,
     derivative: int,
+    precision: str = "fp32",
 ) -> Tensor:
     """``out[i K + j, o] = sum_n weight[n, i] B_j^(v)(x[n, i]) g[n, o]``: synthesis transposed in coef.
 
@@ -64,8 +73,9 @@ def analysis(
     for rows in _chunks(x, g.shape[1]):
         taps = _taps(x[rows], _slice(weight, rows), lower, scale, size, order, derivative)
         for index, b in taps:
-            terms = b[:, :, None] * g[rows][:, None, :]
-            out = out.index_add(0, index.reshape(-1), terms.reshape(-1, g.shape[1]))
+            for p, q in factors(b, g[rows], precision):
+                terms = p[:, :, None] * q[:, None, :]
+                out = out.index_add(0, index.reshape(-1), terms.reshape(-1, g.shape[1]))
     return out
 
 
@@ -78,6 +88,7 @@ def projection(
     size: int,
     order: int,
     derivative: int,
+    precision: str = "fp32",
 ) -> Tensor:
     """``out[n, i] = sum_oj B_j^(v)(x[n, i]) coef[i K + j, o] g[n, o]``, shape ``(N, I)``.
 
@@ -86,7 +97,11 @@ def projection(
     parts = []
     for rows in _chunks(x, coef.shape[1]):
         taps = _taps(x[rows], None, lower, scale, size, order, derivative)
-        terms = [b * torch.einsum("no,nio->ni", g[rows], coef[index]) for index, b in taps]
+        terms = [
+            b * torch.einsum("no,nio->ni", p, q)
+            for index, b in taps
+            for p, q in factors(g[rows], coef[index], precision)
+        ]
         parts.append(torch.stack(terms).sum(0))
     return torch.cat(parts) if parts else torch.zeros_like(x)
 

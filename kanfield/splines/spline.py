@@ -8,15 +8,16 @@ are registered with ``torch.library``; autocast runs them in float32.
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
+
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.library import custom_op, register_autocast
 
-from kanfield.splines import reference
-from kanfield.splines.backend import choose_backend, full_precision, native
+from kanfield.splines import cpu, reference
+from kanfield.splines.backend import choose_backend, full_precision
 from kanfield.splines.basis import ORDERS, Grid
+from kanfield.splines.precision import PRECISIONS
 
 
 def spline(
@@ -27,6 +28,7 @@ def spline(
     *,
     derivative: int = 0,
     weight: Tensor | None = None,
+    precision: str = "fp32",
 ) -> Tensor:
     """Sum of univariate B-splines: ``y[n, o] = sum_ij w[n, i] B_j(x[n, i]) coef[i K + j, o]``.
 
@@ -40,24 +42,26 @@ def spline(
         order: polynomial degree k: 1, 2 or 3.
         derivative: compute the derivative of this order in x instead of the value.
         weight: factor of each input's spline, shape ``(N, I)``, or None for one.
+        precision: of the products with coefficients and gradients, one of
+            :data:`kanfield.splines.precision.PRECISIONS`; the CPU emulates all but ``fp32``.
 
     Returns:
         Shape ``(N, O)``.
 
     Raises:
-        ValueError: shapes, order or derivative do not fit; the message says which.
+        ValueError: shapes, order, derivative or precision do not fit; the message says which.
 
     >>> grid = Grid(torch.tensor([-1.0]), torch.tensor([1.0]), 5)
     >>> spline(torch.zeros(2, 1), torch.ones(8, 3), grid).shape
     torch.Size([2, 3])
     """
-    check(x, coef, grid, order, derivative, weight)
+    check(x, coef, grid, order, derivative, weight, precision)
     dtype = torch.promote_types(x.dtype, coef.dtype)
     work = torch.promote_types(dtype, torch.float32)
     x, coef, weight = x.to(work), coef.to(work), None if weight is None else weight.to(work)
     lower = grid.lower.to(work).detach()
     scale = (grid.size / (grid.upper.to(work) - lower)).detach()
-    arguments = (x, coef, weight, lower, scale, grid.size, order, derivative)
+    arguments = (x, coef, weight, lower, scale, grid.size, order, derivative, precision)
     if torch.compiler.is_compiling() or not transforms_active():
         y: Tensor = synthesis(*arguments)
     else:
@@ -79,8 +83,11 @@ def check(
     order: int,
     derivative: int = 0,
     weight: Tensor | None = None,
+    precision: str = "fp32",
 ) -> None:
-    """Whether shapes, order and derivative fit each other; ValueError where not."""
+    """Whether shapes, order, derivative and precision fit each other; ValueError where not."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     if order not in ORDERS:
         raise ValueError(f"spline order {order} is not one of {ORDERS}")
     if derivative < 0:
@@ -101,6 +108,16 @@ def check(
         raise ValueError(f"weight must have x's shape {tuple(x.shape)}, got {tuple(weight.shape)}")
 
 
+def implementation(x: Tensor, precision: str) -> Any:
+    """The module whose synthesis, analysis and projection compute splines of ``x``."""
+    name = choose_backend(x, precision)
+    if name == "triton":
+        from kanfield.splines.triton import launch  # triton is slow to import, and not everywhere
+
+        return launch
+    return cpu if name == "native" else reference
+
+
 @custom_op("kanfield::synthesis", mutates_args=())
 def synthesis(
     x: Tensor,
@@ -111,15 +128,14 @@ def synthesis(
     size: int,
     order: int,
     derivative: int,
+    precision: str = "fp32",
 ) -> Tensor:
     """Values, shape ``(N, O)``; see :func:`kanfield.splines.reference.synthesis`."""
-    if choose_backend(x) == "reference":
-        return reference.synthesis(x, coef, weight, lower, scale, size, order, derivative)
-    if derivative > order or not len(x):
+    if derivative > order or not x.numel() or not coef.numel():
         return x.new_zeros(x.shape[0], coef.shape[1])
-    y = x.new_empty(x.shape[0], coef.shape[1])
-    if y.numel():
-        native.synthesis(*arrays(x, coef, None, weight, lower, scale, y), size, order, derivative, threads())
+    y: Tensor = implementation(x, precision).synthesis(
+        x, coef, weight, lower, scale, size, order, derivative, precision
+    )
     return y
 
 
@@ -133,15 +149,14 @@ def analysis(
     size: int,
     order: int,
     derivative: int,
+    precision: str = "fp32",
 ) -> Tensor:
     """Gradient of coefficients, shape ``(I * K, O)``; see :func:`kanfield.splines.reference.analysis`."""
-    if choose_backend(x) == "reference":
-        return reference.analysis(x, weight, g, lower, scale, size, order, derivative)
-    if derivative > order or not len(x):
+    if derivative > order or not x.numel() or not g.numel():
         return x.new_zeros(x.shape[1] * (size + order), g.shape[1])
-    out = x.new_empty(x.shape[1] * (size + order), g.shape[1])
-    if out.numel():
-        native.analysis(*arrays(x, weight, g, lower, scale, out, None), size, order, derivative, threads())
+    out: Tensor = implementation(x, precision).analysis(
+        x, weight, g, lower, scale, size, order, derivative, precision
+    )
     return out
 
 
@@ -155,40 +170,29 @@ def projection(
     size: int,
     order: int,
     derivative: int,
+    precision: str = "fp32",
 ) -> Tensor:
     """Gradient of inputs, shape ``(N, I)``; see :func:`kanfield.splines.reference.projection`."""
-    if choose_backend(x) == "reference":
-        return reference.projection(x, coef, g, lower, scale, size, order, derivative)
-    if derivative > order or not g.shape[1]:
+    if derivative > order or not x.numel() or not g.numel():
         return torch.zeros_like(x, memory_format=torch.contiguous_format)
-    out = torch.empty_like(x, memory_format=torch.contiguous_format)
-    if out.numel():
-        native.projection(*arrays(x, coef, None, g, lower, scale, out), size, order, derivative, threads())
+    out: Tensor = implementation(x, precision).projection(
+        x, coef, g, lower, scale, size, order, derivative, precision
+    )
     return out
 
 
-def arrays(*tensors: Tensor | None) -> list[NDArray[np.floating] | None]:
-    """Tensors as the native kernels take them; NumPy's views are quicker to hand over than torch's DLPack."""
-    return [None if t is None else t.detach().contiguous().numpy() for t in tensors]
-
-
-def threads() -> int:
-    """How many threads the native kernels use: torch's own setting."""
-    return torch.get_num_threads()
-
-
 @synthesis.register_fake
-def _(x, coef, weight, lower, scale, size, order, derivative):  # type: ignore[no-untyped-def]
+def _(x, coef, weight, lower, scale, size, order, derivative, precision="fp32"):  # type: ignore[no-untyped-def]
     return x.new_empty(x.shape[0], coef.shape[1])
 
 
 @analysis.register_fake
-def _(x, weight, g, lower, scale, size, order, derivative):  # type: ignore[no-untyped-def]
+def _(x, weight, g, lower, scale, size, order, derivative, precision="fp32"):  # type: ignore[no-untyped-def]
     return x.new_empty(x.shape[1] * (size + order), g.shape[1])
 
 
 @projection.register_fake
-def _(x, coef, g, lower, scale, size, order, derivative):  # type: ignore[no-untyped-def]
+def _(x, coef, g, lower, scale, size, order, derivative, precision="fp32"):  # type: ignore[no-untyped-def]
     return x.new_empty(x.shape)
 
 
@@ -206,40 +210,40 @@ def _times(weight: Tensor | None, value: Tensor) -> Tensor:
 
 def _synthesis_backward(ctx, g):  # type: ignore[no-untyped-def]
     x, coef, weight, lower, scale = ctx.saved_tensors
-    size, order, v = ctx.settings
+    size, order, v, precision = ctx.settings
     grid = (lower, scale, size, order)
     needs_x, needs_coef, needs_weight = ctx.needs_input_grad[:3]
     return (
-        _times(weight, projection(x, coef, g, *grid, v + 1)) if needs_x else None,
-        analysis(x, weight, g, *grid, v) if needs_coef else None,
-        projection(x, coef, g, *grid, v) if needs_weight else None,
-        *(None,) * 5,
+        _times(weight, projection(x, coef, g, *grid, v + 1, precision)) if needs_x else None,
+        analysis(x, weight, g, *grid, v, precision) if needs_coef else None,
+        projection(x, coef, g, *grid, v, precision) if needs_weight else None,
+        *(None,) * 6,
     )
 
 
 def _analysis_backward(ctx, h):  # type: ignore[no-untyped-def]
     x, weight, g, lower, scale = ctx.saved_tensors
-    size, order, v = ctx.settings
+    size, order, v, precision = ctx.settings
     grid = (lower, scale, size, order)
     needs_x, needs_weight, needs_g = ctx.needs_input_grad[:3]
     return (
-        _times(weight, projection(x, h, g, *grid, v + 1)) if needs_x else None,
-        projection(x, h, g, *grid, v) if needs_weight else None,
-        synthesis(x, h, weight, *grid, v) if needs_g else None,
-        *(None,) * 5,
+        _times(weight, projection(x, h, g, *grid, v + 1, precision)) if needs_x else None,
+        projection(x, h, g, *grid, v, precision) if needs_weight else None,
+        synthesis(x, h, weight, *grid, v, precision) if needs_g else None,
+        *(None,) * 6,
     )
 
 
 def _projection_backward(ctx, u):  # type: ignore[no-untyped-def]
     x, coef, g, lower, scale = ctx.saved_tensors
-    size, order, v = ctx.settings
+    size, order, v, precision = ctx.settings
     grid = (lower, scale, size, order)
     needs_x, needs_coef, needs_g = ctx.needs_input_grad[:3]
     return (
-        u * projection(x, coef, g, *grid, v + 1) if needs_x else None,
-        analysis(x, u, g, *grid, v) if needs_coef else None,
-        synthesis(x, coef, u, *grid, v) if needs_g else None,
-        *(None,) * 5,
+        u * projection(x, coef, g, *grid, v + 1, precision) if needs_x else None,
+        analysis(x, u, g, *grid, v, precision) if needs_coef else None,
+        synthesis(x, coef, u, *grid, v, precision) if needs_g else None,
+        *(None,) * 6,
     )
 
 

@@ -1,0 +1,125 @@
+"""Compile the Triton kernels ahead of time, without a GPU, and print what they take of one.
+
+    python tools/compile_kernels.py [--targets 80 86 90] [--precisions fp32 tf32x3 tf32 bf16] [--order 2]
+        [--width 64] [--samples 65536] [--json FILE]
+
+Each kernel is compiled as a layer ``width -> width`` with a branch launches it, for a batch of so many
+samples: registers a thread, bytes spilled (of stack) a thread, and shared memory a block, by cuobjdump.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.backends.nvidia import compiler as nvidia
+from triton.compiler import ASTSource
+
+from kanfield.splines.precision import PRECISIONS
+from kanfield.splines.triton import kernels, launch
+
+KERNELS = ("synthesis_dense", "synthesis_gather", "projection_dense", "projection_gather", "analysis")
+CUOBJDUMP = Path(nvidia.__file__).parent / "bin" / "cuobjdump"
+
+
+class Recorder:
+    """Takes a kernel's place and keeps what it is launched with."""
+
+    def __init__(self, kernel: Any) -> None:
+        self.kernel, self.launches = kernel, []
+
+    def __getitem__(self, grid: tuple[int, ...]) -> Any:
+        return lambda *arguments, **flags: self.launches.append((arguments, flags))
+
+
+def launches(dense: bool, precision: str, order: int, width: int, samples: int) -> list[tuple[str, Any]]:
+    """Arguments and flags of the three primitives' launches for a layer."""
+    size = 8 if dense else 200
+    x = torch.empty(samples, width, device="meta")
+    coef = torch.empty(width * (size + order), width, device="meta")
+    base, bounds = torch.empty(width, width, device="meta"), torch.empty(width, device="meta")
+    grid = (bounds, bounds, size, order)
+    recorders = {name: Recorder(getattr(kernels, name)) for name in KERNELS}
+    kept, launch.kernels = launch.kernels, type("Recorders", (), recorders)
+    choose, launch.prefers_dense = launch.prefers_dense, lambda case, gpu: dense
+    try:
+        launch.synthesis(x, coef, None, *grid, 0, precision, base)
+        launch.projection(x, coef, x, *grid, 1, precision, base)
+        launch.analysis(x, None, x, *grid, 0, precision, base)
+    finally:
+        launch.kernels, launch.prefers_dense = kept, choose
+    return [(name, found) for name, recorder in recorders.items() for found in recorder.launches]
+
+
+def resources(name: str, arguments: tuple[Any, ...], flags: dict[str, Any], target: int) -> dict[str, Any]:
+    """Compile one launch for a compute capability (80 for sm_80) and read what it takes."""
+    kernel = getattr(kernels, name)
+    options = {key: flags[key] for key in ("num_warps", "num_stages")}
+    constants = {key: value for key, value in flags.items() if key not in options}
+    types = dict.fromkeys(constants, "constexpr")
+    for parameter, value in zip(kernel.arg_names, arguments, strict=False):
+        pointer = {torch.float32: "*fp32", torch.int32: "*i32"}
+        types[parameter] = pointer[value.dtype] if isinstance(value, torch.Tensor) else "i32"
+    types = {parameter: types[parameter] for parameter in kernel.arg_names}
+    aligned = {
+        (number,): [["tt.divisibility", 16]]
+        for number, kind in enumerate(types.values())
+        if kind.startswith("*")
+    }
+    values = {(kernel.arg_names.index(key),): value for key, value in constants.items()}
+    source = ASTSource(kernel, types, values, attrs=aligned)
+    compiled = triton.compile(source, target=GPUTarget("cuda", target, 32), options=options)
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(compiled.asm["cubin"])
+        file.flush()
+        told = subprocess.run(
+            [CUOBJDUMP, "-res-usage", file.name], capture_output=True, text=True, check=True
+        )
+    registers, stack = re.findall(r"REG:(\d+) STACK:(\d+)", told.stdout + told.stderr)[0]
+    return {
+        "kernel": name + (", sorted" if flags.get("SORTED") else ""),
+        "target": f"sm_{target}",
+        "precision": flags.get("PRECISION", "-"),
+        "tile": f"{flags['BLOCK_N']} x {flags.get('BLOCK_R', '-')} x {flags['BLOCK_O']}",
+        "warps": flags["num_warps"],
+        "registers": int(registers),
+        "spilled_bytes": int(stack),
+        "shared_bytes": compiled.metadata.shared,
+    }
+
+
+def main() -> None:
+    """Read the command line, compile, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--targets", type=int, nargs="+", default=[80, 86, 90])
+    parser.add_argument("--precisions", nargs="+", default=list(PRECISIONS), choices=PRECISIONS)
+    parser.add_argument("--order", type=int, default=2)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--samples", type=int, default=65536)
+    parser.add_argument("--json", help="also write the rows to this file")
+    arguments = parser.parse_args()
+    shape = (arguments.order, arguments.width, arguments.samples)
+    wanted = [found for precision in arguments.precisions for found in launches(True, precision, *shape)]
+    wanted += launches(False, "fp32", *shape)
+    rows = []
+    for target in arguments.targets:
+        for name, (given, flags) in wanted:
+            row = resources(name, given, flags, target)
+            if not rows:
+                print("  ".join(row))
+            print("  ".join(str(value) for value in row.values()), flush=True)
+            rows.append(row)
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
