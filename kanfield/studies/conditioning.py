@@ -107,7 +107,8 @@ def conclude(settings: Conditioning, results: dict[str, Result]) -> Findings:
         Picture(
             "spectra",
             draw_spectra({name: result["eigenvalues"] for name, result in named.items()}),
-            f"Eigenvalues for one input and G = {largest}: splines' level off, ReLU's go on falling.",
+            f"Eigenvalues for one input and G = {largest}: splines' stay near the largest, but for those of "
+            "the borders; ReLU's go on falling.",
         ),
     ]
     k = max(settings.orders)

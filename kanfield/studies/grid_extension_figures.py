@@ -29,6 +29,7 @@ def draw_bands(results: Mapping[str, Result], against: str) -> Figure:
         axis.set_title(f"{octave(band)} cycles a pixel", fontsize=9)
         axis.set_xscale("log")
         axis.set_yscale("log")
+        axis.xaxis.set_minor_formatter("")  # labels within a decade would overlap
         if against == "steps":
             _mark(axis, results)
         add_grid(axis)

@@ -178,7 +178,7 @@ def conclude(settings: RandomField, results: dict[str, Result]) -> Findings:
         )
     ]
     if kans:
-        caption = "KANs on their grids one after another: where the test error rises again, they overfit."
+        caption = "KANs on their grids one after another: they overfit where train and test error part."
         pictures.append(Picture("grids", draw_grids(settings, kans, results), caption))
     d = settings.dimensions[0]
     told = ", ".join(f"{n} {_last(results, d, finest, n, 'test'):.1e}" for n in names)
