@@ -18,9 +18,9 @@ from kanfield.splines import Grid, choose_backend, reference, spline, spline_and
 from kanfield.splines.backend import triton_lacks
 from kanfield.splines.precision import PRECISIONS
 from kanfield.splines.triton import choice
+from kanfield.splines.triton.choice import WAYS, force_way
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-WAYS = ("dense", "gather")
 # The interpreter multiplies tf32 in full, a GPU does not round exactly as the emulation does.
 TOLERANCE = {"fp32": 2e-6, "tf32x3": 5e-6, "tf32": 3e-3, "bf16": 1e-5 if DEVICE == "cpu" else 1e-2}
 
@@ -28,26 +28,10 @@ pytestmark = pytest.mark.skipif(triton_lacks(DEVICE) is not None, reason=str(tri
 
 
 @pytest.fixture(params=WAYS)
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def way(request: pytest.FixtureRequest) -> Iterator[str]:
     """Both ways of computing a primitive, whatever the table of choices says."""
-    with forced_way(request.param):
+    with force_way(request.param):
         yield request.param
-
-
-class forced_way:
-    """``with forced_way("dense")``: all primitives are computed in that way."""
-
-    def __init__(self, name: str) -> None:
-        from kanfield.splines.triton import launch
-
-        self.launch, self.name = launch, name
-
-    def __enter__(self) -> None:
-        self.before = self.launch.prefers_dense
-        self.launch.prefers_dense = lambda case, gpu: self.name == "dense"
-
-    def __exit__(self, *_: object) -> None:
-        self.launch.prefers_dense = self.before
 
 
 class Problem:
@@ -120,14 +104,14 @@ def test_primitives_agree_on_ragged_shapes(
     samples: int, inputs: int, outputs: int, size: int, order: int, weighted: bool, way: str
 ) -> None:
     problem = Problem(samples, inputs, outputs, size, order, seed=samples)
-    with forced_way(way):
+    with force_way(way):
         assert compare(problem, 0, "fp32", weighted) < TOLERANCE["fp32"]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_dense_primitives_agree_in_every_precision(precision: str) -> None:
     problem = Problem(samples=60, inputs=2, outputs=20, size=9, order=2)
-    with forced_way("dense"):
+    with force_way("dense"):
         assert compare(problem, 0, precision, weighted=False) < TOLERANCE[precision]
 
 
@@ -144,7 +128,7 @@ def test_samples_split_among_programs_add_up(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(launch, "parts", lambda programs, samples, block: 3)
     problem = Problem(samples=50, inputs=2, outputs=5, size=6, order=2)
     base, expected = torch.empty_like(problem.base), silu(problem.x).T @ problem.g
-    with forced_way("dense"):
+    with force_way("dense"):
         rest = problem.arguments(0, "fp32")
         mine = launch.analysis(problem.x, None, problem.g, *rest, base)
         true = reference.analysis(problem.x, None, problem.g, *rest)

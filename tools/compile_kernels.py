@@ -25,6 +25,7 @@ from triton.compiler import ASTSource
 
 from kanfield.splines.precision import PRECISIONS
 from kanfield.splines.triton import kernels, launch
+from kanfield.splines.triton.choice import force_way
 
 KERNELS = ("synthesis_dense", "synthesis_gather", "projection_dense", "projection_gather", "analysis")
 CUOBJDUMP = Path(nvidia.__file__).parent / "bin" / "cuobjdump"
@@ -49,13 +50,13 @@ def launches(dense: bool, precision: str, order: int, width: int, samples: int) 
     grid = (bounds, bounds, size, order)
     recorders = {name: Recorder(getattr(kernels, name)) for name in KERNELS}
     kept, launch.kernels = launch.kernels, type("Recorders", (), recorders)
-    choose, launch.prefers_dense = launch.prefers_dense, lambda case, gpu: dense
     try:
-        launch.synthesis(x, coef, None, *grid, 0, precision, base)
-        launch.projection(x, coef, x, *grid, 1, precision, base)
-        launch.analysis(x, None, x, *grid, 0, precision, base)
+        with force_way("dense" if dense else "gather"):
+            launch.synthesis(x, coef, None, *grid, 0, precision, base)
+            launch.projection(x, coef, x, *grid, 1, precision, base)
+            launch.analysis(x, None, x, *grid, 0, precision, base)
     finally:
-        launch.kernels, launch.prefers_dense = kept, choose
+        launch.kernels = kept
     return [(name, found) for name, recorder in recorders.items() for found in recorder.launches]
 
 

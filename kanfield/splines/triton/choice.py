@@ -3,19 +3,23 @@
 The default is a roofline. A dense product multiplies every row of an input's coefficients, at the rate of the
 matrix units; gathering touches k + 1 of them, at the rate at which a multiprocessor reads scattered rows from
 its caches. ``kanfield bench --tune`` measures both on a GPU and keeps the result for it; the nearest
-measured case then decides.
+measured case then decides. :func:`force_way` overrules all that, for measuring and for tests.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kanfield.files import write_json
+
+WAYS = ("dense", "gather")
 
 # Multiply-adds of one H100 multiprocessor in a cycle, at half of their peak: the tile has to be built too.
 # bf16 is twice tf32, tf32x3 takes three products, fp32 has no matrix units.
@@ -24,6 +28,9 @@ _DENSE_RATE = {"fp32": 64.0, "tf32x3": 170.0, "tf32": 512.0, "bf16": 1024.0}
 _GATHER_RATE = 8.0
 _SMALLEST = 16  # sides of the smallest tile that matrix units take
 _PROGRAMS = 264  # two for each of an H100's multiprocessors
+
+# Of the whole process: autograd runs the backward of CUDA tensors in a thread of its own.
+_forced: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,29 @@ class Measured:
     gather: float
 
 
+@contextlib.contextmanager
+def force_way(name: str) -> Iterator[None]:
+    """Compute all primitives in one way inside a ``with`` block, in all threads.
+
+    Args:
+        name: ``"dense"`` or ``"gather"``.
+
+    Raises:
+        ValueError: the name is neither.
+
+    >>> with force_way("gather"):
+    ...     prefers_dense(Case("synthesis", "tf32", 3, 13, 64), None)
+    False
+    """
+    if name not in WAYS:
+        raise ValueError(f"way {name!r} is not one of {', '.join(WAYS)}")
+    _forced.append(name)
+    try:
+        yield
+    finally:
+        _forced.pop()
+
+
 def prefers_dense(case: Case, gpu: str | None) -> bool:
     """Whether the dense way is the faster one.
 
@@ -57,6 +87,8 @@ def prefers_dense(case: Case, gpu: str | None) -> bool:
     >>> prefers_dense(Case("synthesis", "fp32", 3, 203, 64), None)
     False
     """
+    if _forced:
+        return _forced[-1] == "dense"
     measured = [] if gpu is None else measurements(gpu)
     alike = [m for m in measured if _kind(m.case) == _kind(case)]
     if alike:
