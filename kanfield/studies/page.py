@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kanfield.files import write_text
-from kanfield.studies.machine import machine
+from kanfield.machine import machine
 
 
 def write_page(path: Path, template: str, content: Mapping[str, Any]) -> None:

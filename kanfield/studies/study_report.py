@@ -12,8 +12,8 @@ import yaml
 
 from kanfield.errors import InputError
 from kanfield.files import write_json
+from kanfield.machine import machine
 from kanfield.studies.figures import save, to_svg
-from kanfield.studies.machine import machine
 from kanfield.studies.page import write_page
 from kanfield.studies.settings import StudySettings, to_plain
 from kanfield.studies.study import Findings, Result

@@ -14,8 +14,8 @@ from typing import Any
 from rich.table import Table
 
 from kanfield.files import replacing, write_json
+from kanfield.machine import machine
 from kanfield.studies.comparison.plan import Plan
-from kanfield.studies.machine import machine
 from kanfield.training.folder import RunFolder
 
 # What the tables show of a row: its key, heading, format, and whether more is better (None: neither).
