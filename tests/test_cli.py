@@ -150,7 +150,7 @@ def test_a_file_that_is_no_image_is_refused(here, capsys, spoil, telling):
         ("--model perceptron", "--model perceptron is unknown; use one of kan, siren"),
         ("--optimizer sgd", "muon or adam"),
         ("--device tpu", "--device tpu is unknown"),
-        ("--precision fp8", "fp32 or fp64"),
+        ("--precision fp8", "fp32 or fp64 or tf32x3 or tf32 or bf16"),
         ("--order 4", "order 1, 2 or 3"),
         ("--order cubic", "'cubic' is not a whole number"),
         ("--held-out stripes", "--held-out stripes is not known"),

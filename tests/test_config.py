@@ -194,7 +194,7 @@ def test_an_unknown_key_names_the_nearest_or_all(key, near):
         ("lossless", "yes", "true or false"),
         ("model", ["kan"], "text"),
         ("optimizer", "sgd", "muon or adam"),
-        ("precision", "fp8", "fp32 or fp64"),
+        ("precision", "fp8", "fp32 or fp64 or tf32x3 or tf32 or bf16"),
         ("widths", 64, "a list of whole numbers"),
         ("widths", [64, "x"], "a list of whole numbers"),
         ("grids", "64,10", "a list of grid sizes or lists of them"),

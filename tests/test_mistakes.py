@@ -135,7 +135,7 @@ COMMANDS = [
     (
         "fit a.png --options omega_0=30",
         "--model kan: omega_0 is no setting of kan; it has widths, grids, order, noise, frequency, "
-        "directions",
+        "directions, precision",
     ),
     (
         "fit a.png --model kan-rbf --grids 8+16,8,8,8",
@@ -159,7 +159,11 @@ COMMANDS = [
     ),
     (
         "fit a.png --precision fp8",
-        "--precision: 'fp8' is not what belongs there (fp32 or fp64)",
+        "--precision: 'fp8' is not what belongs there (fp32 or fp64 or tf32x3 or tf32 or bf16)",
+    ),
+    (
+        "fit a.png --precision tf32 --model siren",
+        "--precision tf32 is of the KAN's splines: leave it out with --model siren",
     ),
     (
         "fit a.png --order 4",

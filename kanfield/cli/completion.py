@@ -55,7 +55,7 @@ def completion_script(shell: str) -> str:
         "--held-out": ("checkerboard", "every-second"),
         "--optimizer": ("muon", "adam"),
         "--device": ("auto", "cpu", "cuda", "mps"),
-        "--precision": ("fp32", "fp64"),
+        "--precision": ("fp32", "fp64", "tf32x3", "tf32", "bf16"),
         "SHELL": SHELLS,
     }
     with warnings.catch_warnings():

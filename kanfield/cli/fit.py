@@ -75,7 +75,10 @@ class Fit:
     device: Text = None
     """auto, cpu, cuda, cuda:1 or mps. Default: auto."""
     precision: Text = None
-    """fp32 or fp64. Default: fp32."""
+    """fp32 (default) or fp64; tf32x3, tf32 or bf16 for products inside the KAN's splines on a GPU's matrix
+    units, which a CPU emulates, slowly."""
+    compile: Flag = False
+    """Compile the field by torch.compile for training: a minute to start, for long runs."""
     checkpoint_seconds: Number = None
     """Seconds between checkpoints. Default: 10."""
     timelapse: Flag = False

@@ -29,6 +29,7 @@ class KAN(nn.Module):
             half a turn, instead of along the two axes; 0 for the coordinates as they are. Sums of functions
             along many directions (projection pursuit: Friedman and Stuetzle, 1981) follow slanted edges that
             sums along two axes can only build in deeper layers.
+        precision: of all layers' products (see :class:`KANLayer`).
 
     Shape:
         - Input: ``(*, widths[0])``; the first layer's grids span [-1, 1], or along a direction its part of
@@ -55,6 +56,7 @@ class KAN(nn.Module):
         noise: float = 0.05,
         frequency: float = 0.0,
         directions: int = 0,
+        precision: str = "fp32",
     ) -> None:
         super().__init__()
         sizes = [grids] * (len(widths) - 1) if isinstance(grids, int) else list(grids)
@@ -67,15 +69,16 @@ class KAN(nn.Module):
         self.register_buffer("axes", _axes(directions) if directions else None, persistent=False)
         units = [directions or widths[0], *widths[1:]]
         self.layers = nn.ModuleList(
-            KANLayer(inputs, outputs, size, order, base, noise, 0.0 if number else frequency)
+            KANLayer(inputs, outputs, size, order, base, noise, 0.0 if number else frequency, precision)
             for number, (inputs, outputs, size) in enumerate(zip(units[:-1], units[1:], sizes, strict=True))
         )
         self._span_square()
 
     @property
     def backend(self) -> str:
-        """What computes its splines, ``"native"`` or ``"reference"``."""
-        return choose_backend(self._kan_layers()[0].coef)
+        """What computes its splines, ``"native"``, ``"triton"`` or ``"reference"``."""
+        first = self._kan_layers()[0]
+        return choose_backend(first.coef, first.precision)
 
     def reset_parameters(self) -> None:
         """Draw fresh parameters in every layer."""
@@ -120,8 +123,7 @@ class KAN(nn.Module):
             low, high = x.amin(0), x.amax(0)
             # A unit that is constant on this data still needs a range of some width.
             spread = (high - low).clamp_min(1e-3 * (1 + high.abs()))
-            if bool(torch.isfinite(spread).all()):
-                layer.set_range(low - margin * spread, low + (1 + margin) * spread)
+            layer.move_range(low - margin * spread, low + (1 + margin) * spread)
             x = layer(x)
 
     @torch.no_grad()
@@ -169,13 +171,22 @@ def kan(
     noise: float = 0.05,
     frequency: float = 4.5,
     directions: int = 0,
+    precision: str = "fp32",
 ) -> KAN:
     """A :class:`KAN` by its inputs and outputs; the defaults are those of the preset smooth at 256 px.
 
     All but ``directions``: a field of other than two inputs has none, nor have runs of older versions.
     """
     all_widths = [inputs, *widths, outputs]
-    return KAN(all_widths, list(grids), order, noise=noise, frequency=frequency, directions=directions)
+    return KAN(
+        all_widths,
+        list(grids),
+        order,
+        noise=noise,
+        frequency=frequency,
+        directions=directions,
+        precision=precision,
+    )
 
 
 def _axes(directions: int) -> Tensor:

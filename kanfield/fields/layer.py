@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from kanfield.splines import ORDERS, Grid, refine, refit, spline, spline_and_silu
+from kanfield.splines import ORDERS, PRECISIONS, Grid, refine, refit, spline, spline_and_silu
 from kanfield.splines.refine import apply_two_scale, two_scale_matrix
 
 Levels = int | Sequence[int]
@@ -38,6 +38,8 @@ class KANLayer(nn.Module):
         frequency: for layers that see coordinates: fresh splines also hold a sine wave each, of random phase
             and a random number of cycles over [-1, 1] with this standard deviation. As with Fourier features
             (arXiv:2006.10739) it sets how fine the details are that training starts from.
+        precision: of products with coefficients and gradients, ``"fp32"``, ``"tf32x3"``, ``"tf32"`` or
+            ``"bf16"``, see :mod:`kanfield.splines.precision`; parameters are float32 all the same.
 
     Attributes:
         coef: coefficients at the finest level, shape ``(I * (G + k), O)``.
@@ -50,7 +52,7 @@ class KANLayer(nn.Module):
         - Output: ``(*, O)``.
 
     Raises:
-        ValueError: sizes, order or base are out of their range.
+        ValueError: sizes, order, base or precision are out of their range.
 
     Examples:
         >>> layer = KANLayer(2, 5, grid_size=10)
@@ -70,6 +72,7 @@ class KANLayer(nn.Module):
         base: str | None = "silu",
         noise: float = 0.05,
         frequency: float = 0.0,
+        precision: str = "fp32",
     ) -> None:
         super().__init__()
         levels = sorted({grid_size} if isinstance(grid_size, int) else set(grid_size), reverse=True)
@@ -79,11 +82,13 @@ class KANLayer(nn.Module):
             raise ValueError(f"grid sizes must be at least 1 and divide the largest, got {grid_size}")
         if order not in ORDERS:
             raise ValueError(f"spline order {order} is not one of {ORDERS}")
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
         if base not in ("silu", None):
             raise ValueError(f"base {base!r} is not 'silu' or None")
         self.in_features, self.out_features = in_features, out_features
         self.levels, self.order, self.base = levels, order, base
-        self.noise, self.frequency = noise, frequency
+        self.noise, self.frequency, self.precision = noise, frequency, precision
         self.coef = nn.Parameter(torch.empty(in_features * (levels[0] + order), out_features))
         self.coarse_coef = nn.ParameterList(
             torch.empty(in_features * (size + order), out_features) for size in levels[1:]
@@ -153,9 +158,10 @@ class KANLayer(nn.Module):
             raise ValueError(f"the layer takes inputs (*, {self.in_features}), got {tuple(x.shape)}")
         flat = x.reshape(-1, self.in_features)
         if self.base_weight is None:
-            y = spline(flat, self.merged_coef(), self.grid, self.order)
+            y = spline(flat, self.merged_coef(), self.grid, self.order, precision=self.precision)
         else:
-            y = spline_and_silu(flat, self.merged_coef(), self.base_weight, self.grid, self.order)
+            coef, base = self.merged_coef(), self.base_weight
+            y = spline_and_silu(flat, coef, base, self.grid, self.order, self.precision)
         return y.reshape(*x.shape[:-1], self.out_features)
 
     @torch.no_grad()
@@ -223,6 +229,13 @@ class KANLayer(nn.Module):
         """
         if not bool(torch.isfinite(lower).all() & torch.isfinite(upper).all() & (lower < upper).all()):
             raise ValueError("every range needs finite borders, the lower below the upper")
+        self.move_range(lower, upper)
+
+    @torch.no_grad()
+    def move_range(self, lower: Tensor, upper: Tensor) -> None:
+        """As :meth:`set_range` without waiting for the device: a range that cannot be is left as it was."""
+        fine = torch.isfinite(lower) & torch.isfinite(upper) & (lower < upper)
+        lower, upper = torch.where(fine, lower, self.lower), torch.where(fine, upper, self.upper)
         for size, coef in zip(self.levels, (self.coef, *self.coarse_coef), strict=True):
             old = Grid(self.lower, self.upper, size)
             coef.copy_(refit(coef, old, Grid(lower.to(coef), upper.to(coef), size), self.order))

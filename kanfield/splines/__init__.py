@@ -3,11 +3,13 @@
 from kanfield.splines.backend import choose_backend, explain_backend, instruction_set, use_backend
 from kanfield.splines.basis import ORDERS, Grid
 from kanfield.splines.branch import spline_and_silu
+from kanfield.splines.precision import PRECISIONS
 from kanfield.splines.refine import refine, refit
 from kanfield.splines.spline import spline
 
 __all__ = [
     "ORDERS",
+    "PRECISIONS",
     "Grid",
     "choose_backend",
     "explain_backend",

@@ -69,7 +69,7 @@ class _Product(torch.autograd.Function):
     def forward(ctx, a: Tensor, b: Tensor, precision: str) -> Tensor:  # type: ignore[no-untyped-def]
         ctx.save_for_backward(a, b)
         ctx.precision = precision
-        return sum(p @ q for p, q in factors(a, b, precision))
+        return torch.stack([p @ q for p, q in factors(a, b, precision)]).sum(0)
 
     @staticmethod
     def backward(ctx, g: Tensor):  # type: ignore[no-untyped-def]

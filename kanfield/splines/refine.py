@@ -89,8 +89,7 @@ def refit(coef: Tensor, old: Grid, new: Grid, order: int) -> Tensor:
     [-1.0, 1.0]
     """
     with torch.no_grad():
-        points, solve = _collocation(new.size, order)
-        points, solve = points.to(coef), solve.to(coef)
+        points, solve = _collocation(new.size, order, coef.dtype, coef.device)
         x = new.lower + points[:, None] * (new.upper - new.lower)  # (M, I)
         values = _each_spline(x, coef, old, order)  # (I, M, O)
         return torch.matmul(solve, values).reshape(-1, coef.shape[1])
@@ -132,13 +131,17 @@ def gram_matrix(size: int, order: int) -> Tensor:
 
 
 @functools.lru_cache(maxsize=64)
-def _collocation(size: int, order: int) -> tuple[Tensor, Tensor]:
-    """Points of the fit in [0, 1], shape (M,), and the matrix from values there to coefficients, (K, M)."""
+def _collocation(size: int, order: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Points of the fit in [0, 1], shape (M,), and the matrix from values there to coefficients, (K, M).
+
+    Kept on the device: grids move while a fit goes on, and a copy to a GPU would wait for it.
+    """
     points = torch.linspace(0, 1, 4 * size + order + 1, dtype=torch.float64, device="cpu")
     basis = design_matrix(points, size, order)
     # Uniform B-splines are well conditioned, so the normal equations lose nothing.
     gram = torch.linalg.cholesky(basis.T @ basis)
-    return points, torch.cholesky_solve(basis.T.contiguous(), gram)
+    solve = torch.cholesky_solve(basis.T.contiguous(), gram)
+    return points.to(device, dtype), solve.to(device, dtype)
 
 
 def _each_spline(x: Tensor, coef: Tensor, grid: Grid, order: int) -> Tensor:

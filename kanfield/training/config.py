@@ -27,6 +27,7 @@ MAX_HIDDEN_GRID = 2_000  # moving a grid costs a least-squares problem of its si
 MAX_SMOOTHNESS = 0.02  # ten steps at a time, a quarter of a second difference is the most that is stable
 # The settings that a family may take when it is built; what else it takes stands in ``options``.
 FIELD_SETTINGS = ("widths", "grids", "order", "noise", "frequency", "directions")
+MATRIX_PRECISIONS = ("tf32x3", "tf32", "bf16")  # of a GPU's matrix units, for products inside the splines
 _POSITIVE = ("steps", "seconds", "batch_size", "lr", "adam_lr", "threads", "checkpoint_seconds", "max_pixels")
 
 
@@ -69,7 +70,8 @@ class Settings:
     seed: int = 0
     threads: int | None = None
     device: str = "auto"
-    precision: Literal["fp32", "fp64"] = "fp32"
+    precision: Literal["fp32", "fp64", "tf32x3", "tf32", "bf16"] = "fp32"
+    compile: bool = False
     checkpoint_seconds: float = 10.0
     timelapse: bool = False
     spectrum: bool = False
@@ -149,7 +151,7 @@ def typed_options(family: Family, options: dict[str, Any]) -> dict[str, Any]:
     """
     family.check(options, f"--model {family.name}")
     for name in options:
-        if name in FIELD_SETTINGS:
+        if name in (*FIELD_SETTINGS, "precision"):
             raise InputError(f"options: {name} is a setting of its own; give --{name}")
     plain = (int, float, str, bool)
     return {
@@ -206,7 +208,14 @@ def _check_values(s: Settings) -> None:
     demand(s.size is None or s.size >= 2, f"--size {s.size} is too small: give 2 pixels or more")
     demand(s.order in (None, 1, 2, 3), f"--order {s.order} is impossible: splines have order 1, 2 or 3")
     demand(s.optimizer in (None, "muon", "adam"), f"--optimizer {s.optimizer} is unknown: use muon or adam")
-    demand(s.precision in ("fp32", "fp64"), f"--precision {s.precision} is unknown: use fp32 or fp64")
+    demand(
+        s.precision in ("fp32", "fp64") or s.precision in MATRIX_PRECISIONS,
+        f"--precision {s.precision} is unknown: use fp32, fp64, {', '.join(MATRIX_PRECISIONS)}",
+    )
+    demand(
+        s.precision not in MATRIX_PRECISIONS or s.model == "kan",
+        f"--precision {s.precision} is of the KAN's splines: leave it out with --model {s.model}",
+    )
     target = s.target_psnr
     demand(
         target is None or (math.isfinite(target) and target > 0),

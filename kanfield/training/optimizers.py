@@ -52,7 +52,8 @@ class Muon(Optimizer):
 
     Args:
         params: matrices ``(R, C)``.
-        lr: step size; a step moves the matrix by ``lr * sqrt(max(1, R / C))`` in every direction.
+        lr: step size; a step moves the matrix by ``lr * sqrt(max(1, R / C))`` in every direction. A tensor
+            on the matrices' device can be changed while a CUDA graph of the step goes on being replayed.
         momentum: decay of the running gradient.
 
     Raises:
@@ -64,7 +65,7 @@ class Muon(Optimizer):
     >>> optimizer.step()
     """
 
-    def __init__(self, params: Iterable[Tensor], lr: float = 1e-2, momentum: float = 0.95) -> None:
+    def __init__(self, params: Iterable[Tensor], lr: float | Tensor = 1e-2, momentum: float = 0.95) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
         if any(p.ndim != 2 for group in self.param_groups for p in group["params"]):
             raise ValueError("Muon trains matrices only; give the other parameters to Adam")
@@ -85,7 +86,7 @@ class Muon(Optimizer):
                 self._update(params, group["lr"], group["momentum"])
         return loss
 
-    def _update(self, params: list[Tensor], lr: float, momentum: float) -> None:
+    def _update(self, params: list[Tensor], lr: float | Tensor, momentum: float) -> None:
         """Move matrices of one shape, in one batch: small products cost more to start than to do."""
         gradients = [p.grad for p in params if p.grad is not None]
         for p in params:
@@ -95,8 +96,11 @@ class Muon(Optimizer):
         torch._foreach_lerp_(buffers, gradients, 1 - momentum)
         ahead = torch.stack(torch._foreach_lerp(gradients, buffers, momentum))
         rows, columns = params[0].shape
-        updates = orthogonalize(ahead).unbind()
-        torch._foreach_add_(params, updates, alpha=-lr * max(1.0, rows / columns) ** 0.5)
+        updates, factor = orthogonalize(ahead), max(1.0, rows / columns) ** 0.5
+        if isinstance(lr, Tensor):
+            torch._foreach_sub_(params, (updates * (lr * factor)).unbind())
+        else:
+            torch._foreach_add_(params, updates.unbind(), alpha=-lr * factor)
 
 
 def _by_shape(params: Iterable[Tensor]) -> list[list[Tensor]]:
@@ -106,22 +110,47 @@ def _by_shape(params: Iterable[Tensor]) -> list[list[Tensor]]:
     return list(groups.values())
 
 
-def build_optimizers(field: nn.Module, name: str, lr: float, adam_lr: float) -> list[Optimizer]:
+def build_optimizers(
+    field: nn.Module, name: str, lr: float, adam_lr: float, rates_on_device: bool | None = None
+) -> list[Optimizer]:
     """Optimisers for a field: one for ``"adam"``, Muon and Adam for ``"muon"``.
+
+    Every group keeps the rate that it was given as ``initial_lr``; :func:`set_rate` changes the one in use.
 
     Args:
         field: its ``matrices()``, where it has them, are what Muon trains; its ``adam_options``, where it has
             them, are keywords for Adam.
         lr: rate of the optimiser named. adam_lr: rate of the parameters that Muon leaves to Adam.
+        rates_on_device: whether rates are tensors, as the capture of a step needs; None for on CUDA alone.
     """
     matrices: list[Tensor] = getattr(field, "matrices", list)() if name == "muon" else []
     taken = {id(p) for p in matrices}
     others = [p for p in field.parameters() if id(p) not in taken]
-    optimizers: list[Optimizer] = [Muon(matrices, lr=lr)] if matrices else []
+    device = next(field.parameters()).device
+    if rates_on_device is None:
+        rates_on_device = device.type == "cuda"
+
+    def rate(value: float) -> Any:
+        return torch.tensor(value, device=device) if rates_on_device else value
+
+    optimizers: list[Optimizer] = [Muon(matrices, lr=rate(lr))] if matrices else []
     if others:
         keywords: dict[str, Any] = dict(getattr(field, "adam_options", {}))
         plain = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in others)
         if plain and not {"foreach", "differentiable"} & keywords.keys():
             keywords.setdefault("fused", True)  # one call for all of them
-        optimizers.append(Adam(others, lr=adam_lr if name == "muon" else lr, **keywords))
+        if device.type == "cuda" and not keywords.get("differentiable"):
+            keywords.setdefault("capturable", True)
+        optimizers.append(Adam(others, lr=rate(adam_lr if name == "muon" else lr), **keywords))
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["initial_lr"] = lr if isinstance(optimizer, Muon) or name == "adam" else adam_lr
     return optimizers
+
+
+def set_rate(group: dict[str, Any], rate: float) -> None:
+    """Give a group of parameters another rate, on the device where it is kept there."""
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate

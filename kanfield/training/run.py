@@ -18,7 +18,7 @@ from kanfield.errors import InputError
 from kanfield.fields import build_field
 from kanfield.images import MAX_PIXELS, Image, held_out_mask, missing_pixels, read_image
 from kanfield.training.checkpoint import Checkpoint, load_field, read_checkpoint
-from kanfield.training.config import FIELD_SETTINGS, Settings
+from kanfield.training.config import FIELD_SETTINGS, MATRIX_PRECISIONS, Settings
 from kanfield.training.derivative import Kind, derivative
 from kanfield.training.evaluation import render
 from kanfield.training.folder import RunFolder
@@ -178,6 +178,8 @@ def load(path: str | os.PathLike[str]) -> Run:
 def make_field(settings: Settings, channels: int) -> nn.Module:
     """The fresh field that resolved settings ask for, in their precision; its seed is theirs."""
     own = {key: getattr(settings, key) for key in FIELD_SETTINGS if getattr(settings, key) is not None}
+    if settings.precision in MATRIX_PRECISIONS:
+        own["precision"] = settings.precision
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         field = build_field(settings.model, 2, channels, {**own, **(settings.options or {})})

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kanfield.splines.backend import triton_lacks
+
 # Distinct streams of random numbers from one seed.
 EPOCHS, FOCUS, LOOKS = 0, 1, 2
-_ROUNDS = 4
+ROUNDS = 4
 
 
 def shuffle(positions: NDArray[np.int64], count: int, key: Sequence[int]) -> NDArray[np.int64]:
@@ -29,10 +32,10 @@ def shuffle(positions: NDArray[np.int64], count: int, key: Sequence[int]) -> NDA
     """
     bits = max(1, (count - 1).bit_length())
     mask, half = np.uint64((1 << bits) - 1), np.uint64((bits + 1) // 2)
-    words = np.random.SeedSequence(key).generate_state(2 * _ROUNDS, np.uint64)
+    constants = _words(key)
 
     def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        for factor, offset in words.reshape(_ROUNDS, 2):
+        for factor, offset in constants.reshape(ROUNDS, 2):
             x = (x * (factor | np.uint64(1)) + offset) & mask
             x = x ^ (x >> half)
         return x
@@ -41,6 +44,15 @@ def shuffle(positions: NDArray[np.int64], count: int, key: Sequence[int]) -> NDA
     while (outside := x >= count).any():
         x[outside] = mix(x[outside])
     return x.astype(np.int64)
+
+
+def words(seed: int, epoch: int) -> NDArray[np.uint64]:
+    """The constants of an epoch's permutation, a factor and an offset for every round."""
+    return _words([seed, EPOCHS, epoch])
+
+
+def _words(key: Sequence[int]) -> NDArray[np.uint64]:
+    return np.random.SeedSequence(key).generate_state(2 * ROUNDS, np.uint64).astype(np.uint64, copy=False)
 
 
 class PixelSampler:
@@ -53,31 +65,53 @@ class PixelSampler:
         pixels: indices to draw from, shape ``(P,)``, whole numbers; or P, for the first P.
         batch_size: pixels in a step; at most all of them are taken.
         seed: 0 or more.
+        device: where the indices are wanted; a GPU that runs Triton shuffles them itself.
 
     >>> sampler = PixelSampler(6, batch_size=3, seed=0)
     >>> sorted(torch.cat([sampler.batch(0), sampler.batch(1)]).tolist())
     [0, 1, 2, 3, 4, 5]
     """
 
-    def __init__(self, pixels: NDArray[np.integer] | int, batch_size: int, seed: int) -> None:
-        self.pixels, self.seed = None if isinstance(pixels, int) else pixels, seed
+    def __init__(
+        self,
+        pixels: NDArray[np.integer] | int,
+        batch_size: int,
+        seed: int,
+        device: torch.device = torch.device("cpu"),  # noqa: B008  a constant
+    ) -> None:
+        self.pixels, self.seed, self.device = None if isinstance(pixels, int) else pixels, seed, device
         self.count = pixels if isinstance(pixels, int) else len(pixels)
         self.batch_size = min(batch_size, self.count)
 
     def batches(self, step: int, steps: int) -> Tensor:
         """Indices of ``steps`` steps from number ``step`` on (from 0), one batch after another, int64."""
-        positions = step * self.batch_size + np.arange(steps * self.batch_size)
-        epochs, positions = positions // self.count, positions % self.count
+        first, total = step * self.batch_size, steps * self.batch_size
+        if self.device.type == "cuda" and triton_lacks(str(self.device)) is None:
+            from kanfield.training.device_shuffle import shuffled
+
+            indices = shuffled(first, total, self.count, self.seed, self.device)
+            return indices if self._pixels_there is None else self._pixels_there[indices].to(torch.int64)
+        epochs, positions = np.divmod(first + np.arange(total), self.count)
         spans = range(epochs[0], epochs[-1] + 1)
-        indices = [self._shuffled(positions[epochs == epoch], epoch) for epoch in spans]
-        return torch.from_numpy(np.concatenate(indices))
+        found = [self._shuffled(positions[epochs == epoch], epoch) for epoch in spans]
+        return self._sent(torch.from_numpy(np.concatenate(found)))
+
+    @cached_property
+    def _pixels_there(self) -> Tensor | None:
+        return None if self.pixels is None else torch.from_numpy(self.pixels).to(self.device)
+
+    def _sent(self, indices: Tensor) -> Tensor:
+        """Indices on their device, without waiting for it."""
+        if self.device.type != "cuda":
+            return indices.to(self.device)
+        return indices.pin_memory().to(self.device, non_blocking=True)
 
     def batch(self, step: int, focus: Tensor | None = None) -> Tensor:
-        """Indices of step number ``step`` (from 0), shape ``(batch_size,)``, int64, on the CPU.
+        """Indices of step number ``step`` (from 0), shape ``(batch_size,)``, int64.
 
         Args:
-            focus: pixel indices that deserve attention; up to half of the batch is drawn from them, each
-                twice on average.
+            focus: pixel indices that deserve attention, on the CPU; up to half of the batch is drawn from
+                them, each twice on average.
         """
         batch = self.batches(step, 1)
         if focus is not None and len(focus):
@@ -87,7 +121,7 @@ class PixelSampler:
             # Hashed, because torch's CPU generator looks at the low 32 bits of a seed only.
             generator = torch.Generator().manual_seed(int(words[0]))
             chosen = torch.randint(len(focus), (count,), generator=generator)
-            batch = torch.cat([focus[chosen], batch[count:]])
+            batch = torch.cat([self._sent(focus[chosen]), batch[count:]])
         return batch
 
     def _shuffled(self, positions: NDArray[np.int64], epoch: int) -> NDArray[np.int64]:

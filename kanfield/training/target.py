@@ -45,7 +45,11 @@ class Target:
         self._y = coordinates(height, width, window=(0, 0, width, height), shape=(height, 1))[:, 1].to(like)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of read-only arrays, and nothing writes to this one
-            self._pixels = torch.from_numpy(image.pixels.reshape(self.count, -1)).to(like.device)
+            pixels = image.pixels.reshape(self.count, -1)
+            # Devices index few types: 16 bits travel as int16, and are unsigned again when they are read.
+            self._unsigned = pixels.dtype == np.uint16
+            stored = pixels.view(np.int16) if self._unsigned else pixels
+            self._pixels = torch.from_numpy(stored).to(like.device)
 
     def seen(self) -> NDArray[np.integer] | int:
         """Indices of the pixels to train on, in ascending order; their number where that is all."""
@@ -66,5 +70,8 @@ class Target:
         """Coordinates ``(N, 2)`` and values ``(N, c)`` of pixels; values lie in [-1, 1], as fields' do."""
         indices = indices.to(self.device)
         low, high = self.image.value_range
-        values = self._pixels[indices].to(self.dtype)
+        values = self._pixels[indices]
+        if self._unsigned:
+            values = values.to(torch.int32) & 0xFFFF
+        values = values.to(self.dtype)
         return self.coordinates(indices), (values - low) * (2 / (high - low)) - 1

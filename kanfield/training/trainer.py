@@ -11,7 +11,6 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from kanfield.errors import InputError, RunFailed
 from kanfield.images import Image
@@ -34,12 +33,13 @@ from kanfield.training.folder import RunFolder
 from kanfield.training.frame import frame_to_plain
 from kanfield.training.looks import pixels_to_look_at, steps_between_looks
 from kanfield.training.monitors import Monitor, Row
-from kanfield.training.optimizers import build_optimizers
+from kanfield.training.optimizers import build_optimizers, set_rate
 from kanfield.training.progress import Progress, is_log_spaced
 from kanfield.training.sampling import PixelSampler
 from kanfield.training.schedule import phase_at, scale_phases, warm_up_and_decay
 from kanfield.training.signals import Signals
 from kanfield.training.spectrum_log import SpectrumLog
+from kanfield.training.step import make_step
 from kanfield.training.target import Target
 
 LOG_EVERY = 10  # steps
@@ -87,14 +87,14 @@ class Trainer:
         self.net, self.target, self.settings, self.folder = net, target, settings, folder
         self.monitors, self.fingerprint = monitors, fingerprint
         assert settings.batch_size is not None
-        self.sampler = PixelSampler(target.seen(), settings.batch_size, settings.seed)
+        self.sampler = PixelSampler(target.seen(), settings.batch_size, settings.seed, target.device)
         self.batches = Batches(self.sampler, target)
         self.phases = settings.phases
         if settings.phases is not None and settings.steps is not None:
             self.phases = scale_phases(settings.phases, settings.steps)
         self.steps = sum(p.steps for p in self.phases) if self.phases else settings.steps
         self.progress = Progress()
-        self.optimizers = self._fresh_optimizers(0)
+        self._renew_optimizers(0)
         self.focus: Tensor | None = None
         self.best_weights: dict[str, Tensor] | None = None
         self.spectrum: SpectrumLog | None = None
@@ -159,16 +159,11 @@ class Trainer:
         x, target = self.batches.at(self.progress.step, self.focus)
         if isinstance(self.net, HasGrids) and self._ranges_due():
             self.net.fit_ranges(x)
-        loss = nn.functional.mse_loss(self.net(x), target)
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        for optimizer in self.optimizers:
-            optimizer.step()
+        loss = self.step(x, target)
         if self.settings.smoothness and self.progress.step % SMOOTH_EVERY == 0:
             assert isinstance(self.net, HasGrids)
             self.net.smooth(self.settings.smoothness * SMOOTH_EVERY * (1 - self._progress()))
-        return loss.detach()
+        return loss
 
     def _ranges_due(self) -> bool:
         step = phase_at(self.phases, self.progress.step)[1] if self.phases else self.progress.step
@@ -183,7 +178,7 @@ class Trainer:
         p, settings = self.progress, self.settings
         if self.phases is not None:
             if phase_at(self.phases, p.step)[1] == 0:
-                self.optimizers = self._fresh_optimizers(p.step)
+                self._renew_optimizers(p.step)
             return
         progress = self._progress()
         factor = warm_up_and_decay(progress)
@@ -191,18 +186,16 @@ class Trainer:
             factor = max(warm_up_and_decay(progress / POLISH_FROM), POLISH_RATE)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * factor
+                set_rate(group, group["initial_lr"] * factor)
 
-    def _fresh_optimizers(self, step: int) -> list[Optimizer]:
+    def _renew_optimizers(self, step: int) -> None:
+        """Fresh optimisers with the rates of a step, and what takes steps with them."""
         settings = self.settings
         assert settings.lr is not None and settings.adam_lr is not None and settings.optimizer is not None
         rate = phase_at(self.phases, step)[0].lr if self.phases else settings.lr
         adam_rate = rate if self.phases else settings.adam_lr
-        optimizers = build_optimizers(self.net, settings.optimizer, rate, adam_rate)
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["initial_lr"] = group["lr"]
-        return optimizers
+        self.optimizers = build_optimizers(self.net, settings.optimizer, rate, adam_rate)
+        self.step = make_step(self.net, self.optimizers, settings.compile)
 
     # ---- looking at the image ------------------------------------------------------------------
 
@@ -271,8 +264,8 @@ class Trainer:
             loss=value,
             psnr=result.psnr if result else None,
             held_out_psnr=result.held_out_psnr if result else None,
-            lr=self.optimizers[0].param_groups[0]["lr"],
-            adam_lr=self.optimizers[-1].param_groups[0]["lr"],
+            lr=float(self.optimizers[0].param_groups[0]["lr"]),
+            adam_lr=float(self.optimizers[-1].param_groups[0]["lr"]),
             outside=outside,
             pixels_per_second=p.step * self.sampler.batch_size / max(p.seconds, 1e-9),
         )
@@ -314,7 +307,7 @@ class Trainer:
         load_field(self.net, last, self.folder.last)
         names = Progress.__dataclass_fields__
         self.progress = Progress(**{k: v for k, v in last.info.items() if k in names})
-        self.optimizers = self._fresh_optimizers(max(0, self.progress.step - 1))
+        self._renew_optimizers(max(0, self.progress.step - 1))
         load_optimizers(self.optimizers, last.tensors)
         if FOCUS in last.tensors:
             self.focus = last.tensors[FOCUS]

@@ -38,7 +38,11 @@ def synthesis(
     tile = blocks(samples, rows, outputs)
     grid = (triton.cdiv(samples, tile.samples), triton.cdiv(outputs, tile.outputs))
     tensors = (x, _filled(weight, x), lower, scale, coef, _filled(base, x), y)
-    flags = {"ORDER": order, "DERIVATIVE": derivative, "WEIGHT": int(weight is not None)}
+    flags: dict[str, int | str] = {
+        "ORDER": order,
+        "DERIVATIVE": derivative,
+        "WEIGHT": int(weight is not None),
+    }
     flags |= {"BASE": int(base is not None), "BLOCK_N": tile.samples, "BLOCK_O": tile.outputs}
     flags |= _options(tile)
     if _dense("synthesis", precision, order, rows, outputs, x):
@@ -70,7 +74,7 @@ def projection(
     tile = blocks(samples, rows, outputs, inputs, 64 if dense else 32)  # gathering takes more registers
     grid = (triton.cdiv(samples, tile.samples), inputs)
     tensors = (x, lower, scale, coef, _filled(base, x), g, out)
-    flags = {"ORDER": order, "DERIVATIVE": derivative, "BASE": int(base is not None)}
+    flags: dict[str, int | str] = {"ORDER": order, "DERIVATIVE": derivative, "BASE": int(base is not None)}
     flags |= {"BLOCK_N": tile.samples, "BLOCK_O": tile.outputs, **_options(tile)}
     if dense:
         flags |= {"PRECISION": _product(precision), "BLOCK_R": tile.rows}

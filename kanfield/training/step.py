@@ -1,0 +1,130 @@
+"""One training step: forward, loss, backward, optimisers; on a GPU captured once and replayed.
+
+Small fields on a GPU spend their time starting kernels, not running them. A CUDA graph starts a whole step's
+at once. It needs what a step reads to stay where it is: samples are copied into fixed buffers, and rates are
+tensors on the device (:func:`kanfield.training.optimizers.build_optimizers`), so that a schedule can go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from kanfield.training.memory import is_out_of_memory
+
+WARM_UP = 11  # steps ahead of the capture: allocations, compilation and optimisers' states are done by then
+
+
+class Step:
+    """A step of a field with its optimisers, as plain calls.
+
+    >>> field = nn.Linear(2, 1)
+    >>> step = Step(field, [torch.optim.Adam(field.parameters())])
+    >>> step(torch.zeros(4, 2), torch.zeros(4, 1)).requires_grad
+    False
+    """
+
+    def __init__(self, field: Callable[[Tensor], Tensor], optimizers: Sequence[Optimizer]) -> None:
+        self.field, self.optimizers = field, optimizers
+
+    def __call__(self, x: Tensor, target: Tensor) -> Tensor:
+        """Move the parameters by the gradient at coordinates ``(N, d)`` and values ``(N, c)``.
+
+        Returns:
+            The loss before the step, shape ``()``, on the device.
+        """
+        loss = nn.functional.mse_loss(self.field(x), target)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return loss.detach()
+
+
+class Recorder(Protocol):
+    """What captures a step: :class:`CudaRecorder`."""
+
+    def aside(self, step: Step, x: Tensor, target: Tensor) -> Tensor:
+        """Run a step as those that are captured will be run."""
+
+    def capture(self, step: Step, x: Tensor, target: Tensor) -> tuple[Any, Tensor]:
+        """A graph with ``replay()``, and the tensor that holds the loss after each."""
+
+
+class CudaRecorder:
+    """Captures on a stream of its own, as CUDA graphs ask for."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+    def aside(self, step: Step, x: Tensor, target: Tensor) -> Tensor:
+        """See :class:`Recorder`."""
+        here = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(here)
+        with torch.cuda.stream(self._stream):
+            loss = step(x, target)
+        here.wait_stream(self._stream)
+        return loss
+
+    def capture(self, step: Step, x: Tensor, target: Tensor) -> tuple[Any, Tensor]:
+        """See :class:`Recorder`."""
+        for optimizer in step.optimizers:
+            optimizer.zero_grad()  # gradients are to be made anew, in the graph's own memory
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=self._stream):
+            loss = step(x, target)
+        return graph, loss
+
+
+class GraphedStep:
+    """A step that is captured after some plain ones and replayed from then on.
+
+    Batches must keep their shape. Where a step cannot be captured, plain ones go on.
+
+    Args:
+        step: what to run. recorder: what captures it.
+
+    Attributes:
+        captured: None until it was tried, then whether it went well.
+    """
+
+    def __init__(self, step: Step, recorder: Recorder) -> None:
+        self.captured: bool | None = None
+        self._step, self._recorder, self._steps = step, recorder, 0
+        self._buffers: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, x: Tensor, target: Tensor) -> Tensor:
+        """See :meth:`Step.__call__`; the next step overwrites the loss."""
+        if self.captured is None and self._steps == WARM_UP:
+            self._capture(x, target)
+        if not self.captured:
+            self._steps += 1
+            return self._recorder.aside(self._step, x, target)
+        assert self._buffers is not None
+        for buffer, value in zip(self._buffers, (x, target), strict=True):
+            buffer.copy_(value)
+        self._graph.replay()
+        return self._loss
+
+    def _capture(self, x: Tensor, target: Tensor) -> None:
+        self._buffers = (x.clone(), target.clone())
+        try:
+            self._graph, self._loss = self._recorder.capture(self._step, *self._buffers)
+            self.captured = True
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            self.captured = False  # something in the field waits for the host
+
+
+def make_step(field: nn.Module, optimizers: Sequence[Optimizer], compiled: bool) -> Step | GraphedStep:
+    """The step that suits the field's device; ``compiled``: with the field as torch.compile makes it."""
+    device = next(field.parameters()).device
+    step = Step(torch.compile(field) if compiled else field, optimizers)
+    return GraphedStep(step, CudaRecorder(device)) if device.type == "cuda" else step
