@@ -9,6 +9,7 @@ from tyro.conf import subcommand
 
 import kanfield
 from kanfield.cli.about import Doctor, Models
+from kanfield.cli.bench import Bench
 from kanfield.cli.compare import Compare
 from kanfield.cli.completion import Completion
 from kanfield.cli.fit import Fit
@@ -17,7 +18,10 @@ from kanfield.cli.runs import Runs
 from kanfield.cli.spectrum import Spectrum
 from kanfield.cli.study import Study
 
-COMMANDS = ("fit", "eval", "render", "compare", "spectrum", "study", "runs", "models", "doctor", "completion")
+COMMANDS = (
+    *("fit", "eval", "render", "compare", "spectrum", "study"),
+    *("runs", "models", "bench", "doctor", "completion"),
+)
 Command = (
     Annotated[Fit, subcommand("fit")]
     | Annotated[Eval, subcommand("eval")]
@@ -27,6 +31,7 @@ Command = (
     | Annotated[Study, subcommand("study")]
     | Annotated[Runs, subcommand("runs")]
     | Annotated[Models, subcommand("models")]
+    | Annotated[Bench, subcommand("bench")]
     | Annotated[Doctor, subcommand("doctor")]
     | Annotated[Completion, subcommand("completion")]
 )

@@ -68,7 +68,7 @@ def _one_line(box: str, command: str) -> str:
     text = re.sub(r"\s*Perhaps you meant.*", "", text)
     if near:
         text += f"; did you mean {near[1]}?"
-    told = command in {"fit", "eval", "render", "compare", "spectrum", "study", "runs", "completion"}
+    told = command in {"fit", "eval", "render", "compare", "spectrum", "study", "runs", "bench", "completion"}
     usage = f"kanfield {command} --help" if told else "kanfield --help"
     return f"{text or 'bad usage'} (see {usage})"
 

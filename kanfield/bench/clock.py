@@ -1,0 +1,76 @@
+"""Times of several things that are to be compared: in turns, so that a slow moment hits all alike."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+Run = Callable[[], object]
+_MOST_CALLS = 1000  # of one thing in a round
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure.
+
+    Attributes:
+        rounds: times that everything is timed. seconds: that calls of one thing add up to in a round, at
+            least: a clock read around a few microseconds of a GPU's work would time the wait for it instead.
+            0: one call a round, whatever it takes.
+        patience: seconds that are spent on one thing, but for three rounds, which everything gets.
+    """
+
+    rounds: int
+    seconds: float
+    patience: float = 10.0
+
+
+THOROUGH, QUICK = Effort(15, 0.01), Effort(3, 0.0)
+_FEWEST_ROUNDS = 3
+
+
+def interleaved(runs: Mapping[str, Run], device: torch.device, effort: Effort = THOROUGH) -> dict[str, float]:
+    """Median seconds of a call of each, all timed in turns.
+
+    Args:
+        runs: what to time, by name. Each is called before, to warm up and to see how long it takes.
+        device: where they work; what was started there is waited for before a clock is read.
+
+    >>> sorted(interleaved({"a": list, "b": dict}, torch.device("cpu"), QUICK))
+    ['a', 'b']
+    """
+    calls, rounds = dict.fromkeys(runs, 1), dict.fromkeys(runs, effort.rounds)
+    for name, run in runs.items():
+        seconds(run, device)
+        if effort.seconds:
+            once = max(seconds(run, device), 1e-9)
+            calls[name] = min(_MOST_CALLS, max(1, math.ceil(effort.seconds / once)))
+            affordable = int(effort.patience / (once * calls[name]))
+            rounds[name] = min(effort.rounds, max(_FEWEST_ROUNDS, affordable))
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(effort.rounds):
+        for name, run in runs.items():
+            if number < rounds[name]:
+                times[name].append(seconds(run, device, calls[name]))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def seconds(run: Run, device: torch.device, calls: int = 1) -> float:
+    """Seconds of one call, as the mean of so many in a row, until the device has done them."""
+    wait_for(device)
+    start = time.perf_counter()
+    for _ in range(calls):
+        run()
+    wait_for(device)
+    return (time.perf_counter() - start) / calls
+
+
+def wait_for(device: torch.device) -> None:
+    """Return when a device has done all that it was given."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)

@@ -1,0 +1,89 @@
+"""What the machine can do at best: operations of a matrix product, and bytes of a copy, in a second."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kanfield.bench.clock import Effort, Run, interleaved
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Measured rates.
+
+    Attributes:
+        products: operations a second of a matrix product, by precision (a multiply-add is two).
+        copy: bytes a second of a copy, those read and those written.
+    """
+
+    products: dict[str, float]
+    copy: float
+
+
+class Products:
+    """Square matrix products in every precision that a device has units for.
+
+    Args:
+        device: where. quick: take smaller ones, which reach a little less.
+
+    Attributes:
+        runs: what to time, by precision.
+    """
+
+    def __init__(self, device: torch.device, quick: bool = False) -> None:
+        large, small = (8192, 4096) if device.type == "cuda" else (1024, 512)
+        self.side = small if quick else large
+        a = torch.randn(self.side, self.side, device=device)
+        self.runs: dict[str, Run] = {"fp32": _product(a, device, "fp32")}
+        if device.type == "cuda":
+            self.runs["tf32"] = _product(a, device, "tf32")
+            self.runs["bf16"] = _product(a.bfloat16(), device, "bf16")
+
+    def rates(self, seconds: dict[str, float]) -> dict[str, float]:
+        """Operations a second by precision, of the seconds that each of :attr:`runs` took.
+
+        ``tf32x3`` is three products in tf32, and so has a third of their rate.
+        """
+        rates = {name: 2 * self.side**3 / seconds[name] for name in self.runs}
+        if "tf32" in rates:
+            rates["tf32x3"] = rates["tf32"] / 3
+        return rates
+
+
+def measure_rates(device: torch.device, effort: Effort, quick: bool = False) -> Rates:
+    """The rates of a device, measured."""
+    products = Products(device, quick)
+    size = 1 << (20 if quick else 24 if device.type == "cpu" else 26)  # numbers: far more than a cache holds
+    source = torch.randn(size, device=device)
+    target = torch.empty_like(source)
+    found = interleaved({**products.runs, "copy": lambda: target.copy_(source)}, device, effort)
+    return Rates(products.rates(found), 2 * source.nbytes / found["copy"])
+
+
+@contextlib.contextmanager
+def matrix_precision(device: torch.device, precision: str) -> Iterator[None]:
+    """Torch's own float32 products on a GPU in ``"fp32"`` or ``"tf32"``, whatever the process has set."""
+    if device.type != "cuda" or precision not in ("fp32", "tf32"):
+        yield
+        return
+    # The older of torch's two switches: its compiler reads that one, and refuses to where the newer was used.
+    settings = torch.backends.cuda.matmul
+    before = settings.allow_tf32
+    settings.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        settings.allow_tf32 = before
+
+
+def _product(a: Tensor, device: torch.device, precision: str) -> Run:
+    def run() -> None:
+        with matrix_precision(device, precision):
+            torch.mm(a, a)
+
+    return run
