@@ -155,7 +155,7 @@ COMMANDS = [
     ),
     (
         "fit a.png --device tpu",
-        "--device tpu is unknown: use auto, cpu, cuda, cuda:1 or mps",
+        "--device tpu is unknown: use auto, cpu, cuda, cuda:1, xpu or mps",
     ),
     (
         "fit a.png --precision fp8",

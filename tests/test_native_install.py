@@ -33,9 +33,10 @@ def test_doctor_finds_the_core_and_its_results_right() -> None:
     assert outcome.returncode == 0, outcome.stderr
     assert "Warning" not in outcome.stderr
     findings = json.loads(outcome.stdout)
-    assert findings["healthy"] and findings["native_core"] and findings["self_test"]["passed"]
-    assert findings["backend"]["cpu"] == "native"
-    assert any(name in findings["backend"]["reason"] for name in ("avx512", "avx2", "baseline"))
+    cpu = findings["devices"]["cpu"]
+    assert findings["healthy"] and findings["native_core"] and cpu["passed"]
+    assert cpu["backend"] == "native"
+    assert any(name in cpu["reason"] for name in ("avx512", "avx2", "baseline"))
 
 
 @pytest.mark.usefixtures("native_core")
@@ -45,14 +46,14 @@ def test_doctor_does_not_ask_for_a_compiler_where_the_core_is_only_not_in_use(
     with use_backend("reference"):
         findings = examine()
         print_report(findings)
-    assert findings["backend"]["cpu"] == "reference"
+    assert findings["devices"]["cpu"]["backend"] == "reference"
     assert "Install a C++ compiler" not in capsys.readouterr().out
 
 
 def test_doctor_calls_wrong_results_unhealthy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "self_test", lambda dtype: 1e-3)
+    monkeypatch.setattr(doctor, "self_test", lambda dtype, device: 1e-3)
     findings = examine()
-    assert not findings["healthy"] and not findings["self_test"]["passed"]
+    assert not findings["healthy"] and not findings["devices"]["cpu"]["passed"]
     with pytest.raises(SystemExit) as stop:
         main(["doctor", "--json"])
     assert stop.value.code == 1
@@ -84,8 +85,8 @@ def test_without_the_core_doctor_warns_and_splines_still_work() -> None:
     assert "Warning" in report and "Install a C++ compiler" in report
     told = json.loads(findings)
     assert told["healthy"] and not told["native_core"]
-    assert told["backend"]["cpu"] == "reference"
-    assert "not built" in told["backend"]["reason"]
+    assert told["devices"]["cpu"]["backend"] == "reference"
+    assert "not built" in told["devices"]["cpu"]["reason"]
 
 
 def test_an_install_without_a_compiler_goes_through(tmp_path: Path) -> None:

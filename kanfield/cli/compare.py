@@ -40,7 +40,7 @@ class Compare:
     threads: Whole = None
     """CPU threads of a fit."""
     device: Text = None
-    """auto, cpu, cuda, cuda:1 or mps. Default: auto."""
+    """auto, cpu, cuda, cuda:1, xpu or mps. Default: auto."""
     precision: Text = None
     """fp32 or fp64. Default: fp32."""
     spectrum: Flag = False

@@ -54,7 +54,7 @@ def completion_script(shell: str) -> str:
         "--preset": tuple(PRESETS),
         "--held-out": ("checkerboard", "every-second"),
         "--optimizer": ("muon", "adam"),
-        "--device": ("auto", "cpu", "cuda", "mps"),
+        "--device": ("auto", "cpu", "cuda", "xpu", "mps"),
         "--precision": ("fp32", "fp64", "tf32x3", "tf32", "bf16"),
         "SHELL": SHELLS,
     }

@@ -73,7 +73,7 @@ class Fit:
     threads: Whole = None
     """CPU threads."""
     device: Text = None
-    """auto, cpu, cuda, cuda:1 or mps. Default: auto."""
+    """auto, cpu, cuda, cuda:1, xpu or mps. Default: auto."""
     precision: Text = None
     """fp32 (default) or fp64; tf32x3, tf32 or bf16 for products inside the KAN's splines on a GPU's matrix
     units, which a CPU emulates, slowly."""

@@ -128,11 +128,19 @@ def explain_backend(device: str) -> tuple[str, str]:
         return name, "forced by KANFIELD_BACKEND or use_backend"
     if device != "cpu":
         lacks = triton_lacks(device)
-        return ("triton", "Triton kernels") if lacks is None else ("reference", lacks)
+        return ("triton", _explain_triton(device)) if lacks is None else ("reference", lacks)
     if native is None:
         return "reference", f"the native core is not built ({native_error}); it is several times faster"
     sharing = "OpenMP" if native.openmp else "one thread: built without OpenMP"
     return "native", f"{native.instruction_set()} kernels, {sharing}"
+
+
+def _explain_triton(device: str) -> str:
+    from kanfield.splines.triton.choice import measurements
+
+    card = torch.cuda.get_device_name(device) if device.startswith("cuda") else "an interpreter"
+    tuned = "as measured by kanfield bench --tune" if measurements(card) else "chosen by a roofline"
+    return f"Triton kernels on {card}, dense or gathering {tuned}"
 
 
 def instruction_set() -> str | None:

@@ -141,7 +141,7 @@ def _collocation(size: int, order: int, dtype: torch.dtype, device: torch.device
     # Uniform B-splines are well conditioned, so the normal equations lose nothing.
     gram = torch.linalg.cholesky(basis.T @ basis)
     solve = torch.cholesky_solve(basis.T.contiguous(), gram)
-    return points.to(device, dtype), solve.to(device, dtype)
+    return points.to(dtype).to(device), solve.to(dtype).to(device)
 
 
 def _each_spline(x: Tensor, coef: Tensor, grid: Grid, order: int) -> Tensor:

@@ -32,6 +32,8 @@ from kanfield.training.target import Target
 from kanfield.training.terminal import TerminalLog
 from kanfield.training.trainer import Trainer
 
+_DEVICES = ("cuda", "xpu", "mps")  # in the order in which auto looks for them; torch calls ROCm cuda
+
 
 def fit(
     image: str | os.PathLike[str] | Image,
@@ -82,6 +84,8 @@ def fit(
     if settings.spectrum:
         bands_of(image)
     device = pick_device(settings.device)
+    if device.type == "mps" and settings.precision == "fp64":
+        raise InputError("--precision fp64: mps has no double precision; leave it out, or use --device cpu")
     check_buildable(settings, image, device)
     folder = RunFolder.create(Path(out), image.source or Path("image"), settings.model)
     settings = folder.keep_inputs(settings, image, file, target.missing)
@@ -146,15 +150,14 @@ def pick_device(name: str) -> torch.device:
     device(type='cpu')
     """
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        found = (name for name in _DEVICES if getattr(torch, name).is_available())
+        return torch.device(next(found, "cpu"))
     try:
         device = torch.device(name)
     except RuntimeError:
         device = torch.device("meta")
-    if device.type not in {"cpu", "cuda", "mps"}:
-        raise InputError(f"--device {name} is unknown: use auto, cpu, cuda, cuda:1 or mps")
+    if device.type not in {"cpu", *_DEVICES}:
+        raise InputError(f"--device {name} is unknown: use auto, cpu, cuda, cuda:1, xpu or mps")
     try:
         torch.zeros(1, device=device)
     except Exception as error:  # torch raises RuntimeError, AssertionError and others here
