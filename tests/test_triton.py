@@ -122,17 +122,20 @@ def test_precisions_differ_where_they_should() -> None:
     assert 0 < errors["tf32x3"] < 1e-5 < errors["tf32"] < errors["bf16"] < 2e-2
 
 
-def test_samples_split_among_programs_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sums_split_among_programs_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     from kanfield.splines.triton import launch
 
-    monkeypatch.setattr(launch, "parts", lambda programs, samples, block: 3)
-    problem = Problem(samples=50, inputs=2, outputs=5, size=6, order=2)
+    monkeypatch.setattr(launch, "parts", lambda programs, rounds, fewest: 3)
+    problem = Problem(samples=50, inputs=7, outputs=5, size=6, order=2)
     base, expected = torch.empty_like(problem.base), silu(problem.x).T @ problem.g
     with force_way("dense"):
         rest = problem.arguments(0, "fp32")
         mine = launch.analysis(problem.x, None, problem.g, *rest, base)
         true = reference.analysis(problem.x, None, problem.g, *rest)
     assert largest_error([mine, base], [true, expected]) < TOLERANCE["fp32"]
+    for way in WAYS:
+        with force_way(way):
+            assert compare(problem, 0, "fp32", weighted=True) < TOLERANCE["fp32"]
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])

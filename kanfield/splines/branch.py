@@ -53,7 +53,8 @@ def spline_and_silu(
 
 def _seen_through(x: Tensor) -> bool:
     """Whether something is at work that has to see operators of torch: a transform, a compiler, autocast."""
-    autocast = torch.is_autocast_enabled(x.device.type)
+    kind = x.device.type
+    autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
     return torch.compiler.is_compiling() or transforms_active() or autocast
 
 

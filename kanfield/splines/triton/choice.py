@@ -146,30 +146,34 @@ class Blocks:
     warps: int
 
 
-def blocks(samples: int, rows: int, outputs: int, others: int = 1, tallest: int = 64) -> Blocks:
-    """Tiles that spill no registers and, for small batches, keep all multiprocessors busy.
+def blocks(samples: int, rows: int, outputs: int, tallest: int = 64) -> Blocks:
+    """Tiles that spill no registers.
 
     Args:
-        others: programs that work on each block of samples. tallest: most samples in a tile.
+        tallest: most samples in a tile.
 
     >>> blocks(65536, 10, 64)
     Blocks(samples=64, rows=16, outputs=64, warps=8)
     """
     wide = min(64, max(_SMALLEST, _power_of_two(outputs)))
     high = min(32, max(_SMALLEST, _power_of_two(rows)))
-    tall = tallest
-    while tall > _SMALLEST and others * math.ceil(samples / tall) * math.ceil(outputs / wide) < _PROGRAMS:
-        tall //= 2
+    tall = min(tallest, max(_SMALLEST, _power_of_two(samples)))
     return Blocks(tall, high, wide, 8 if tall == tallest else 4)
 
 
-def parts(programs: int, samples: int, block: int) -> int:
-    """Into how many parts the samples are split, each summed by programs of its own.
+def parts(programs: int, rounds: int, fewest: int) -> int:
+    """Into how many parts a sum is split, each added up by programs of its own.
 
-    >>> parts(programs=64, samples=2048, block=64)
-    4
+    Few programs would leave multiprocessors idle, and one after the other they would wait for each of their
+    loads.
+
+    Args:
+        programs: with one part. rounds: of a program's loop then. fewest: rounds that a part is worth.
+
+    >>> parts(programs=32, rounds=64, fewest=4)
+    8
     """
-    return max(1, min(_PROGRAMS // max(1, programs), math.ceil(samples / (4 * block))))
+    return max(1, min(_PROGRAMS // max(1, programs), rounds // fewest))
 
 
 def _power_of_two(number: int) -> int:

@@ -133,16 +133,17 @@ def _product(a, b, total, PRECISION: tl.constexpr):
 
 @triton.jit
 def synthesis_dense(
-    x, weight, lower, scale, coef, base, y, samples, inputs, outputs, size,
+    x, weight, lower, scale, coef, base, y, samples, inputs, outputs, size, share,
     ORDER: tl.constexpr, DERIVATIVE: tl.constexpr, WEIGHT: tl.constexpr, BASE: tl.constexpr,
     PRECISION: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_O: tl.constexpr,
 ):  # fmt: skip
-    """Program (n, o): a block of samples by a block of outputs of y (N, O)."""
-    start = tl.program_id(0).to(tl.int64) * BLOCK_N
+    """Program (n, o, part): a block of y (parts, N, O), the sum over ``share`` of the inputs."""
+    start, part = tl.program_id(0).to(tl.int64) * BLOCK_N, tl.program_id(2).to(tl.int64)
+    y += (part * samples + start) * outputs
     n, o = tl.arange(0, BLOCK_N), tl.program_id(1) * BLOCK_O + tl.arange(0, BLOCK_O)
-    x, weight, y, samples = x + start * inputs, weight + start * inputs, y + start * outputs, samples - start
+    x, weight, samples = x + start * inputs, weight + start * inputs, samples - start
     total = tl.zeros([BLOCK_N, BLOCK_O], tl.float32)
-    for i in range(inputs):
+    for i in range(tl.program_id(2) * share, tl.minimum(inputs, (tl.program_id(2) + 1) * share)):
         value = tl.load(x + n * inputs + i, mask=n < samples, other=0.0)
         low, per_unit = tl.load(lower + i), tl.load(scale + i)
         for first in range(0, size + ORDER + BASE, BLOCK_R):
@@ -158,17 +159,18 @@ def synthesis_dense(
 
 @triton.jit
 def synthesis_gather(
-    x, weight, lower, scale, coef, base, y, samples, inputs, outputs, size,
+    x, weight, lower, scale, coef, base, y, samples, inputs, outputs, size, share,
     ORDER: tl.constexpr, DERIVATIVE: tl.constexpr, WEIGHT: tl.constexpr, BASE: tl.constexpr,
     BLOCK_N: tl.constexpr, BLOCK_O: tl.constexpr,
 ):  # fmt: skip
-    """Program (n, o): a block of samples by a block of outputs of y (N, O)."""
-    start = tl.program_id(0).to(tl.int64) * BLOCK_N
+    """Program (n, o, part): a block of y (parts, N, O), the sum over ``share`` of the inputs."""
+    start, part = tl.program_id(0).to(tl.int64) * BLOCK_N, tl.program_id(2).to(tl.int64)
+    y += (part * samples + start) * outputs
     n, o = tl.arange(0, BLOCK_N), tl.program_id(1) * BLOCK_O + tl.arange(0, BLOCK_O)
-    x, weight, y, samples = x + start * inputs, weight + start * inputs, y + start * outputs, samples - start
+    x, weight, samples = x + start * inputs, weight + start * inputs, samples - start
     inside = (n[:, None] < samples) & (o[None, :] < outputs)
     total = tl.zeros([BLOCK_N, BLOCK_O], tl.float32)
-    for i in range(inputs):
+    for i in range(tl.program_id(2) * share, tl.minimum(inputs, (tl.program_id(2) + 1) * share)):
         value = tl.load(x + n * inputs + i, mask=n < samples, other=0.0)
         low, per_unit = tl.load(lower + i), tl.load(scale + i)
         position, cell = _locate(value, low, per_unit, size)

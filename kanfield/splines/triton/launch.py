@@ -16,6 +16,8 @@ from kanfield.splines.triton.choice import Blocks, Case, blocks, parts, prefers_
 
 _NAMES = {"fp32": "ieee", "tf32x3": "tf32x3", "tf32": "tf32", "bf16": "bf16"}
 _LARGEST = 2**31  # coefficients are numbered in 32 bits
+_GATHERED = 32  # samples in a tile that gathers, which takes more registers
+_INPUTS, _BLOCKS = 4, 4  # fewest inputs, and blocks of samples, that a part of a sum is worth
 
 
 def synthesis(
@@ -34,9 +36,14 @@ def synthesis(
     x, coef = x.contiguous(), _numbered(coef)
     (samples, inputs), outputs = x.shape, coef.shape[1]
     rows = size + order + (base is not None)
-    y = x.new_empty(samples, outputs)
-    tile = blocks(samples, rows, outputs)
+    dense = _dense("synthesis", precision, order, rows, outputs, x)
+    tile = blocks(samples, rows, outputs, 64 if dense else _GATHERED)
     grid = (triton.cdiv(samples, tile.samples), triton.cdiv(outputs, tile.outputs))
+    split = parts(grid[0] * grid[1], inputs, _INPUTS)
+    share = triton.cdiv(inputs, split)
+    split = triton.cdiv(inputs, share)
+    grid = (*grid, split)
+    y = x.new_empty(split, samples, outputs)
     tensors = (x, _filled(weight, x), lower, scale, coef, _filled(base, x), y)
     flags: dict[str, int | str] = {
         "ORDER": order,
@@ -45,12 +52,12 @@ def synthesis(
     }
     flags |= {"BASE": int(base is not None), "BLOCK_N": tile.samples, "BLOCK_O": tile.outputs}
     flags |= _options(tile)
-    if _dense("synthesis", precision, order, rows, outputs, x):
+    if dense:
         flags |= {"PRECISION": _product(precision), "BLOCK_R": tile.rows}
-        kernels.synthesis_dense[grid](*tensors, samples, inputs, outputs, size, **flags)
+        kernels.synthesis_dense[grid](*tensors, samples, inputs, outputs, size, share, **flags)
     else:
-        kernels.synthesis_gather[grid](*tensors, samples, inputs, outputs, size, **flags)
-    return y
+        kernels.synthesis_gather[grid](*tensors, samples, inputs, outputs, size, share, **flags)
+    return _summed(y)
 
 
 def projection(
@@ -71,7 +78,7 @@ def projection(
     rows = size + order + (base is not None)
     out = torch.empty_like(x)
     dense = _dense("projection", precision, order, rows, outputs, x)
-    tile = blocks(samples, rows, outputs, inputs, 64 if dense else 32)  # gathering takes more registers
+    tile = blocks(samples, rows, outputs, 64 if dense else _GATHERED)
     grid = (triton.cdiv(samples, tile.samples), inputs)
     tensors = (x, lower, scale, coef, _filled(base, x), g, out)
     flags: dict[str, int | str] = {"ORDER": order, "DERIVATIVE": derivative, "BASE": int(base is not None)}
@@ -107,7 +114,7 @@ def analysis(
     tile = blocks(samples, rows, outputs)
     row_blocks, output_blocks = triton.cdiv(rows, tile.rows), triton.cdiv(outputs, tile.outputs)
     programs = inputs * row_blocks * output_blocks
-    split = parts(programs, samples, tile.samples) if dense else 1
+    split = parts(programs, triton.cdiv(samples, tile.samples), _BLOCKS) if dense else 1
     out = _numbered(x.new_empty(split, inputs * (size + order), outputs))
     bases = x.new_empty(split, inputs, outputs) if swept else x
     index = (x, x) if dense else _in_order_of_cells(x, lower, scale, size, order, tile.rows, row_blocks)
@@ -138,8 +145,8 @@ def analysis(
         **_options(tile),
     )
     if swept and base is not None:
-        base.copy_(bases.sum(0) if split > 1 else bases[0])
-    return out.sum(0) if split > 1 else out[0]
+        base.copy_(_summed(bases))
+    return _summed(out)
 
 
 def _in_order_of_cells(
@@ -172,6 +179,10 @@ def _product(precision: str) -> str:
     """What the kernels call a precision."""
     emulated = precision == "bf16" and triton.knobs.runtime.interpret
     return "bf16, emulated" if emulated else _NAMES[precision]
+
+
+def _summed(parts: Tensor) -> Tensor:
+    return parts.sum(0) if len(parts) > 1 else parts[0]
 
 
 def _filled(tensor: Tensor | None, stand_in: Tensor) -> Tensor:
