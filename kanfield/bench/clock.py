@@ -27,7 +27,7 @@ class Effort:
 
     rounds: int
     seconds: float
-    patience: float = 10.0
+    patience: float = 3.0
 
 
 THOROUGH, QUICK = Effort(15, 0.01), Effort(3, 0.0)
@@ -46,9 +46,10 @@ def interleaved(runs: Mapping[str, Run], device: torch.device, effort: Effort = 
     """
     calls, rounds = dict.fromkeys(runs, 1), dict.fromkeys(runs, effort.rounds)
     for name, run in runs.items():
-        seconds(run, device)
+        once = seconds(run, device)
         if effort.seconds:
-            once = max(seconds(run, device), 1e-9)
+            if once < effort.patience:  # else what warming up added is little, and another call takes long
+                once = max(seconds(run, device), 1e-9)
             calls[name] = min(_MOST_CALLS, max(1, math.ceil(effort.seconds / once)))
             affordable = int(effort.patience / (once * calls[name]))
             rounds[name] = min(effort.rounds, max(_FEWEST_ROUNDS, affordable))

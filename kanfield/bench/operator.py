@@ -106,9 +106,9 @@ def _too_large(way: Way, problem: Problem) -> str | None:
         return None
     shape = problem.shape
     need, room = dense_bytes(problem.samples, shape.inputs, shape.grid, shape.order), _free(problem.device)
-    if room is None or need < 0.8 * room:
+    if room is None or need < room / 2:
         return None
-    return f"its basis takes {need / 1e9:.0f} GB, {room / 1e9:.0f} are free"
+    return f"its basis takes {need / 1e9:.0f} GB, and of memory {room / 1e9:.0f} are free"
 
 
 def _free(device: torch.device) -> int | None:
