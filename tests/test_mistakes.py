@@ -162,6 +162,11 @@ COMMANDS = [
         "--precision: 'fp8' is not what belongs there (fp32 or fp64 or tf32x3 or tf32 or bf16)",
     ),
     (
+        "fit a.png --precision bf16 --lossless",
+        "--precision bf16 and --lossless contradict each other: its rounding leaves pixels wrong; use tf32, "
+        "tf32x3 or fp32",
+    ),
+    (
         "fit a.png --precision tf32 --model siren",
         "--precision tf32 is of the KAN's splines: leave it out with --model siren",
     ),

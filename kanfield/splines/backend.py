@@ -48,7 +48,7 @@ def triton_lacks(device: str) -> str | None:
     'plain torch serves mps'
     """
     index = torch.device(device)
-    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+    interpreted = index.type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"
     if not interpreted and index.type != "cuda":
         return f"plain torch serves {index.type}"
     if not interpreted and torch.version.hip is not None:

@@ -226,6 +226,11 @@ def _check_values(s: Settings) -> None:
         "--lossless and --held-out contradict each other: pixels never seen cannot be exact",
     )
     demand(
+        not (s.lossless and s.precision == "bf16"),
+        "--precision bf16 and --lossless contradict each other: its rounding leaves pixels wrong; use tf32, "
+        "tf32x3 or fp32",
+    )
+    demand(
         not (s.spectrum and s.mask),
         "--spectrum and --mask contradict each other: an image with parts missing has no spectrum",
     )

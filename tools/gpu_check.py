@@ -1,0 +1,201 @@
+"""One command for a machine with an NVIDIA GPU: is all of it right there, and how fast? One JSON tells.
+
+    python tools/gpu_check.py [--device cuda] [--out gpu_check.json] [--quick]
+
+Run it in a checkout with the README's test environment. It runs the tests of the kernels and of the step on
+the GPU, looks for waits of the host between two log steps with CUDA's own watch for them, compares a replayed
+step with plain ones, tunes and benches, fits camera to 45.76 dB and to every pixel exact in each precision,
+and puts the roofline's estimate beside what it measured. What fails is noted, and the rest goes on. With
+``--device cpu --quick`` it rehearses on a machine without a GPU: what needs CUDA is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gpu_estimate
+import torch
+
+import kanfield
+from kanfield.doctor import examine
+from kanfield.splines import PRECISIONS
+from kanfield.training.config import Settings, resolve
+from kanfield.training.fit import scale_of
+from kanfield.training.folder import RunFolder
+from kanfield.training.run import make_field, make_target
+from kanfield.training.step import Step
+from kanfield.training.trainer import LOG_EVERY, Trainer
+
+ROOT = Path(__file__).resolve().parent.parent
+IMAGE = ROOT / "assets" / "camera.png"
+TESTS = ("tests/test_triton.py", "tests/test_triton_compiled.py", "tests/test_step.py")
+
+
+def command(*words: str) -> tuple[int, str]:
+    """Exit code and standard output of a command in the checkout, without Triton's interpreter."""
+    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout if done.returncode == 0 else done.stdout + done.stderr[-4000:]
+
+
+def tests(device: str, quick: bool) -> dict[str, Any]:
+    """The kernels and the step against their twins, by pytest."""
+    chosen = TESTS[-1:] if quick else TESTS
+    code, said = command(sys.executable, "-m", "pytest", "-q", *chosen)
+    return {
+        "passed": code == 0,
+        "closing_line": said.strip().splitlines()[-1],
+        "output": "" if code == 0 else said,
+    }
+
+
+def _trainer(device: str, folder: Path, **changes: Any) -> Trainer:
+    image = kanfield.read_image(IMAGE)
+    settings = Settings(steps=2000, device=device, **changes)
+    settings = resolve(settings, scale_of(make_target(settings, image, torch.zeros(1))))
+    field = make_field(settings, image.channels).to(device)
+    return Trainer(field, make_target(settings, image, next(field.parameters())), settings, RunFolder(folder))
+
+
+def waits(device: str, quick: bool) -> dict[str, Any]:
+    """Steps between two logs, with CUDA raising at whatever would wait for the device."""
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = _trainer(device, Path(folder))
+        for step in range(5 * LOG_EVERY):
+            watched = step > 2 * LOG_EVERY and device != "cpu"
+            if watched:
+                torch.cuda.set_sync_debug_mode("error")
+            try:
+                trainer._step()
+            finally:
+                if watched:
+                    torch.cuda.set_sync_debug_mode("default")
+            trainer.progress.step += 1
+    return {"steps": 5 * LOG_EVERY, "captured": getattr(trainer.step, "captured", None)}
+
+
+def replay(device: str, quick: bool) -> dict[str, Any]:
+    """The loss after some hundred steps, replayed from a graph and in plain calls, and the time of both."""
+    found = {}
+    steps = 60 if quick else 400
+    for kind in ("graph", "plain"):
+        with tempfile.TemporaryDirectory() as folder:
+            trainer = _trainer(device, Path(folder))
+            if kind == "plain":
+                trainer.step = Step(trainer.net, trainer.optimizers)
+            began = time.perf_counter()
+            for number in range(steps):
+                if number == steps // 2:
+                    _synchronize(device)
+                    began = time.perf_counter()
+                loss = trainer._step()
+                trainer.progress.step += 1
+            _synchronize(device)
+            taken = (time.perf_counter() - began) / (steps - steps // 2)
+            found[kind] = {"loss": float(loss), "microseconds_a_step": 1e6 * taken}
+    found["same_to_rounding"] = abs(found["graph"]["loss"] / found["plain"]["loss"] - 1) < 0.05
+    return found
+
+
+def _synchronize(device: str) -> None:
+    if device != "cpu":
+        torch.cuda.synchronize(device)
+
+
+def bench(device: str, quick: bool) -> dict[str, Any]:
+    """``kanfield bench``, after ``--tune`` where there is a GPU."""
+    words = [sys.executable, "-m", "kanfield", "bench", "--device", device, "--json"]
+    said = {}
+    if device != "cpu":
+        code, text = command(*words[:-1], "--tune")
+        said["tune"] = text if code else "kept"
+    code, text = command(*words, *(["--quick"] if quick else []))
+    return {**said, "bench": json.loads(text) if code == 0 else text}
+
+
+def fits(device: str, quick: bool) -> dict[str, Any]:
+    """camera to 45.76 dB and to every pixel exact, with the memory that each takes."""
+    goals: dict[str, dict[str, Any]] = {
+        "45.76 dB, smooth": {"target_psnr": 45.76},
+        "45.76 dB, lossless": {"target_psnr": 45.76, "preset": "lossless"},
+        "exact": {"lossless": True},
+    }
+    found: dict[str, Any] = {}
+    for name, goal in goals.items():
+        for precision in ("fp32",) if quick else PRECISIONS:
+            if goal.get("lossless") and precision == "bf16":
+                continue  # refused
+            short = {"steps": 50, "size": 64} if quick else {}
+            with tempfile.TemporaryDirectory() as folder:
+                run = kanfield.fit(IMAGE, out=folder, device=device, precision=precision, **goal, **short)
+                keys = (
+                    "psnr",
+                    "wrong_pixels",
+                    "target_reached",
+                    "seconds",
+                    "steps",
+                    "peak_memory_bytes",
+                    "backend",
+                )
+                found[f"{name}, {precision}"] = {key: run.metrics[key] for key in keys}
+    return found
+
+
+def estimate(device: str, quick: bool) -> dict[str, Any]:
+    """What the roofline expects of a step, to hold the measured ones against."""
+    found = {}
+    for preset in ("smooth", "lossless"):
+        image = kanfield.read_image(IMAGE)
+        settings = Settings(preset=preset, steps=1000)
+        settings = resolve(settings, scale_of(make_target(settings, image, torch.zeros(1))))
+        _, works = gpu_estimate.works_of_a_step(settings, image.channels)
+        cards = {
+            name: gpu_estimate.estimate(works, card, "fp32") for name, card in gpu_estimate.CARDS.items()
+        }
+        found[preset] = {name: 1e6 * step["graph"] for name, step in cards.items()}
+    return {"microseconds_a_step": found}
+
+
+PARTS: tuple[Callable[[str, bool], dict[str, Any]], ...] = (tests, waits, replay, bench, fits, estimate)
+
+
+def main() -> None:
+    """Read the command line, run all parts, write the JSON; exit code 1 where a part failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--out", type=Path, default=Path("gpu_check.json"))
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args()
+    if given.device != "cpu" and not torch.cuda.is_available():
+        raise SystemExit(
+            "no CUDA device here: torch.cuda.is_available() is False (--device cpu --quick rehearses)"
+        )
+    report: dict[str, Any] = {"machine": examine(), "device": given.device, "failed": []}
+    for part in PARTS:
+        name, began = part.__name__, time.perf_counter()
+        try:
+            report[name] = part(given.device, given.quick)
+            if report[name].get("passed", report[name].get("same_to_rounding", True)) is False:
+                report["failed"].append(name)
+        except Exception:  # one broken part must not lose the others
+            report[name] = {"error": traceback.format_exc()}
+            report["failed"].append(name)
+        verdict = "FAILED" if name in report["failed"] else "done"
+        print(f"{name}: {verdict} in {time.perf_counter() - began:.0f} s", flush=True)
+        given.out.write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")
+    print(f"{given.out} holds everything")
+    raise SystemExit(1 if report["failed"] else 0)
+
+
+if __name__ == "__main__":
+    main()
