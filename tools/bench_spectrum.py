@@ -1,40 +1,58 @@
-"""What --spectrum costs: the same fit with it and without, in turn, by the processor's time.
+"""What --spectrum costs: the share of a fit's time that goes into it.
 
-python tools/bench_spectrum.py assets/camera.png [--rounds 3]
+    python tools/bench_spectrum.py assets/camera.png [--rounds 3]
+
+A default fit runs with a clock around all that --spectrum adds to it: looks of its own, spectra, the figure.
+On a shared machine two fits differ by more than this costs, so one fit's parts are compared.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
+from profile_step import Clock
+
 import kanfield
+from kanfield.training.spectrum_log import SpectrumLog
+from kanfield.training.trainer import Trainer
+
+fit_module = importlib.import_module("kanfield.training.fit")  # the package's own fit hides its name
 
 
-def seconds(image: Path, spectrum: bool) -> float:
-    """Processor time of one default fit, start-up left out."""
+def share(image: Path, clock: Clock) -> float:
+    """Of one fit's time, from its first line to its last."""
+    clock.seconds.clear()
     with tempfile.TemporaryDirectory() as folder:
-        began = time.process_time()
-        kanfield.fit(image, out=folder, spectrum=spectrum)
-        return time.process_time() - began
+        began = time.perf_counter()
+        kanfield.fit(image, out=folder, spectrum=True)
+        return sum(clock.seconds.values()) / (time.perf_counter() - began)
 
 
 def main() -> None:
-    """Print the ratio of every round and their median."""
+    """Print the share of every round and their median."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("image", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    seconds(arguments.image, True)  # imports of matplotlib, TensorBoard and LPIPS
-    ratios = []
+    clock = Clock()
+    for owner, name in (
+        (Trainer, "_look_at_spectrum"),
+        (SpectrumLog, "__init__"),
+        (SpectrumLog, "look"),
+        (fit_module, "spectrum_figure"),
+    ):
+        clock.around(owner, name, name)
+    share(arguments.image, clock)  # imports of matplotlib, TensorBoard and LPIPS
+    shares = []
     for number in range(1, arguments.rounds + 1):
-        without, with_it = (seconds(arguments.image, spectrum) for spectrum in (False, True))
-        ratios.append(with_it / without)
-        print(f"round {number}: {without:.1f} s without, {with_it:.1f} s with --spectrum, {ratios[-1]:.3f} x")
-    print(f"median {statistics.median(ratios):.3f} x")
+        shares.append(share(arguments.image, clock))
+        print(f"round {number}: {shares[-1]:.1%}")
+    print(f"median {statistics.median(shares):.1%}")
 
 
 if __name__ == "__main__":
