@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kanfield import KAN
 from kanfield.fields import build_field
 from kanfield.images import Image
-from kanfield.splines.backend import triton_lacks
+from kanfield.splines.backend import explain_backend, triton_lacks
 from kanfield.training.batches import Batches
 from kanfield.training.config import Settings, resolve
 from kanfield.training.fit import scale_of
@@ -188,6 +188,10 @@ def test_sixteen_bits_are_unsigned_when_they_are_read() -> None:
     _, values = target.samples(torch.arange(64))
     expected = image.pixels.reshape(-1, 1).astype(np.float64) / 65535 * 2 - 1
     np.testing.assert_allclose(values.numpy(), expected, atol=1e-12)
+
+
+def test_an_emulated_precision_is_said_to_be_slow() -> None:
+    assert explain_backend("cpu", "tf32")[1].startswith("plain torch emulates tf32")
 
 
 def test_batches_of_a_subset_come_to_their_device() -> None:

@@ -75,10 +75,9 @@ class Fit:
     device: Text = None
     """auto, cpu, cuda, cuda:1, xpu or mps. Default: auto."""
     precision: Text = None
-    """fp32 (default) or fp64; tf32x3, tf32 or bf16 for products inside the KAN's splines on a GPU's matrix
-    units, which a CPU emulates, slowly."""
+    """fp32 or fp64; tf32x3, tf32 or bf16 inside the KAN's splines, for GPUs. Default: fp32."""
     compile: Flag = False
-    """Compile the field by torch.compile for training: a minute to start, for long runs."""
+    """Train the field as torch.compile makes it; the start takes longer."""
     checkpoint_seconds: Number = None
     """Seconds between checkpoints. Default: 10."""
     timelapse: Flag = False

@@ -118,8 +118,8 @@ def choose_backend(x: Tensor, precision: str = "fp32") -> str:
     return "native" if native is not None and native_fits else "reference"
 
 
-def explain_backend(device: str) -> tuple[str, str]:
-    """The backend that splines on ``device`` get, and the reason in words.
+def explain_backend(device: str, precision: str = "fp32") -> tuple[str, str]:
+    """The backend that splines on ``device`` get in a precision, and the reason in words.
 
     >>> explain_backend("mps")
     ('reference', 'plain torch serves mps')
@@ -129,6 +129,8 @@ def explain_backend(device: str) -> tuple[str, str]:
     if device != "cpu":
         lacks = triton_lacks(device)
         return ("triton", _explain_triton(device)) if lacks is None else ("reference", lacks)
+    if precision != "fp32":
+        return "reference", f"plain torch emulates {precision}, slowly, to show what it costs"
     if native is None:
         return "reference", f"the native core is not built ({native_error}); it is several times faster"
     sharing = "OpenMP" if native.openmp else "one thread: built without OpenMP"

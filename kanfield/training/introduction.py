@@ -18,7 +18,8 @@ def introduce(console: Console | None, trainer: Trainer) -> None:
     device = next(trainer.net.parameters()).device
     backend, why = str(trainer.machine()["backend"]), ""
     if backend in BACKENDS:
-        why = f" ({explain_backend(device.type)[1]})"
+        precision = "fp32" if settings.precision == "fp64" else settings.precision
+        why = f" ({explain_backend(str(device), precision)[1]})"
     parameters = sum(t.numel() for t in trainer.net.parameters())
     pixels = image.height * image.width
     name = image.source.name if image.source else "image"
