@@ -52,7 +52,8 @@ def shuffled(first: int, total: int, count: int, seed: int, device: torch.device
     if device.type == "cuda":
         table = table.pin_memory().to(device, non_blocking=True)
     bits = max(1, (count - 1).bit_length())
-    _shuffle[(blocks,)](
-        table, out, first, total, count, (1 << bits) - 1, (bits + 1) // 2, ROUNDS=ROUNDS, BLOCK=_BLOCK
-    )
+    with torch.cuda.device_of(out):  # where Triton launches, whatever its tensors are on
+        _shuffle[(blocks,)](
+            table, out, first, total, count, (1 << bits) - 1, (bits + 1) // 2, ROUNDS=ROUNDS, BLOCK=_BLOCK
+        )
     return out

@@ -5,7 +5,10 @@ Where ``base`` (I, O) is given, a layer's smooth branch silu(x) goes with the sp
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec
 
 import torch
 import triton
@@ -19,7 +22,22 @@ _LARGEST = 2**31  # coefficients are numbered in 32 bits
 _GATHERED = 32  # samples in a tile that gathers, which takes more registers
 _INPUTS, _BLOCKS = 4, 4  # fewest inputs, and blocks of samples, that a part of a sum is worth
 
+_Rest = ParamSpec("_Rest")
+_Primitive = Callable[Concatenate[Tensor, _Rest], Tensor]
 
+
+def _on_its_device(primitive: _Primitive[_Rest]) -> _Primitive[_Rest]:
+    """Launch where the tensors are: Triton launches on the current device, whatever they are on."""
+
+    @functools.wraps(primitive)
+    def launched(x: Tensor, /, *rest: _Rest.args, **named: _Rest.kwargs) -> Tensor:
+        with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
+            return primitive(x, *rest, **named)
+
+    return launched
+
+
+@_on_its_device
 def synthesis(
     x: Tensor,
     coef: Tensor,
@@ -43,7 +61,7 @@ def synthesis(
     split = triton.cdiv(inputs, share)
     grid = (sample_blocks, output_blocks, split)
     y = x.new_empty(split, samples, outputs)
-    tensors = (x, _filled(weight, x), lower, scale, coef, _filled(base, x), y)
+    tensors = (x, _filled(weight, x), *_ranges(lower, scale), coef, _filled(base, x), y)
     flags: dict[str, int | str] = {
         "ORDER": order,
         "DERIVATIVE": derivative,
@@ -59,6 +77,7 @@ def synthesis(
     return _summed(y)
 
 
+@_on_its_device
 def projection(
     x: Tensor,
     coef: Tensor,
@@ -79,7 +98,7 @@ def projection(
     dense = _dense("projection", precision, order, rows, outputs, x)
     tile = blocks(samples, rows, outputs, 64 if dense else _GATHERED)
     grid = (triton.cdiv(samples, tile.samples), inputs)
-    tensors = (x, lower, scale, coef, _filled(base, x), g, out)
+    tensors = (x, *_ranges(lower, scale), coef, _filled(base, x), g, out)
     flags: dict[str, int | str] = {"ORDER": order, "DERIVATIVE": derivative, "BASE": int(base is not None)}
     flags |= {"BLOCK_N": tile.samples, "BLOCK_O": tile.outputs, **_options(tile)}
     if dense:
@@ -90,6 +109,7 @@ def projection(
     return out
 
 
+@_on_its_device
 def analysis(
     x: Tensor,
     weight: Tensor | None,
@@ -103,7 +123,7 @@ def analysis(
     base: Tensor | None = None,
 ) -> Tensor:
     """Gradient of the coefficients, shape ``(I * K, O)``; ``base`` is filled with the branch's."""
-    x, g = x.contiguous(), g.contiguous()
+    x, g, (lower, scale) = x.contiguous(), g.contiguous(), _ranges(lower, scale)
     (samples, inputs), outputs = x.shape, g.shape[1]
     dense = _dense("analysis", precision, order, size + order, outputs, x)
     if base is not None and not dense:  # its gradient needs every sample, so there is nothing to gather
@@ -182,6 +202,11 @@ def _product(precision: str) -> str:
 
 def _summed(parts: Tensor) -> Tensor:
     return parts.sum(0) if len(parts) > 1 else parts[0]
+
+
+def _ranges(lower: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Ranges may be columns of one tensor, or one number for all inputs."""
+    return lower.contiguous(), scale.contiguous()
 
 
 def _filled(tensor: Tensor | None, stand_in: Tensor) -> Tensor:
