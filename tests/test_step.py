@@ -24,6 +24,7 @@ from kanfield.training.step import WARM_UP, GraphedStep, Step
 from kanfield.training.target import Target
 from kanfield.training.trainer import LOG_EVERY, Trainer
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 FAMILIES = [
     "kan",
     "siren",
@@ -139,8 +140,29 @@ def test_a_replayed_step_is_that_of_a_cpu_to_rounding() -> None:
 def test_what_cannot_be_captured_goes_on_in_plain_steps() -> None:
     tape = Tape(refuses=True)
     plain = train(lambda step: step, True, WARM_UP + 5)
-    refused = train(lambda step: GraphedStep(step, tape), True, WARM_UP + 5)
+    steps: list[GraphedStep] = []
+
+    def graphed(step: Step) -> GraphedStep:
+        steps.append(GraphedStep(step, tape))
+        return steps[-1]
+
+    refused = train(graphed, True, WARM_UP + 5)
     assert refused[0] == plain[0]
+    assert steps[0].captured is False and "capturing" in str(steps[0].refused)
+
+
+def test_all_steps_of_a_graph_read_the_same_memory() -> None:
+    """Else a kernel that depends on how its tensors are aligned might be compiled within the capture."""
+    places: set[int] = set()
+
+    def step(x: Tensor, target: Tensor) -> Tensor:
+        places.add(x.data_ptr())
+        return x.sum() + target.sum()
+
+    graphed, data = GraphedStep(step, Tape()), torch.arange(99.0).reshape(33, 3)  # type: ignore[arg-type]
+    losses = [float(graphed(data[n : n + 2], data[n : n + 2])) for n in range(WARM_UP + 3)]
+    assert graphed.captured and len(places) == 1
+    assert losses == [float(2 * data[n : n + 2].sum()) for n in range(WARM_UP + 3)]
 
 
 def test_a_capture_that_runs_out_of_memory_is_no_plain_step() -> None:
@@ -170,7 +192,7 @@ def test_rates_kept_on_the_device_are_those_of_numbers(name: str) -> None:
         torch.testing.assert_close(mine, true, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.skipif(triton_lacks("cpu") is not None, reason="Triton neither runs nor is interpreted here")
+@pytest.mark.skipif(triton_lacks(DEVICE) is not None, reason=str(triton_lacks(DEVICE)))
 @pytest.mark.parametrize(
     ("first", "total", "count"), [(0, 5, 5), (3, 20, 7), (90, 300, 100), (0, 1500, 65536), (9, 8, 1)]
 )
@@ -179,7 +201,7 @@ def test_a_gpu_shuffles_as_the_host_does(first: int, total: int, count: int) -> 
 
     sampler = PixelSampler(count, 1, seed=3)
     expected = sampler.batches(first, total)
-    assert torch.equal(shuffled(first, total, count, 3, torch.device("cpu")), expected)
+    assert torch.equal(shuffled(first, total, count, 3, torch.device(DEVICE)).cpu(), expected)
 
 
 def test_sixteen_bits_are_unsigned_when_they_are_read() -> None:

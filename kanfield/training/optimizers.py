@@ -131,7 +131,8 @@ def build_optimizers(
         rates_on_device = device.type == "cuda"
 
     def rate(value: float) -> Any:
-        return torch.tensor(value, device=device) if rates_on_device else value
+        # Float32 in fields of float64 too: the fused Adam reads its rate as that.
+        return torch.tensor(value, dtype=torch.float32, device=device) if rates_on_device else value
 
     optimizers: list[Optimizer] = [Muon(matrices, lr=rate(lr))] if matrices else []
     if others:

@@ -77,7 +77,8 @@ class CudaRecorder:
         for optimizer in step.optimizers:
             optimizer.zero_grad()  # gradients are to be made anew, in the graph's own memory
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self._stream):
+        # A capture that fails leaves its stream the current one: the outer block puts the other one back.
+        with torch.cuda.stream(self._stream), torch.cuda.graph(graph, stream=self._stream):
             loss = step(x, target)
         return graph, loss
 
@@ -92,35 +93,40 @@ class GraphedStep:
 
     Attributes:
         captured: None until it was tried, then whether it went well.
+        refused: why it did not, in torch's words, or None.
     """
 
     def __init__(self, step: Step, recorder: Recorder) -> None:
         self.captured: bool | None = None
+        self.refused: str | None = None
         self._step, self._recorder, self._steps = step, recorder, 0
         self._buffers: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, x: Tensor, target: Tensor) -> Tensor:
         """See :meth:`Step.__call__`; the next step overwrites the loss."""
-        if self.captured is None and self._steps == WARM_UP:
-            self._capture(x, target)
-        if not self.captured:
-            self._steps += 1
-            return self._recorder.aside(self._step, x, target)
-        assert self._buffers is not None
+        if self._buffers is None:
+            self._buffers = (x.clone(), target.clone())
+        # Plain steps read them too: what is compiled for where tensors lie is there before the capture.
         for buffer, value in zip(self._buffers, (x, target), strict=True):
             buffer.copy_(value)
+        if self.captured is None and self._steps == WARM_UP:
+            self._capture(*self._buffers)
+        if not self.captured:
+            self._steps += 1
+            return self._recorder.aside(self._step, *self._buffers)
         self._graph.replay()
         return self._loss
 
     def _capture(self, x: Tensor, target: Tensor) -> None:
-        self._buffers = (x.clone(), target.clone())
         try:
-            self._graph, self._loss = self._recorder.capture(self._step, *self._buffers)
+            self._graph, self._loss = self._recorder.capture(self._step, x, target)
             self.captured = True
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
-            self.captured = False  # something in the field waits for the host
+            # Something in the field waits for the host. The end of a broken capture raises too: the first
+            # error says more.
+            self.captured, self.refused = False, str(error.__context__ or error)
 
 
 def make_step(field: nn.Module, optimizers: Sequence[Optimizer], compiled: bool) -> Step | GraphedStep:
