@@ -263,7 +263,7 @@ def test_tuning_times_both_ways_and_what_is_kept_decides(
     assert choice.measurements("A Card") == found
     for row in found:
         assert choice.prefers_dense(row.case, "A Card") == (row.dense <= row.gather)
-    choice.measurements.cache_clear()
+    choice.forget()
     result = {
         "device": "cuda",
         "device_name": "A Card",
@@ -350,4 +350,4 @@ def test_the_quick_command_runs_on_a_gpu(
     assert {row["precision"] for row in rows if row["milliseconds"]} >= {"fp32", "tf32"}
     main(["bench", "--quick", "--tune", "--device", "cuda", "--json"])
     assert Path(strict(capsys.readouterr().out)["kept"]).is_relative_to(tmp_path)
-    choice.measurements.cache_clear()
+    choice.forget()

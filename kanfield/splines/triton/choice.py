@@ -89,6 +89,12 @@ def prefers_dense(case: Case, gpu: str | None) -> bool:
     """
     if _forced:
         return _forced[-1] == "dense"
+    return _unforced(case, gpu)
+
+
+@functools.cache
+def _unforced(case: Case, gpu: str | None) -> bool:
+    """Looked up once for a case: a table has a thousand rows, and every launch asks."""
     measured = [] if gpu is None else measurements(gpu)
     alike = [m for m in measured if _kind(m.case) == _kind(case)]
     if alike:
@@ -132,8 +138,14 @@ def keep(gpu: str, rows: list[Measured]) -> Path:
     path = table_path(gpu)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, [asdict(row) for row in rows])
-    measurements.cache_clear()
+    forget()
     return path
+
+
+def forget() -> None:
+    """Read the measurements anew when they are asked for next."""
+    measurements.cache_clear()
+    _unforced.cache_clear()
 
 
 @dataclass(frozen=True)
