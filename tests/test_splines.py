@@ -552,6 +552,20 @@ def test_without_the_core_reference_serves_and_native_is_an_error(monkeypatch: p
         choose_backend(torch.zeros(1, 1))
 
 
+def test_a_gpu_on_which_triton_does_not_start_gets_plain_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = pytest.importorskip("triton.runtime")
+
+    class Driver:
+        @property
+        def active(self) -> None:
+            raise RuntimeError("Failed to find C compiler. Please specify via CC")
+
+    monkeypatch.setattr(runtime, "driver", Driver())
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    lacks = backends.triton_lacks.__wrapped__("cuda")
+    assert lacks.startswith("Triton does not start (Failed to find C compiler") and "headers" in lacks
+
+
 # --- errors -------------------------------------------------------------------------------------
 
 

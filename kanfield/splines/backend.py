@@ -61,6 +61,16 @@ def triton_lacks(device: str) -> str | None:
         return (
             f"{torch.cuda.get_device_name(index)} is older than compute capability {_OLDEST[0]}.{_OLDEST[1]}"
         )
+    return None if interpreted else _triton_fails()
+
+
+def _triton_fails() -> str | None:
+    """Why Triton does not start, in words: at its first launch it compiles C, which not every machine can."""
+    try:
+        _ = importlib.import_module("triton.runtime").driver.active
+    except Exception as error:  # of a compiler, a linker, a driver
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        return f"Triton does not start ({reason}); it needs a C compiler and Python's headers"
     return None
 
 
