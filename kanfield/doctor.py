@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 import kanfield
 from kanfield.splines import Grid, explain_backend, spline, use_backend
@@ -42,13 +43,19 @@ def _examine_device(device: str, card: str) -> dict[str, Any]:
     """The backend that splines get there, why, and whether it computes what plain torch computes."""
     backend, reason = explain_backend(device)
     types = _TOLERANCE if torch.device(device).type != "mps" else {torch.float32: 1e-5}
-    errors = {dtype: self_test(dtype, device) for dtype in types}
+    errors: dict[torch.dtype, float] = {}
+    failure = None
+    try:
+        errors |= {dtype: self_test(dtype, device) for dtype in types}
+    except Exception as error:  # a device may refuse in many ways, and the others are still to be examined
+        failure = (str(error) or type(error).__name__).splitlines()[0]
     return {
         "name": card,
         "backend": backend,
         "reason": reason,
         "largest_relative_error": {str(dtype).removeprefix("torch."): e for dtype, e in errors.items()},
-        "passed": all(error <= _TOLERANCE[dtype] for dtype, error in errors.items()),
+        "failure": failure,
+        "passed": failure is None and all(error <= _TOLERANCE[dtype] for dtype, error in errors.items()),
     }
 
 
@@ -88,7 +95,8 @@ def print_report(findings: dict[str, Any]) -> None:
         verdict = "[green]passed[/]" if found["passed"] else "[red]FAILED[/]"
         table.add_row(device, found["name"])
         table.add_row("  splines", f"{found['backend']}: {found['reason']}")
-        table.add_row("  self-test", f"{verdict} (largest relative error: {errors})")
+        told = found["failure"] or f"largest relative error: {errors}"
+        table.add_row("  self-test", Text.from_markup(verdict) + Text(f" ({told})"))
     console.print(table)
     if not findings["native_core"]:
         console.print(

@@ -59,6 +59,19 @@ def test_doctor_calls_wrong_results_unhealthy(monkeypatch: pytest.MonkeyPatch) -
     assert stop.value.code == 1
 
 
+def test_doctor_goes_on_where_a_device_refuses(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(dtype: object, device: str) -> float:
+        raise RuntimeError("CUDA error: no kernel image is available [sm_50]\nCompile with ...")
+
+    monkeypatch.setattr(doctor, "self_test", refuse)
+    findings = examine()
+    assert not findings["healthy"]
+    print_report(findings)
+    assert "FAILED (CUDA error: no kernel image is available [sm_50])" in capsys.readouterr().out
+
+
 @pytest.mark.usefixtures("native_core")
 @pytest.mark.parametrize("variable", ["KANFIELD_ISA", "KANFIELD_BACKEND"])
 def test_a_wrong_setting_is_one_line_without_a_traceback(variable: str) -> None:
