@@ -184,6 +184,21 @@ def test_running_out_of_memory_keeps_the_checkpoint(image, tmp_path, at_step, er
     assert resume(tmp_path / RUN).metrics["steps"] == 40
 
 
+def test_a_compiler_that_fails_is_told_in_a_line(image, tmp_path, monkeypatch):
+    from torch._dynamo.exc import TorchDynamoException
+
+    def fail(x):
+        raise TorchDynamoException(
+            "InvalidCxxCompiler: No working C++ compiler found.\n\nSet TORCHDYNAMO_VERBOSE"
+        )
+
+    monkeypatch.setattr(torch, "compile", lambda field: fail)
+    with pytest.raises(
+        RunFailed, match=r"^--compile does not work here \(Inv.* found\): fit again without it$"
+    ):
+        fit(image, out=tmp_path, steps=40, compile=True, **SMALL)
+
+
 def test_a_run_of_an_older_kanfield_without_steps_is_not_resumed_for_ever(image, tmp_path, at_step):
     at_step(20, lambda trainer: sys.exit(9))
     with pytest.raises(SystemExit):

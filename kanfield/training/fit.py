@@ -237,6 +237,9 @@ def _told(folder: RunFolder) -> Iterator[None]:
             raise RunFailed(f"{folder.path} is gone: it was removed while the run was on") from None
         raise
     except (MemoryError, RuntimeError) as error:
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise RunFailed(f"--compile does not work here ({reason}): fit again without it") from None
         if not is_out_of_memory(error):
             raise
         raise RunFailed(
