@@ -68,7 +68,7 @@ def _trainer(device: str, folder: Path, **changes: Any) -> Trainer:
 
 
 def waits(device: str, quick: bool) -> dict[str, Any]:
-    """Steps between two logs, with CUDA raising at whatever would wait for the device."""
+    """Steps between two logs, with CUDA raising at whatever would wait for the device; are they a graph?"""
     with tempfile.TemporaryDirectory() as folder:
         trainer = _trainer(device, Path(folder))
         for step in range(5 * LOG_EVERY):
@@ -81,7 +81,13 @@ def waits(device: str, quick: bool) -> dict[str, Any]:
                 if watched:
                     torch.cuda.set_sync_debug_mode("default")
             trainer.progress.step += 1
-    return {"steps": 5 * LOG_EVERY, "captured": getattr(trainer.step, "captured", None)}
+    captured = getattr(trainer.step, "captured", None)
+    return {
+        "steps": 5 * LOG_EVERY,
+        "captured": captured,
+        "refused": getattr(trainer.step, "refused", None),
+        "passed": device == "cpu" or captured is True,
+    }
 
 
 def replay(device: str, quick: bool) -> dict[str, Any]:
