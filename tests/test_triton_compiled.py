@@ -25,15 +25,42 @@ def run(code_or_tool: list[str], cache: Path) -> str:
     return done.stdout
 
 
-def test_every_kernel_compiles_without_spills(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("targets", "shape"),
+    [
+        (("80", "86", "90"), ()),
+        (("90",), ("--outputs", "1")),
+        (("90",), ("--width", "63", "--samples", "999")),
+    ],
+    ids=["hidden", "last", "ragged"],
+)
+def test_every_kernel_compiles_without_spills(
+    targets: tuple[str, ...], shape: tuple[str, ...], tmp_path: Path
+) -> None:
     table = tmp_path / "rows.json"
-    print(run([str(TOOL), "--precisions", "fp32", "--json", str(table)], tmp_path))
+    words = ["--targets", *targets, "--precisions", "fp32", "--json", str(table), *shape]
+    print(run([str(TOOL), *words], tmp_path))
     rows = json.loads(table.read_text(encoding="utf-8"))
-    assert {row["target"] for row in rows} == {"sm_80", "sm_86", "sm_90"}
-    assert len(rows) == 3 * 6  # three primitives, each in two ways
+    assert {row["target"] for row in rows} == {f"sm_{target}" for target in targets}
+    assert len(rows) == len(targets) * 6  # three primitives, each in two ways
     for row in rows:
         assert row["spilled_bytes"] == 0, row
         assert row["registers"] <= 255 and row["shared_bytes"] <= 48 * 1024, row
+
+
+def test_the_shuffle_compiles_for_all_that_its_numbers_can_be(tmp_path: Path) -> None:
+    """An interpreter knows no types: within 32 bits, beyond them, and 1, which becomes a constant."""
+    code = f"""
+import sys; sys.path.insert(0, {str(TOOL.parent)!r})
+import compile_kernels as tool, torch
+from kanfield.training.device_shuffle import _shuffle
+keys = out = torch.empty(8, dtype=torch.int64, device="meta")
+for first, total, count, bits in ((0, 999, 576, 10), (2**31, 999, 2**31 + 5, 32), (1, 1, 1, 1)):
+    numbers = (keys, out, first, total, count, (1 << bits) - 1, (bits + 1) // 2)
+    tool.compile_launch(_shuffle, numbers, {{"ROUNDS": 4, "BLOCK": 1024}}, 90)
+print("compiled")
+"""
+    assert "compiled" in run(["-c", code], tmp_path)
 
 
 def test_a_kernel_that_asks_for_too_much_is_found(tmp_path: Path) -> None:
@@ -41,7 +68,7 @@ def test_a_kernel_that_asks_for_too_much_is_found(tmp_path: Path) -> None:
     code = f"""
 import sys; sys.path.insert(0, {str(TOOL.parent)!r})
 import compile_kernels as tool
-(name, (arguments, flags)), *_ = tool.launches(False, "fp32", 2, 64, 65536)
+(name, (arguments, flags)), *_ = tool.launches(False, "fp32", 2, 64, 64, 65536)
 row = tool.resources(name, arguments, {{**flags, "BLOCK_N": 256, "num_warps": 4}}, 90)
 print(row["spilled_bytes"])
 """

@@ -1,10 +1,11 @@
 """Compile the Triton kernels ahead of time, without a GPU, and print what they take of one.
 
     python tools/compile_kernels.py [--targets 80 86 90] [--precisions fp32 tf32x3 tf32 bf16] [--order 2]
-        [--width 64] [--samples 65536] [--json FILE]
+        [--width 64] [--outputs 64] [--samples 65536] [--json FILE]
 
-Each kernel is compiled as a layer ``width -> width`` with a branch launches it, for a batch of so many
-samples: registers a thread, bytes spilled (of stack) a thread, and shared memory a block, by cuobjdump.
+Each kernel is compiled as a layer ``width -> outputs`` with a branch launches it, for a batch of so many
+samples, with all that Triton makes of numbers that are 1 or multiples of 16: registers a thread, bytes
+spilled (of stack) a thread, and shared memory a block, by cuobjdump.
 """
 
 from __future__ import annotations
@@ -41,43 +42,59 @@ class Recorder:
         return lambda *arguments, **flags: self.launches.append((arguments, flags))
 
 
-def launches(dense: bool, precision: str, order: int, width: int, samples: int) -> list[tuple[str, Any]]:
+def launches(
+    dense: bool, precision: str, order: int, width: int, outputs: int, samples: int
+) -> list[tuple[str, Any]]:
     """Arguments and flags of the three primitives' launches for a layer."""
     size = 8 if dense else 200
-    x = torch.empty(samples, width, device="meta")
-    coef = torch.empty(width * (size + order), width, device="meta")
-    base, bounds = torch.empty(width, width, device="meta"), torch.empty(width, device="meta")
+    x, g = torch.empty(samples, width, device="meta"), torch.empty(samples, outputs, device="meta")
+    coef = torch.empty(width * (size + order), outputs, device="meta")
+    base, bounds = torch.empty(width, outputs, device="meta"), torch.empty(width, device="meta")
     grid = (bounds, bounds, size, order)
     recorders = {name: Recorder(getattr(kernels, name)) for name in KERNELS}
     kept, launch.kernels = launch.kernels, type("Recorders", (), recorders)
     try:
         with force_way("dense" if dense else "gather"):
             launch.synthesis(x, coef, None, *grid, 0, precision, base)
-            launch.projection(x, coef, x, *grid, 1, precision, base)
-            launch.analysis(x, None, x, *grid, 0, precision, base)
+            launch.projection(x, coef, g, *grid, 1, precision, base)
+            launch.analysis(x, None, g, *grid, 0, precision, base)
     finally:
         launch.kernels = kept
     return [(name, found) for name, recorder in recorders.items() for found in recorder.launches]
 
 
-def resources(name: str, arguments: tuple[Any, ...], flags: dict[str, Any], target: int) -> dict[str, Any]:
-    """Compile one launch for a compute capability (80 for sm_80) and read what it takes."""
-    kernel = getattr(kernels, name)
-    options = {key: flags[key] for key in ("num_warps", "num_stages")}
+def specialised(value: torch.Tensor | int) -> tuple[str, bool]:
+    """The type for which Triton compiles an argument, and whether it counts on a multiple of 16.
+
+    It compiles anew for numbers that are 1, multiples of 16 or beyond 32 bits.
+    """
+    if isinstance(value, torch.Tensor):
+        return {torch.float32: "*fp32", torch.int32: "*i32", torch.int64: "*i64"}[value.dtype], True
+    if value == 1:
+        return "constexpr", False
+    return "i32" if value < 2**31 else "i64", value % 16 == 0
+
+
+def compile_launch(kernel: Any, arguments: tuple[Any, ...], flags: dict[str, Any], target: int) -> Any:
+    """Compile a kernel as one launch would, for a compute capability (80 for sm_80)."""
+    options = {key: flags[key] for key in ("num_warps", "num_stages") if key in flags}
     constants = {key: value for key, value in flags.items() if key not in options}
-    types = dict.fromkeys(constants, "constexpr")
-    for parameter, value in zip(kernel.arg_names, arguments, strict=False):
-        pointer = {torch.float32: "*fp32", torch.int32: "*i32"}
-        types[parameter] = pointer[value.dtype] if isinstance(value, torch.Tensor) else "i32"
-    types = {parameter: types[parameter] for parameter in kernel.arg_names}
-    aligned = {
-        (number,): [["tt.divisibility", 16]]
-        for number, kind in enumerate(types.values())
-        if kind.startswith("*")
-    }
+    types, aligned = dict.fromkeys(kernel.arg_names, "constexpr"), {}
+    for number, (parameter, value) in enumerate(zip(kernel.arg_names, arguments, strict=False)):
+        kind, divisible = specialised(value)
+        if kind == "constexpr":
+            constants[parameter] = value
+        types[parameter] = kind
+        if divisible:
+            aligned[(number,)] = [["tt.divisibility", 16]]
     values = {(kernel.arg_names.index(key),): value for key, value in constants.items()}
     source = ASTSource(kernel, types, values, attrs=aligned)
-    compiled = triton.compile(source, target=GPUTarget("cuda", target, 32), options=options)
+    return triton.compile(source, target=GPUTarget("cuda", target, 32), options=options)
+
+
+def resources(name: str, arguments: tuple[Any, ...], flags: dict[str, Any], target: int) -> dict[str, Any]:
+    """Compile one launch for a compute capability and read what it takes."""
+    compiled = compile_launch(getattr(kernels, name), arguments, flags, target)
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(compiled.asm["cubin"])
         file.flush()
@@ -104,10 +121,12 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", default=list(PRECISIONS), choices=PRECISIONS)
     parser.add_argument("--order", type=int, default=2)
     parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--outputs", type=int, help="default: the width")
     parser.add_argument("--samples", type=int, default=65536)
     parser.add_argument("--json", help="also write the rows to this file")
     arguments = parser.parse_args()
-    shape = (arguments.order, arguments.width, arguments.samples)
+    outputs = arguments.outputs or arguments.width
+    shape = (arguments.order, arguments.width, outputs, arguments.samples)
     wanted = [found for precision in arguments.precisions for found in launches(True, precision, *shape)]
     wanted += launches(False, "fp32", *shape)
     rows = []
