@@ -126,7 +126,8 @@ def bench(device: str, quick: bool) -> dict[str, Any]:
         code, text = command(*words[:-1], "--tune")
         said["tune"] = text if code else "kept"
     code, text = command(*words, *(["--quick"] if quick else []))
-    return {**said, "bench": json.loads(text) if code == 0 else text}
+    passed = code == 0 and said.get("tune", "kept") == "kept"
+    return {**said, "bench": json.loads(text) if code == 0 else text, "passed": passed}
 
 
 def fits(device: str, quick: bool) -> dict[str, Any]:
