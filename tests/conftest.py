@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 
-if shutil.which("nvidia-smi") is None:  # Triton's kernels are interpreted; it looks when it is imported
-    os.environ.setdefault("TRITON_INTERPRET", "1")
-
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side, each with the cores to itself would wait
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import torch
+
+if not torch.cuda.is_available():  # Triton's kernels are interpreted; it looks when it is imported
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 from kanfield.splines import backend as backends
 

@@ -313,7 +313,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
         (["compare", "my photo.png", "--models", "si"], {"siren"}),
         (["completion", ""], {"bash", "zsh", "fish"}),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(sorted(value) if isinstance(value, set) else value),
 )
 def test_bash_completes(tmp_path, monkeypatch, words, offered):
     monkeypatch.chdir(tmp_path)
