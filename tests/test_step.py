@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kanfield import KAN
+from kanfield import KAN, fit
 from kanfield.fields import build_field
 from kanfield.images import Image
-from kanfield.splines.backend import explain_backend, triton_lacks
+from kanfield.splines.backend import explain_backend, triton_lacks, use_backend
 from kanfield.training.batches import Batches
 from kanfield.training.config import Settings, resolve
 from kanfield.training.fit import scale_of
@@ -20,7 +20,7 @@ from kanfield.training.folder import RunFolder
 from kanfield.training.optimizers import build_optimizers, set_rate
 from kanfield.training.run import make_field
 from kanfield.training.sampling import PixelSampler
-from kanfield.training.step import WARM_UP, GraphedStep, Step
+from kanfield.training.step import WARM_UP, GraphedStep, Step, compile_kernels
 from kanfield.training.target import Target
 from kanfield.training.trainer import LOG_EVERY, Trainer
 
@@ -210,6 +210,30 @@ def test_sixteen_bits_are_unsigned_when_they_are_read() -> None:
     _, values = target.samples(torch.arange(64))
     expected = image.pixels.reshape(-1, 1).astype(np.float64) / 65535 * 2 - 1
     np.testing.assert_allclose(values.numpy(), expected, atol=1e-12)
+
+
+def test_compiling_ahead_leaves_the_field_as_it_was() -> None:
+    torch.manual_seed(0)
+    field = KAN([2, 4, 1], 4)
+    before = [p.detach().clone() for p in field.parameters()]
+    calls = []
+    field.register_forward_hook(lambda *_: calls.append(1))
+    compile_kernels(field, torch.rand(8, 2), torch.rand(8, 1))
+    assert calls == [1]
+    assert all(torch.equal(p, b) and p.grad is None for p, b in zip(field.parameters(), before, strict=True))
+
+
+@pytest.mark.skipif(triton_lacks("cpu") is not None, reason="Triton neither runs nor is interpreted here")
+def test_a_fit_on_the_triton_kernels_ends_as_on_the_reference(tmp_path) -> None:
+    found = []
+    for backend in ("triton", "reference"):
+        with use_backend(backend):
+            run = fit(
+                picture(8), out=tmp_path, widths=[4], grids=[4, 3], steps=4, batch_size=16, device="cpu"
+            )
+        assert run.metrics["backend"] == backend
+        found.append(run.psnr)
+    assert found[0] == pytest.approx(found[1], abs=1e-3)
 
 
 def test_an_emulated_precision_is_said_to_be_slow() -> None:

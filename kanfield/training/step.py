@@ -7,6 +7,7 @@ tensors on the device (:func:`kanfield.training.optimizers.build_optimizers`), s
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -44,6 +45,14 @@ class Step:
         for optimizer in self.optimizers:
             optimizer.step()
         return loss.detach()
+
+
+def compile_kernels(field: nn.Module, x: Tensor, target: Tensor) -> None:
+    """Take one step of a copy of the field, which is thrown away.
+
+    Triton compiles a kernel when it is first launched, and those seconds are no training.
+    """
+    Step(copy.deepcopy(field), [])(x, target)
 
 
 class Recorder(Protocol):

@@ -39,7 +39,7 @@ from kanfield.training.sampling import PixelSampler
 from kanfield.training.schedule import phase_at, scale_phases, warm_up_and_decay
 from kanfield.training.signals import Signals
 from kanfield.training.spectrum_log import SpectrumLog
-from kanfield.training.step import make_step
+from kanfield.training.step import compile_kernels, make_step
 from kanfield.training.target import Target
 
 LOG_EVERY = 10  # steps
@@ -117,6 +117,8 @@ class Trainer:
             Interrupted: a signal came; the run is saved.
         """
         p, settings = self.progress, self.settings
+        if getattr(self.net, "backend", None) == "triton":
+            compile_kernels(self.net, *self.batches.at(p.step))
         clock = time.perf_counter()
         saved_at: float | None = None if p.step == 0 else clock
         while not self._is_done():
