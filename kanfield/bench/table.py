@@ -36,8 +36,8 @@ def _head(result: dict[str, Any]) -> Iterator[RenderableType]:
         products = ", ".join(f"{name} {rate:,.0f}" for name, rate in rates["product_gflops"].items())
         yield Text(
             f"measured here: matrix product {products} GFLOP/s, copy {rates['copy_gbytes']:,.1f} GB/s; "
-            "the floor below is a layer's arithmetic at the one"
-            + ("" if result["device"] == "cpu" else ", or its memory traffic at the other, if longer")
+            "the floor below is a layer's arithmetic at the first of these rates"
+            + ("" if result["device"] == "cpu" else ", or its memory traffic at the last, if that is longer")
         )
 
 
