@@ -13,7 +13,8 @@ from kanfield.bench.clock import Effort, Run, interleaved
 from kanfield.fields import find_family
 from kanfield.splines import use_backend
 from kanfield.splines.backend import native, triton_lacks
-from kanfield.training.config import MATRIX_PRECISIONS, Settings, resolve, settings_from
+from kanfield.training.checks import MATRIX_PRECISIONS
+from kanfield.training.config import Settings, resolve, settings_from
 from kanfield.training.memory import is_out_of_memory
 from kanfield.training.optimizers import build_optimizers
 from kanfield.training.presets import Scale

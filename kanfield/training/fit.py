@@ -16,7 +16,8 @@ from rich.console import Console
 from kanfield.errors import InputError, RunFailed
 from kanfield.files import replacing
 from kanfield.images import MAX_PIXELS, Image, read_image, resize_image
-from kanfield.training.config import Settings, check, overlay, resolve, settings_from, to_plain
+from kanfield.training.checks import check
+from kanfield.training.config import Settings, overlay, resolve, settings_from, to_plain
 from kanfield.training.folder import RunFolder
 from kanfield.training.introduction import introduce, introduce_resumed
 from kanfield.training.memory import check_buildable, is_out_of_memory

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from kanfield.errors import InputError
 from kanfield.files import write_text
 from kanfield.images import MAX_PIXELS, Image, write_image
-from kanfield.training.config import Settings, check, lacking, read_settings, to_plain
+from kanfield.training.checks import check
+from kanfield.training.config import Settings, lacking, read_settings, to_plain
 
 try:
     import fcntl

@@ -18,7 +18,8 @@ from kanfield.errors import InputError
 from kanfield.fields import build_field
 from kanfield.images import MAX_PIXELS, Image, held_out_mask, missing_pixels, read_image
 from kanfield.training.checkpoint import Checkpoint, load_field, read_checkpoint
-from kanfield.training.config import FIELD_SETTINGS, MATRIX_PRECISIONS, Settings
+from kanfield.training.checks import MATRIX_PRECISIONS
+from kanfield.training.config import FIELD_SETTINGS, Settings
 from kanfield.training.derivative import Kind, derivative
 from kanfield.training.evaluation import render
 from kanfield.training.folder import RunFolder

@@ -15,7 +15,8 @@ import yaml
 from kanfield.errors import InputError
 from kanfield.fields import find_family
 from kanfield.files import write_text
-from kanfield.training.config import Settings, check, overlay, read_settings
+from kanfield.training.checks import check
+from kanfield.training.config import Settings, overlay, read_settings
 
 MODELS = ("kan", "siren", "mlp", "rff", "hashgrid")
 SECONDS = 20.0
