@@ -16,6 +16,7 @@ from scipy.interpolate import BSpline
 from torch import Tensor
 from torch.autograd import forward_ad, grad, gradcheck, gradgradcheck
 
+from kanfield import KANLayer
 from kanfield.errors import InputError
 from kanfield.splines import ORDERS, Grid, choose_backend, explain_backend, spline, use_backend
 from kanfield.splines import backend as backends
@@ -619,6 +620,19 @@ def test_torch_func_gradients_are_autograds() -> None:
     leaves = (x.clone().requires_grad_(), coef.clone().requires_grad_())
     for a, b in zip(torch.func.grad(loss, argnums=(0, 1))(x, coef), grad(loss(*leaves), leaves), strict=True):
         assert_near(a, b, 1e-12)
+
+
+@pytest.mark.parametrize("precision", ["tf32x3", "tf32", "bf16"])
+def test_torch_func_differentiates_what_a_precision_rounds(precision: str) -> None:
+    """Rounding has no derivative, so transforms see float32."""
+    x = torch.rand(4, 2)
+    found = []
+    for name in ("fp32", precision):
+        torch.manual_seed(0)
+        layer = KANLayer(2, 3, 5, precision=name)
+        found.append(torch.func.jacrev(layer)(x))
+    assert found[0].abs().max() > 0
+    assert_near(found[1], found[0], 1e-6)
 
 
 def test_vmap_over_samples_and_over_fields() -> None:

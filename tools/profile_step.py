@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,8 @@ import torch
 
 import kanfield
 from kanfield import KANLayer
+from kanfield.bench.clock import THOROUGH
+from kanfield.bench.rates import measure_rates
 from kanfield.training.config import Settings, resolve
 from kanfield.training.fit import scale_of
 from kanfield.training.folder import RunFolder
@@ -31,8 +31,6 @@ from kanfield.training.optimizers import Muon
 from kanfield.training.run import make_field, make_target
 from kanfield.training.signals import Signals
 from kanfield.training.trainer import Trainer
-
-SGEMM, COPY = 1024, 1 << 24
 
 
 class Clock:
@@ -59,21 +57,6 @@ class Clock:
         setattr(owner, name, timed)
 
 
-def rates() -> tuple[float, float]:
-    """Operations a second of a matrix product, and bytes a second of a copy (read and written)."""
-    a, source = torch.randn(SGEMM, SGEMM), torch.randn(COPY)
-    target = torch.empty_like(source)
-    product = statistics.median(_seconds(lambda: a @ a) for _ in range(15))
-    copy = statistics.median(_seconds(lambda: target.copy_(source)) for _ in range(7))
-    return 2 * SGEMM**3 / product, 8 * COPY / copy
-
-
-def _seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
 def operator_floor(layers: list[KANLayer], samples: int) -> float:
     """Operations of a step's forward and backward."""
     passes = [2, *[3] * (len(layers) - 1)]
@@ -91,7 +74,8 @@ def muon_floor(matrices: list[torch.Tensor]) -> float:
 
 def profile(image: str, steps: int, size: int | None) -> dict[str, Any]:
     """Seconds and floors by part of one fit."""
-    arithmetic, traffic = rates()
+    rates = measure_rates(torch.device("cpu"), THOROUGH)
+    arithmetic, traffic = rates.products["fp32"], rates.copy
     settings = Settings(steps=steps, checkpoint_seconds=1e9)
     picture = kanfield.read_image(image, size)
     settings = resolve(settings, scale_of(make_target(settings, picture, torch.zeros(1))))

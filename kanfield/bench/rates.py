@@ -58,7 +58,7 @@ class Products:
 def measure_rates(device: torch.device, effort: Effort, quick: bool = False) -> Rates:
     """The rates of a device, measured."""
     products = Products(device, quick)
-    size = 1 << (20 if quick else 24 if device.type == "cpu" else 26)  # numbers: far more than a cache holds
+    size = 1 << (24 if device.type == "cpu" else 26)  # numbers: far more than a cache holds
     source = torch.randn(size, device=device)
     target = torch.empty_like(source)
     found = interleaved({**products.runs, "copy": lambda: target.copy_(source)}, device, effort)

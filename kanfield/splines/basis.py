@@ -54,9 +54,18 @@ def locate(x: Tensor, lower: Tensor, scale: Tensor, size: int) -> Cells:
     """
     position = (x - lower) * scale  # the native kernels compute this very expression
     still = position.detach()
-    cell = torch.nan_to_num(still, nan=0.0).clamp(0, size - 1).to(torch.int64)
+    cell = cell_at(still, size)
     outside = (still > size).to(torch.int8) - (still < 0).to(torch.int8)
     return Cells(cell, position - cell, outside)
+
+
+def cell_at(position: Tensor, size: int) -> Tensor:
+    """Number (int64) of the cell at a position in cells, of the nearest one outside the grid; NaN's is 0.
+
+    >>> cell_at(torch.tensor([-1.0, 2.5, 9.0]), 4).tolist()
+    [0, 2, 3]
+    """
+    return torch.nan_to_num(position, nan=0.0).clamp(0, size - 1).to(torch.int64)
 
 
 def active_basis(cells: Cells, scale: Tensor, order: int, derivative: int = 0) -> list[Tensor]:

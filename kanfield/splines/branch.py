@@ -60,7 +60,8 @@ def _seen_through(x: Tensor) -> bool:
 
 def _branch(x: Tensor, base: Tensor, precision: str) -> Tensor:
     """``silu(x) @ base`` in a precision, its gradients too."""
-    return silu(x) @ base if precision == "fp32" else _Product.apply(silu(x), base, precision)
+    plain = precision == "fp32" or transforms_active()  # which see no rounding, as in the splines
+    return silu(x) @ base if plain else _Product.apply(silu(x), base, precision)
 
 
 class _Product(torch.autograd.Function):

@@ -14,6 +14,7 @@ import torch
 import triton
 from torch import Tensor
 
+from kanfield.splines.basis import cell_at
 from kanfield.splines.triton import kernels
 from kanfield.splines.triton.choice import Blocks, Case, blocks, parts, prefers_dense
 
@@ -175,8 +176,7 @@ def _in_order_of_cells(
 
     The ends stand behind the beginnings: shape ``(I, 2 * blocks)``.
     """
-    position = (x - lower) * scale
-    cell = torch.nan_to_num(position, nan=0.0).clamp(0, size - 1).to(torch.int32).T.contiguous()
+    cell = cell_at((x - lower) * scale, size).to(torch.int32).T.contiguous()
     cell, ordered = cell.sort(dim=1, stable=True)
     first = torch.arange(blocks, device=x.device, dtype=torch.int32) * block
     borders = torch.cat([first - order, first + block])  # cell c touches the rows c to c + order
