@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kanfield import KAN, fit
+from kanfield.errors import InputError
 from kanfield.fields import build_field
 from kanfield.images import Image
 from kanfield.splines.backend import explain_backend, triton_lacks, use_backend
@@ -234,6 +235,12 @@ def test_a_fit_on_the_triton_kernels_ends_as_on_the_reference(tmp_path) -> None:
         assert run.metrics["backend"] == backend
         found.append(run.psnr)
     assert found[0] == pytest.approx(found[1], abs=1e-3)
+
+
+def test_a_forced_backend_that_does_not_serve_leaves_nothing_behind(tmp_path) -> None:
+    with use_backend("native"), pytest.raises(InputError, match="no tf32"):
+        fit(picture(8), out=tmp_path / "runs", steps=2, precision="tf32", device="cpu")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_an_emulated_precision_is_said_to_be_slow() -> None:

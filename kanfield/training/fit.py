@@ -16,6 +16,7 @@ from rich.console import Console
 from kanfield.errors import InputError, RunFailed
 from kanfield.files import replacing
 from kanfield.images import MAX_PIXELS, Image, read_image, resize_image
+from kanfield.splines import choose_backend
 from kanfield.training.checks import check
 from kanfield.training.config import Settings, overlay, resolve, settings_from, to_plain
 from kanfield.training.folder import RunFolder
@@ -88,6 +89,10 @@ def fit(
     if device.type == "mps" and settings.precision == "fp64":
         raise InputError("--precision fp64: mps has no double precision; leave it out, or use --device cpu")
     check_buildable(settings, image, device)
+    if settings.model == "kan":  # a backend that is forced and does not serve is told before a folder is made
+        double = settings.precision == "fp64"
+        like = torch.empty(0, device=device, dtype=torch.float64 if double else torch.float32)
+        choose_backend(like, "fp32" if double else settings.precision)
     folder = RunFolder.create(Path(out), image.source or Path("image"), settings.model)
     settings = folder.keep_inputs(settings, image, file, target.missing)
     return _train(folder, image, settings, device, console, resumed=False)
