@@ -237,6 +237,7 @@ def test_a_fit_on_the_triton_kernels_ends_as_on_the_reference(tmp_path) -> None:
     assert found[0] == pytest.approx(found[1], abs=1e-3)
 
 
+@pytest.mark.usefixtures("native_core")
 def test_a_forced_backend_that_does_not_serve_leaves_nothing_behind(tmp_path) -> None:
     with use_backend("native"), pytest.raises(InputError, match="no tf32"):
         fit(picture(8), out=tmp_path / "runs", steps=2, precision="tf32", device="cpu")
