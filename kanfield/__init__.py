@@ -12,16 +12,16 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from kanfield.fields.kan import KAN as KAN
-    from kanfield.fields.layer import KANLayer as KANLayer
+    from kanfield.fields.kan_layer import KANLayer as KANLayer
     from kanfield.images import read_image as read_image
+    from kanfield.runs.run import Run as Run
+    from kanfield.runs.run import load as load
     from kanfield.training.fit import fit as fit
-    from kanfield.training.run import Run as Run
-    from kanfield.training.run import load as load
 
 # torch takes seconds to import: a name brings its module only when it is asked for.
 _HOMES = {
     "KAN": "kanfield.fields.kan",
-    "KANLayer": "kanfield.fields.layer",
+    "KANLayer": "kanfield.fields.kan_layer",
     "Run": "kanfield.training.run",
     "fit": "kanfield.training.fit",
     "load": "kanfield.training.run",

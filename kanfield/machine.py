@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 import kanfield
+from kanfield.errors import InputError
 
 
 def machine() -> dict[str, Any]:
@@ -32,3 +33,32 @@ def _processor() -> str:
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+_DEVICES = ("cuda", "xpu", "mps")  # in the order in which auto looks for them; torch calls ROCm cuda
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that ``--device`` means; ``auto`` takes a GPU where there is one.
+
+    Raises:
+        InputError: there is no such device here.
+
+    >>> pick_device("cpu")
+    device(type='cpu')
+    """
+    if name == "auto":
+        found = (name for name in _DEVICES if getattr(torch, name).is_available())
+        return torch.device(next(found, "cpu"))
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in {"cpu", *_DEVICES}:
+        raise InputError(f"--device {name} is unknown: use auto, cpu, cuda, cuda:1, xpu or mps")
+    try:
+        torch.zeros(1, device=device)
+    except Exception as error:  # torch raises RuntimeError, AssertionError and others here
+        reason = str(error).splitlines()[0].split(". ")[0]
+        raise InputError(f"--device {name} cannot be used ({reason}); use auto or cpu") from None
+    return device

@@ -25,12 +25,12 @@ from kanfield.bench.table import shown
 from kanfield.bench.tune import PRIMITIVES, Sizes, tune
 from kanfield.bench.ways import COMPILED, DENSE, Way, ways_on
 from kanfield.cli import main
+from kanfield.config.settings import Settings
 from kanfield.errors import RunFailed
 from kanfield.fields import find_family
 from kanfield.splines import PRECISIONS
 from kanfield.splines.backend import native, triton_lacks
 from kanfield.splines.triton import choice
-from kanfield.training.config import Settings
 
 CPU = torch.device("cpu")
 TINY = Shape(3, 5, 6, 2)

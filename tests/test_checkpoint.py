@@ -13,8 +13,7 @@ from safetensors.torch import save_file
 
 from kanfield import KAN
 from kanfield.errors import InputError, RunFailed
-from kanfield.training import checkpoint as module
-from kanfield.training.checkpoint import (
+from kanfield.runs.checkpoint import (
     FORMAT,
     Checkpoint,
     load_field,
@@ -23,6 +22,7 @@ from kanfield.training.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from kanfield.training import checkpoint as module
 from kanfield.training.optimizers import Muon, build_optimizers
 
 

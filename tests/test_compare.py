@@ -18,16 +18,17 @@ import pytest
 from PIL import Image as PILImage
 
 from kanfield.cli import main
+from kanfield.comparison.charts import Curve, psnr_chart
+from kanfield.comparison.compare import begin, resume
+from kanfield.comparison.equal_parameters import count_parameters, match_parameters
+from kanfield.comparison.pictures import telling_crop
+from kanfield.comparison.plan import Plan, expand, read_plan, write_plan
+from kanfield.comparison.report import command
+from kanfield.comparison.results import Comparison
+from kanfield.config.presets import Scale
+from kanfield.config.resolve import resolve
+from kanfield.config.settings import Settings
 from kanfield.errors import InputError
-from kanfield.studies.comparison.charts import Curve, psnr_chart
-from kanfield.studies.comparison.compare import begin, resume
-from kanfield.studies.comparison.equal_parameters import count_parameters, match_parameters
-from kanfield.studies.comparison.pictures import telling_crop
-from kanfield.studies.comparison.plan import Plan, expand, read_plan, write_plan
-from kanfield.studies.comparison.report import command
-from kanfield.studies.comparison.results import Comparison
-from kanfield.training.config import Settings, resolve
-from kanfield.training.presets import Scale
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -189,7 +190,7 @@ def test_an_interrupted_comparison_goes_on_where_it_was(tmp_path):
 
 
 def test_a_killed_fit_is_a_row_with_its_error(tmp_path, monkeypatch):
-    from kanfield.studies.comparison import compare as module
+    from kanfield.comparison import compare as module
     from kanfield.training.signals import Signals
 
     kill = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]

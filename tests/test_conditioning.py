@@ -6,8 +6,15 @@ import pytest
 import torch
 
 from kanfield.splines import Grid, spline
-from kanfield.studies.catalogue import Conditioning
-from kanfield.studies.conditioning import EXPECTED, conclude, relu_hessian, spectrum, spline_hessian, trials
+from kanfield.studies.conditioning.settings import Conditioning
+from kanfield.studies.conditioning.study import (
+    EXPECTED,
+    conclude,
+    relu_hessian,
+    spectrum,
+    spline_hessian,
+    trials,
+)
 
 ORDERS = [1, 2, 3]
 

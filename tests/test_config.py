@@ -11,23 +11,17 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from kanfield.training.config import check
 from PIL import Image
 
 from kanfield.cli import main
+from kanfield.config.parse import read_settings, settings_from, to_plain
+from kanfield.config.presets import DECIDED, PRESETS, Scale, preset_settings
+from kanfield.config.resolve import overlay, resolve
+from kanfield.config.settings import Phase, Settings
 from kanfield.errors import InputError
-from kanfield.training.checkpoint import read_checkpoint
-from kanfield.training.config import (
-    Phase,
-    Settings,
-    check,
-    overlay,
-    read_settings,
-    resolve,
-    settings_from,
-    to_plain,
-)
+from kanfield.runs.checkpoint import read_checkpoint
 from kanfield.training.fit import fit
-from kanfield.training.presets import DECIDED, PRESETS, Scale, preset_settings
 from kanfield.training.schedule import phase_at, scale_phases, warm_up_and_decay
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")

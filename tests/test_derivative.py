@@ -10,8 +10,8 @@ from PIL import Image as PILImage
 from kanfield import KAN
 from kanfield.cli import main
 from kanfield.images import Image, coordinates, read_image
+from kanfield.runs.rendering import derivative, view
 from kanfield.training import derivative as module
-from kanfield.training.derivative import derivative, view
 from kanfield.training.fit import fit
 
 HEIGHT, WIDTH = 6, 9

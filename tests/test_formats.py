@@ -11,10 +11,10 @@ from PIL import Image as PILImage
 from kanfield.cli import main
 from kanfield.errors import InputError
 from kanfield.images import Image, read_image, write_image
-from kanfield.metrics import psnr
-from kanfield.training.evaluate_run import evaluate_run
+from kanfield.metrics.image_quality import psnr
+from kanfield.runs.run import load
 from kanfield.training.fit import fit
-from kanfield.training.run import load
+from kanfield.training.results import evaluate_run
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
 

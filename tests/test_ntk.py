@@ -11,8 +11,8 @@ import torch
 from kanfield import fit
 from kanfield.cli import main
 from kanfield.fields import build_field
-from kanfield.studies.generated import generated_image
-from kanfield.studies.tangent_kernel import analyse, tangent_kernel
+from kanfield.studies.common.generated import generated_image
+from kanfield.studies.ntk.tangent_kernel import analyse, tangent_kernel
 
 FIELDS = {
     "kan": {"widths": [5], "grids": [6, 4], "directions": 3},

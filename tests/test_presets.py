@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from kanfield.config.presets import PRESETS, Scale, parameters, preset_settings
 from kanfield.fields import build_field
 from kanfield.images import Image
+from kanfield.runs.run import load
 from kanfield.training.fit import fit
-from kanfield.training.presets import PRESETS, Scale, parameters, preset_settings
-from kanfield.training.run import load
 
 CAPS = {"smooth": 2.0, "lossless": 4.0, "compact": 0.5}
 NAMES = ("widths", "grids", "order", "noise", "frequency", "directions")

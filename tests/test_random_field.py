@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from kanfield.studies.catalogue import RandomField
-from kanfield.studies.gaussian_field import GaussianField
-from kanfield.studies.random_field import Data, conclude, labels, trials
+from kanfield.studies.random_field.gaussian_field import GaussianField
+from kanfield.studies.random_field.settings import RandomField
+from kanfield.studies.random_field.study import Data, conclude, labels, trials
 
 TINY = RandomField(
     dimensions=(2,),
@@ -37,7 +37,7 @@ def test_the_covariance_is_the_kernel_as_far_as_modes_are_kept(dimension, sigma)
 
 
 def test_all_modes_together_have_unit_variance(monkeypatch):
-    monkeypatch.setattr("kanfield.studies.gaussian_field._KEPT", 1e-9)
+    monkeypatch.setattr("kanfield.studies.random_field.gaussian_field._KEPT", 1e-9)
     assert GaussianField(1, 0.05, 0).variance == pytest.approx(1, abs=1e-6)
 
 

@@ -23,11 +23,11 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kanfield.cli import main
+from kanfield.config.settings import Phase, Settings
 from kanfield.errors import InputError
-from kanfield.training.checkpoint import read_checkpoint
-from kanfield.training.config import Phase, Settings
+from kanfield.monitors.spectrum_log import read_spectrum
+from kanfield.runs.checkpoint import read_checkpoint
 from kanfield.training.fit import fit, resume
-from kanfield.training.spectrum_log import read_spectrum
 from kanfield.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")

@@ -17,9 +17,9 @@ from PIL import Image as PILImage
 
 from kanfield.cli import main
 from kanfield.cli.completion import completion_script
+from kanfield.runs.listing import find_runs, remove_run
+from kanfield.runs.run import load
 from kanfield.training.fit import fit
-from kanfield.training.run import load
-from kanfield.training.runs import find_runs, remove_run
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
 
@@ -234,7 +234,7 @@ def test_a_fit_that_begins_in_this_moment_is_no_leftover(here, capsys, answer):
 @pytest.fixture
 def later(monkeypatch):
     """Some time after the folders were made."""
-    monkeypatch.setattr("kanfield.training.runs._BEGINNING", -1)
+    monkeypatch.setattr("kanfield.runs.listing._BEGINNING", -1)
 
 
 def test_a_damaged_run_goes_with_its_image_folder(here, capsys, answer, later):

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from kanfield import KAN
-from kanfield.spectra import log_slope
+from kanfield.metrics.spectra import log_slope
 from kanfield.splines.refine import gram_matrix
-from kanfield.studies.approximation import chain, errors, inner, outer
-from kanfield.studies.catalogue import Scaling
-from kanfield.studies.scaling import conclude, trials
-from kanfield.studies.toy_functions import TOYS
-from kanfield.studies.whitened import whitened
-from kanfield.training.full_batch import minimize
+from kanfield.studies.common.full_batch import minimize
+from kanfield.studies.common.whitening import whitened
+from kanfield.studies.scaling.approximation import chain, errors, inner, outer
+from kanfield.studies.scaling.settings import Scaling
+from kanfield.studies.scaling.study import conclude, trials
+from kanfield.studies.scaling.toy_functions import TOYS
 
 TINY = Scaling(
     functions=("exp-sin",),

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from kanfield.spectra import Bands, bias, frequencies, learned_at, power, radial_spectrum
+from kanfield.metrics.spectra import Bands, bias, frequencies, learned_at, power, radial_spectrum
 
 RNG = np.random.default_rng(0)
 

@@ -13,8 +13,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from kanfield import fit, load
 from kanfield.cli import main
-from kanfield.spectra import Bands
-from kanfield.training.spectrum_log import own_looks, read_spectrum, window
+from kanfield.metrics.spectra import Bands
+from kanfield.monitors.spectrum_log import own_looks, read_spectrum, window
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
 

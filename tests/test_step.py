@@ -10,19 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from kanfield import KAN, fit
+from kanfield.config.resolve import resolve
+from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.fields import build_field
 from kanfield.images import Image
+from kanfield.runs.folder import RunFolder
+from kanfield.runs.run import make_field
 from kanfield.splines.backend import explain_backend, triton_lacks, use_backend
-from kanfield.training.batches import Batches
-from kanfield.training.config import Settings, resolve
-from kanfield.training.fit import scale_of
-from kanfield.training.folder import RunFolder
 from kanfield.training.optimizers import build_optimizers, set_rate
-from kanfield.training.run import make_field
-from kanfield.training.sampling import PixelSampler
+from kanfield.training.sampling import Batches, PixelSampler
 from kanfield.training.step import WARM_UP, GraphedStep, Step, compile_kernels
-from kanfield.training.target import Target
+from kanfield.training.target import Target, scale_of
 from kanfield.training.trainer import LOG_EVERY, Trainer
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -198,7 +197,7 @@ def test_rates_kept_on_the_device_are_those_of_numbers(name: str) -> None:
     ("first", "total", "count"), [(0, 5, 5), (3, 20, 7), (90, 300, 100), (0, 1500, 65536), (9, 8, 1)]
 )
 def test_a_gpu_shuffles_as_the_host_does(first: int, total: int, count: int) -> None:
-    from kanfield.training.device_shuffle import shuffled
+    from kanfield.training.permutation_triton import shuffled
 
     sampler = PixelSampler(count, 1, seed=3)
     expected = sampler.batches(first, total)

@@ -16,12 +16,14 @@ import yaml
 
 from kanfield.cli import main
 from kanfield.errors import InputError
+from kanfield.reports.figures import add_legend, new_figure
 from kanfield.studies import catalogue as every
-from kanfield.studies.catalogue import Conditioning, Ntk, Waves
-from kanfield.studies.figures import add_legend, new_figure
+from kanfield.studies.conditioning.settings import Conditioning
+from kanfield.studies.ntk.settings import Ntk
+from kanfield.studies.report import command
 from kanfield.studies.runner import begin, run_study
 from kanfield.studies.settings import from_plain, settle, to_plain
-from kanfield.studies.study_report import command
+from kanfield.studies.waves.settings import Waves
 
 TINY = Waves(models=("kan", "mlp"), amplitudes=("equal",), steps=20, repeats=1, mlp_width=8, mlp_depth=2)
 

@@ -18,13 +18,15 @@ from kanfield import KAN
 from kanfield.cli import main
 from kanfield.errors import InputError, RunFailed
 from kanfield.images import Image, coordinates, held_out_mask, read_image
+from kanfield.machine import pick_device
+from kanfield.runs.checkpoint import read_checkpoint
+from kanfield.runs.rendering import evaluate_field
+from kanfield.runs.run import load
 from kanfield.training import monitors
-from kanfield.training.batches import Batches
-from kanfield.training.checkpoint import read_checkpoint
-from kanfield.training.evaluation import evaluate, evaluate_field
-from kanfield.training.fit import fit, pick_device, resume
-from kanfield.training.run import load
-from kanfield.training.sampling import PixelSampler, shuffle
+from kanfield.training.evaluation import evaluate
+from kanfield.training.fit import fit, resume
+from kanfield.training.permutation import shuffle
+from kanfield.training.sampling import Batches, PixelSampler
 from kanfield.training.target import Target
 from kanfield.training.trainer import Trainer
 
@@ -314,7 +316,7 @@ def test_a_look_at_some_pixels_is_part_of_the_look_at_all():
 def test_evaluation_in_pieces_is_evaluation_at_once(monkeypatch):
     field, coords = torch.nn.Linear(2, 3), torch.rand(1000, 2)
     whole = evaluate_field(field, coords)
-    monkeypatch.setattr("kanfield.training.evaluation.CHUNK", 64)
+    monkeypatch.setattr("kanfield.runs.rendering.CHUNK", 64)
     assert torch.allclose(evaluate_field(field, coords), whole, atol=1e-6)
 
 

@@ -53,7 +53,7 @@ def test_the_shuffle_compiles_for_all_that_its_numbers_can_be(tmp_path: Path) ->
     code = f"""
 import sys; sys.path.insert(0, {str(TOOL.parent)!r})
 import compile_kernels as tool, torch
-from kanfield.training.device_shuffle import _shuffle
+from kanfield.training.permutation_triton import _shuffle
 keys = out = torch.empty(8, dtype=torch.int64, device="meta")
 for first, total, count, bits in ((0, 999, 576, 10), (2**31, 999, 2**31 + 5, 32), (1, 1, 1, 1)):
     numbers = (keys, out, first, total, count, (1 << bits) - 1, (bits + 1) // 2)

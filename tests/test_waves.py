@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from kanfield.studies.catalogue import Waves
-from kanfield.studies.waves import amplitudes_of, conclude, field_for, recovered, target, trials
-from kanfield.studies.waves_figures import FREQUENCIES
+from kanfield.studies.waves.figures import FREQUENCIES
+from kanfield.studies.waves.settings import Waves
+from kanfield.studies.waves.study import amplitudes_of, conclude, field_for, recovered, target, trials
 
 TINY = Waves(models=("kan", "mlp"), amplitudes=("equal",), steps=30, repeats=1, mlp_width=8, mlp_depth=2)
 

@@ -62,7 +62,7 @@ def networks() -> dict[str, tuple[list[int], list[int]]]:
     """Widths and grids of each network, from where they are kept."""
     import yaml
 
-    from kanfield.training.presets import Scale, preset_settings
+    from kanfield.config.presets import Scale, preset_settings
 
     poster = yaml.safe_load((ROOT / "configs" / "poster" / "kan.yaml").read_text(encoding="utf-8"))
     default = preset_settings("smooth", Scale(256, 256**2, 256**2, 1))
@@ -109,7 +109,7 @@ def build_inkan(widths: list[int], grids: list[int], compiled: bool = False) -> 
 def build(contestant: str, network: str) -> nn.Module:
     import torch
 
-    from kanfield.training.presets import ORDER
+    from kanfield.config.presets import ORDER
 
     builders: dict[str, Callable[[list[int], list[int]], nn.Module]] = {
         "kanfield": build_kanfield,

@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from kanfield.config.resolve import resolve
+from kanfield.config.settings import Settings
 from kanfield.images import Image
-from kanfield.training.config import Settings, resolve
-from kanfield.training.fit import scale_of
-from kanfield.training.folder import RunFolder
-from kanfield.training.run import make_field, make_target
+from kanfield.runs.folder import RunFolder
+from kanfield.runs.run import make_field
+from kanfield.training.target import make_target, scale_of
 from kanfield.training.trainer import Trainer
 
 BASE: dict[str, Any] = {"megapixels": 1.0, "grid": 9, "width": 64, "threads": 2}

@@ -18,7 +18,7 @@ from pathlib import Path
 from profile_step import Clock
 
 import kanfield
-from kanfield.training.spectrum_log import SpectrumLog
+from kanfield.monitors.spectrum_log import SpectrumLog
 from kanfield.training.trainer import Trainer
 
 fit_module = importlib.import_module("kanfield.training.fit")  # the package's own fit hides its name

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.interpolate import griddata
 
 from kanfield.images import Image, held_out_mask, read_image
-from kanfield.metrics import psnr
+from kanfield.metrics.image_quality import psnr
 
 
 def interpolate(image: Image, pattern: str) -> float:

@@ -24,12 +24,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import kanfield
+from kanfield.comparison.charts import Curve, read_curve
+from kanfield.comparison.equal_parameters import match_parameters
+from kanfield.config.resolve import resolve
+from kanfield.config.settings import Settings
 from kanfield.errors import InputError
-from kanfield.studies.comparison.charts import Curve, read_curve
-from kanfield.studies.comparison.equal_parameters import match_parameters
-from kanfield.training.config import Settings, resolve
-from kanfield.training.fit import scale_of
-from kanfield.training.run import make_target
+from kanfield.training.target import make_target, scale_of
 
 # Okabe and Ito's palette, told apart by the colour-blind too; lossless is the KAN with that preset.
 COLOURS = {

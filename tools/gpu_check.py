@@ -27,13 +27,14 @@ import gpu_estimate
 import torch
 
 import kanfield
+from kanfield.config.resolve import resolve
+from kanfield.config.settings import Settings
 from kanfield.doctor import examine
+from kanfield.runs.folder import RunFolder
+from kanfield.runs.run import make_field
 from kanfield.splines import PRECISIONS
-from kanfield.training.config import Settings, resolve
-from kanfield.training.fit import scale_of
-from kanfield.training.folder import RunFolder
-from kanfield.training.run import make_field, make_target
 from kanfield.training.step import Step
+from kanfield.training.target import make_target, scale_of
 from kanfield.training.trainer import LOG_EVERY, Trainer
 
 ROOT = Path(__file__).resolve().parent.parent

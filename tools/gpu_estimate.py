@@ -24,14 +24,15 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from kanfield.config.presets import Scale
+from kanfield.config.resolve import resolve
+from kanfield.config.settings import Settings
 from kanfield.fields.kan import KAN
+from kanfield.runs.run import make_field
 from kanfield.splines import PRECISIONS, use_backend
 from kanfield.splines import backend as backends
 from kanfield.splines.triton import kernels, launch
-from kanfield.training.config import Settings, resolve
 from kanfield.training.optimizers import build_optimizers
-from kanfield.training.presets import Scale
-from kanfield.training.run import make_field
 from kanfield.training.step import Step
 
 

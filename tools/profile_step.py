@@ -24,12 +24,13 @@ import kanfield
 from kanfield import KANLayer
 from kanfield.bench.clock import THOROUGH
 from kanfield.bench.rates import measure_rates
-from kanfield.training.config import Settings, resolve
-from kanfield.training.fit import scale_of
-from kanfield.training.folder import RunFolder
+from kanfield.config.resolve import resolve
+from kanfield.config.settings import Settings
+from kanfield.runs.folder import RunFolder
+from kanfield.runs.run import make_field
 from kanfield.training.optimizers import Muon
-from kanfield.training.run import make_field, make_target
 from kanfield.training.signals import Signals
+from kanfield.training.target import make_target, scale_of
 from kanfield.training.trainer import Trainer
 
 

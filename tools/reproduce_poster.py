@@ -19,8 +19,8 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from kanfield.studies.comparison.compare import begin, compare, resume
-from kanfield.studies.comparison.plan import Plan, has_plan
+from kanfield.comparison.compare import begin, compare, resume
+from kanfield.comparison.plan import Plan, has_plan
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs/poster"
 # PSNR in dB and training time in seconds on the authors' GPU.

@@ -10,15 +10,17 @@ from typing import Any
 import torch
 
 from kanfield.bench.clock import Effort, Run, interleaved
+from kanfield.config.checks import MATRIX_PRECISIONS
+from kanfield.config.parse import settings_from
+from kanfield.config.presets import Scale
+from kanfield.config.resolve import resolve
+from kanfield.config.settings import Settings
 from kanfield.fields import find_family
+from kanfield.runs.run import make_field
 from kanfield.splines import use_backend
 from kanfield.splines.backend import native, triton_lacks
-from kanfield.training.checks import MATRIX_PRECISIONS
-from kanfield.training.config import Settings, resolve, settings_from
 from kanfield.training.memory import is_out_of_memory
 from kanfield.training.optimizers import build_optimizers
-from kanfield.training.presets import Scale
-from kanfield.training.run import make_field
 from kanfield.training.step import WARM_UP, GraphedStep, Step, make_step
 from kanfield.training.trainer import HasGrids
 

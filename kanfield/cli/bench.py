@@ -27,7 +27,7 @@ class Bench:
 
         from kanfield.bench.report import bench, bench_tune
         from kanfield.bench.table import shown
-        from kanfield.training.fit import pick_device
+        from kanfield.machine import pick_device
 
         device = pick_device(self.device or "auto")
 

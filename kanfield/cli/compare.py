@@ -11,8 +11,8 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from kanfield.cli.values import File, Flag, Number, Text, Whole
+from kanfield.config.parse import settings_from
 from kanfield.errors import InputError
-from kanfield.training.config import settings_from
 
 
 @dataclass
@@ -55,9 +55,9 @@ class Compare:
     def run(self) -> None:
         from rich.console import Console
 
-        from kanfield.studies.comparison.compare import begin, compare, resume
-        from kanfield.studies.comparison.plan import MODELS, SHARED, Plan, expand
-        from kanfield.studies.comparison.results import terminal_tables
+        from kanfield.comparison.compare import begin, compare, resume
+        from kanfield.comparison.plan import MODELS, SHARED, Plan, expand
+        from kanfield.comparison.results import terminal_tables
 
         shared = {name: getattr(self, name) for name in SHARED if name != "max_pixels"}
         shared["spectrum"] = self.spectrum or None

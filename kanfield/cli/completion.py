@@ -45,8 +45,8 @@ def completion_script(shell: str) -> str:
     from tyro.extras import get_parser
 
     from kanfield.cli.commands import PARSING, Command
+    from kanfield.config.presets import PRESETS
     from kanfield.fields import family_names
-    from kanfield.training.presets import PRESETS
 
     names = {
         "--model": tuple(family_names()),

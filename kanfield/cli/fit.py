@@ -13,7 +13,7 @@ from kanfield.cli.values import File, Flag, Grids, Number, Options, Text, Whole,
 from kanfield.errors import InputError
 
 if TYPE_CHECKING:
-    from kanfield.training.config import Settings
+    from kanfield.config.settings import Settings
 
 
 _CONFIG = (
@@ -92,8 +92,8 @@ class Fit:
     def run(self) -> None:
         from rich.console import Console
 
+        from kanfield.runs.folder import RunFolder
         from kanfield.training.fit import fit, resume
-        from kanfield.training.folder import RunFolder
 
         console = None if self.quiet else Console(stderr=True)
         flags = self._settings()
@@ -123,7 +123,9 @@ class Fit:
             raise InputError(f"--resume takes everything from the run's own config.yaml: leave out {names}")
 
     def _merged(self, flags: dict[str, Any]) -> tuple[Settings, Path]:
-        from kanfield.training.config import Settings, overlay, read_settings, settings_from
+        from kanfield.config.parse import read_settings, settings_from
+        from kanfield.config.resolve import overlay
+        from kanfield.config.settings import Settings
 
         base, named = read_settings(self.config) if self.config else (Settings(), None)
         image = self.image or (Path(named) if named else None)

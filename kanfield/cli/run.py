@@ -15,7 +15,7 @@ from kanfield.errors import InputError
 
 if TYPE_CHECKING:
     from kanfield.images import Image
-    from kanfield.training.run import Run
+    from kanfield.runs.run import Run
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Eval:
     """Print the metrics as JSON on standard output."""
 
     def run(self) -> None:
-        from kanfield.training.evaluate_run import evaluate_run
+        from kanfield.training.results import evaluate_run
 
         print_metrics(evaluate_run(self.path), self.json, quiet=False)
 
@@ -54,7 +54,7 @@ class Render:
 
     def run(self) -> None:
         from kanfield.images import write_image
-        from kanfield.training.run import load
+        from kanfield.runs.run import load
 
         if self.scale is not None and self.size is not None:
             raise InputError("--scale and --size contradict each other: give one")
@@ -71,7 +71,7 @@ class Render:
 
     def _derivative(self, run: Run, scale: float) -> tuple[Image, str]:
         from kanfield.images import Image
-        from kanfield.training.derivative import Kind, view
+        from kanfield.runs.rendering import Kind, view
 
         kind: Kind = "gradient" if self.gradient else "laplacian"
         values = run.derivative(kind, scale=scale, size=self.size, crop=self.crop)

@@ -16,7 +16,7 @@ from kanfield.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kanfield.training.runs import FoundRun
+    from kanfield.runs.listing import FoundRun
 
 _STYLES = {"unfinished": "yellow", "in use": "cyan", "damaged": "red"}
 
@@ -33,7 +33,7 @@ class Runs:
     """Print the list as JSON on standard output."""
 
     def run(self) -> None:
-        from kanfield.training.runs import find_runs
+        from kanfield.runs.listing import find_runs
 
         if self.prune and self.json:
             raise InputError("--json and --prune contradict each other: --prune asks before it removes")
@@ -106,7 +106,7 @@ def _print_table(runs: Sequence[FoundRun]) -> None:
 
 
 def _prune(runs: Sequence[FoundRun], out: Path) -> None:
-    from kanfield.training.runs import remove_run
+    from kanfield.runs.listing import remove_run
 
     for run in runs:
         if run.state == "damaged" and not run.leftover:

@@ -23,7 +23,7 @@ class Spectrum:
     """Folder of the report. Default: a new one under spectra."""
 
     def run(self) -> None:
-        from kanfield.studies.spectrum import choose_folder, write_spectra
+        from kanfield.comparison.spectra import choose_folder, write_spectra
 
         if not self.paths:
             raise InputError("which runs? kanfield spectrum RUN... or the folder of a comparison")

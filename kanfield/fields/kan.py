@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from kanfield.fields.layer import KANLayer, Levels
+from kanfield.fields.kan_layer import KANLayer, Levels
 from kanfield.fields.registry import Recipe, register
 from kanfield.splines import choose_backend
 

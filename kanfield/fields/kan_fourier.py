@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from kanfield.fields.dense import layer_shapes
 from kanfield.fields.registry import Recipe, register
-from kanfield.fields.shapes import layer_shapes
 
 
 class FourierLayer(nn.Module):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kanfield.fields.dense import layer_shapes
 from kanfield.fields.registry import Recipe, register
-from kanfield.fields.shapes import layer_shapes
 
 _BORDER = 2.0  # normalised values lie within, mostly
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from PIL import UnidentifiedImageError
 
 from kanfield.errors import InputError
-from kanfield.images.exr import read_exr
+from kanfield.images.formats.exr import read_exr
+from kanfield.images.formats.pillow import read_with_pillow
+from kanfield.images.formats.pnm import is_deep_pnm, read_deep_pnm
+from kanfield.images.formats.radiance import read_radiance
+from kanfield.images.formats.raster import READABLE, Raster
+from kanfield.images.formats.tiff import read_tiff
 from kanfield.images.image import MODES, Image
-from kanfield.images.pillow import read_with_pillow
-from kanfield.images.pnm import is_deep_pnm, read_deep_pnm
-from kanfield.images.radiance import read_radiance
-from kanfield.images.raster import READABLE, Raster
 from kanfield.images.resize import MAX_PIXELS, resize_image
-from kanfield.images.tiff import read_tiff
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _EXR = b"v/1\x01"

@@ -9,10 +9,10 @@ from typing import Any, BinaryIO
 
 from kanfield.errors import InputError
 from kanfield.files import replacing
-from kanfield.images.exr import write_exr
+from kanfield.images.formats.exr import write_exr
+from kanfield.images.formats.pillow import write_png16
+from kanfield.images.formats.tiff import write_tiff
 from kanfield.images.image import Image
-from kanfield.images.pillow import write_png16
-from kanfield.images.tiff import write_tiff
 
 # Suffix -> Pillow's name, options of Image.save, longest side the format can hold.
 _PILLOW: dict[str, tuple[str, dict[str, Any], int]] = {

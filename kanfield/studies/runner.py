@@ -18,10 +18,12 @@ from rich.console import Console
 
 from kanfield.errors import InputError, Interrupted
 from kanfield.files import write_json, write_text
+from kanfield.reports.findings import Findings
+from kanfield.reports.tensorboard import write_curves
+from kanfield.reports.write import make_folder
+from kanfield.studies.report import write_study
 from kanfield.studies.settings import StudySettings, from_plain, settle, to_plain
-from kanfield.studies.study import Findings, Result, Trial
-from kanfield.studies.study_report import make_folder, write_study
-from kanfield.studies.tensorboard import write_curves
+from kanfield.studies.study import Result, Trial
 
 _FILE = "study.yaml"
 
@@ -83,7 +85,7 @@ def run_study(settings: StudySettings, folder: Path, console: Console | None = N
         InputError: what the settings name cannot be used; nothing was written.
         Interrupted: SIGINT or SIGTERM came; the trials that were done are kept.
     """
-    module = importlib.import_module(f"kanfield.studies.{settings.NAME.replace('-', '_')}")
+    module = importlib.import_module(f"kanfield.studies.{settings.NAME.replace('-', '_')}.study")
     trials: Sequence[Trial] = module.trials(settings)
     if not (folder / _FILE).exists():
         make_folder(folder)

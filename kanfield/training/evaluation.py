@@ -1,67 +1,21 @@
-"""Fields on images: rendering, derivatives, PSNR seen and unseen; in chunks, so that memory stays bounded."""
+"""How good a field is on its image: PSNR seen and unseen; at which pixels that is asked, and how often."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from kanfield import metrics
-from kanfield.images import Image, coordinates
+from kanfield.images import Image
+from kanfield.runs.rendering import CHUNK, _picture, evaluate_field
+from kanfield.training.permutation import LOOKS, shuffle
+from kanfield.training.sampling import PixelSampler
 from kanfield.training.target import Target
-
-CHUNK = 16384  # coordinates evaluated at a time
-PREVIEW = 1 << 18  # pixels of a picture that is drawn while training goes on
-_TILE = 1 << 18  # samples of a rendering that are held at a time
-
-
-@torch.no_grad()
-def evaluate_field(field: nn.Module, coords: Tensor) -> Tensor:
-    """Values in [0, 1], shape (N, c), at coordinates (N, d).
-
-    Fields work in [-1, 1]; this is the one place that maps their output to image values and clamps it.
-    """
-    values = [((field(part) + 1) / 2).clamp(0, 1) for part in torch.split(coords, CHUNK)]
-    return torch.cat(values).float()
-
-
-def render(
-    field: nn.Module,
-    like: Image,
-    shape: tuple[int, int],
-    window: tuple[float, float, float, float] | None = None,
-) -> Image:
-    """A picture of ``shape`` (height, width) of the field, of all of ``like``'s frame or a window of it.
-
-    Args:
-        window: ``(x0, y0, x1, y1)`` in pixels of ``like``.
-    """
-    height, width = shape
-    pixels = np.empty((height, width, like.channels), dtype=like.pixels.dtype)
-    first = next(field.parameters())
-    rows = max(1, _TILE // width)
-    for start in range(0, height, rows):
-        part = slice(start, min(start + rows, height))
-        coords = coordinates(like.height, like.width, window=window, shape=shape, rows=part)
-        values = evaluate_field(field, coords.to(first)).cpu().numpy()
-        values = values.reshape(-1, width, like.channels)
-        pixels[part] = Image.from_values(values, like).pixels
-    return _picture(pixels, like)
-
-
-def preview(field: nn.Module, like: Image) -> Image:
-    """A picture of the whole field, scaled down where it has more than ``PREVIEW`` pixels."""
-    shrink = min(1.0, (PREVIEW / (like.height * like.width)) ** 0.5)
-    return render(field, like, (max(1, int(like.height * shrink)), max(1, int(like.width * shrink))))
-
-
-def _picture(pixels: NDArray[Any], like: Image) -> Image:
-    return Image(pixels, like.mode, icc_profile=like.icc_profile, value_range=like.value_range)
 
 
 @dataclass
@@ -147,3 +101,35 @@ def error_map(target: Target, reconstruction: Image, gain: int = 10) -> Image:
     if target.missing is not None:
         gray[target.missing.reshape(image.height, image.width)] = 0
     return Image(gray, "L")
+
+
+LOOK_PIXELS = 1 << 16  # a larger image is judged by this many of its pixels while training goes on
+
+
+_SHARE = 0.05  # of the time, at most about this much goes into looking
+
+
+def pixels_to_look_at(target: Target, sampler: PixelSampler) -> NDArray[np.int64] | None:
+    """Some pixels that are trained on and some that are held out, ascending; None for all."""
+    if target.count <= LOOK_PIXELS:
+        return None
+    held_out = np.zeros(0, dtype=np.int64)
+    if target.held_out is not None:
+        known = target.held_out if target.missing is None else target.held_out & ~target.missing
+        held_out = np.flatnonzero(known)
+    parts = []
+    for pixels, count in ((sampler.pixels, sampler.count), (held_out, len(held_out))):
+        some = shuffle(np.arange(min(count, LOOK_PIXELS)), max(count, 1), [sampler.seed, LOOKS])
+        parts.append(some if pixels is None else pixels[some])
+    return np.sort(np.concatenate(parts).astype(np.int64))
+
+
+def steps_between_looks(pixels: int, batch_size: int, multiple: int) -> int:
+    """Steps from a look at so many pixels to the next, a multiple of ``multiple``.
+
+    >>> steps_between_looks(65536, batch_size=2048, multiple=10)
+    210
+    """
+    # A look costs a forward pass over its pixels; a step three over a batch.
+    every = pixels / batch_size / (3 * _SHARE)
+    return multiple * max(1, round(every / multiple))

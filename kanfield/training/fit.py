@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 
+from kanfield.config.checks import check
+from kanfield.config.parse import settings_from, to_plain
+from kanfield.config.resolve import overlay, resolve
+from kanfield.config.settings import Settings
 from kanfield.errors import InputError, RunFailed
 from kanfield.files import replacing
 from kanfield.images import MAX_PIXELS, Image, read_image, resize_image
+from kanfield.machine import pick_device
+from kanfield.monitors.base import Monitor
+from kanfield.monitors.csv_log import CsvLog
+from kanfield.monitors.frames import FrameLog
+from kanfield.monitors.spectrum_figure import spectrum_figure
+from kanfield.monitors.spectrum_log import PIXELS as SPECTRUM_PIXELS
+from kanfield.monitors.spectrum_log import SpectrumLog, bands_of, read_spectrum
+from kanfield.monitors.tensorboard import TensorBoardLog
+from kanfield.monitors.terminal import TerminalLog
+from kanfield.runs.folder import RunFolder
+from kanfield.runs.run import Run, load, make_field
 from kanfield.splines import choose_backend
-from kanfield.training.checks import check
-from kanfield.training.config import Settings, overlay, resolve, settings_from, to_plain
-from kanfield.training.folder import RunFolder
 from kanfield.training.introduction import introduce, introduce_resumed
 from kanfield.training.memory import check_buildable, is_out_of_memory
-from kanfield.training.monitors import CsvLog, FrameLog, Monitor, TensorBoardLog
-from kanfield.training.presets import Scale
 from kanfield.training.results import write_results
-from kanfield.training.run import Run, load, make_field, make_target
 from kanfield.training.signals import Signals
-from kanfield.training.spectrum_figure import spectrum_figure
-from kanfield.training.spectrum_log import PIXELS as SPECTRUM_PIXELS
-from kanfield.training.spectrum_log import SpectrumLog, bands_of, read_spectrum
-from kanfield.training.target import Target
-from kanfield.training.terminal import TerminalLog
+from kanfield.training.target import fingerprint, make_target, scale_of
 from kanfield.training.trainer import Trainer
-
-_DEVICES = ("cuda", "xpu", "mps")  # in the order in which auto looks for them; torch calls ROCm cuda
 
 
 def fit(
@@ -53,7 +54,7 @@ def fit(
         out: where the run folder ``<image-stem>/<model>-<NNNN>`` is made.
         console: where progress goes; None for silence.
         **overrides: single settings by name, e.g. ``steps=200`` (see
-            :class:`kanfield.training.config.Settings`).
+            :class:`kanfield.config.settings.Settings`).
 
     Returns:
         The finished run.
@@ -98,17 +99,6 @@ def fit(
     return _train(folder, image, settings, device, console, resumed=False)
 
 
-def scale_of(target: Target) -> Scale:
-    """What a preset has to know of an image and of the pixels that are hidden."""
-    image, seen = target.image, target.seen()
-    return Scale(
-        longest=max(image.height, image.width),
-        pixels=target.count,
-        seen=seen if isinstance(seen, int) else len(seen),
-        channels=image.channels,
-    )
-
-
 def _image(image: str | os.PathLike[str] | Image, settings: Settings) -> Image:
     if isinstance(image, (str, os.PathLike)):
         return read_image(image, settings.size, settings.max_pixels or MAX_PIXELS)
@@ -144,32 +134,6 @@ def resume(path: str | os.PathLike[str], *, console: Console | None = None) -> R
     device = pick_device(settings.device)
     resumed = run.folder.last.exists()
     return _train(run.folder, run.image, run.settings, device, console, resumed)
-
-
-def pick_device(name: str) -> torch.device:
-    """The device that ``--device`` means; ``auto`` takes a GPU where there is one.
-
-    Raises:
-        InputError: there is no such device here.
-
-    >>> pick_device("cpu")
-    device(type='cpu')
-    """
-    if name == "auto":
-        found = (name for name in _DEVICES if getattr(torch, name).is_available())
-        return torch.device(next(found, "cpu"))
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = torch.device("meta")
-    if device.type not in {"cpu", *_DEVICES}:
-        raise InputError(f"--device {name} is unknown: use auto, cpu, cuda, cuda:1, xpu or mps")
-    try:
-        torch.zeros(1, device=device)
-    except Exception as error:  # torch raises RuntimeError, AssertionError and others here
-        reason = str(error).splitlines()[0].split(". ")[0]
-        raise InputError(f"--device {name} cannot be used ({reason}); use auto or cpu") from None
-    return device
 
 
 def _train(
@@ -265,13 +229,6 @@ def _remove_leftovers(folder: RunFolder) -> None:
     """Half-written files of a process that was killed."""
     for path in folder.path.rglob(".*.tmp"):
         path.unlink(missing_ok=True)
-
-
-def fingerprint(image: Image) -> str:
-    """A hash of the pixels and their shape."""
-    digest = hashlib.sha256(np.ascontiguousarray(image.pixels).data)
-    digest.update(str(image.pixels.shape).encode())
-    return digest.hexdigest()
 
 
 @contextlib.contextmanager

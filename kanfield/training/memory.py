@@ -7,12 +7,12 @@ import os
 
 import torch
 
+from kanfield.config.presets import parameters
+from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.images import Image
-from kanfield.training.config import Settings
-from kanfield.training.evaluation import CHUNK
-from kanfield.training.presets import parameters
-from kanfield.training.run import make_field
+from kanfield.runs.rendering import CHUNK
+from kanfield.runs.run import make_field
 
 
 def check_buildable(settings: Settings, image: Image, device: torch.device) -> None:

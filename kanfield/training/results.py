@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 from pathlib import Path
@@ -11,14 +12,20 @@ import imageio.v3 as imageio
 import torch
 
 from kanfield import metrics
+from kanfield.config.settings import Settings
+from kanfield.errors import InputError
 from kanfield.files import replacing, write_json
 from kanfield.images import Image, write_image
-from kanfield.training.config import Settings
+from kanfield.machine import pick_device
+from kanfield.monitors.spectrum_log import read_spectrum
+from kanfield.runs.run import load, make_field
 from kanfield.training.evaluation import error_map
-from kanfield.training.spectrum_log import read_spectrum
+from kanfield.training.target import fingerprint, make_target
 from kanfield.training.trainer import Trainer
 
 _FRAME_MS = 150
+
+
 WEBP_SIDE = 16_383  # pixels that WebP can hold a side
 
 
@@ -112,3 +119,24 @@ def _target_reached(settings: Settings, psnr: float, wrong: int | None) -> bool 
     if settings.lossless:
         return wrong == 0
     return None if settings.target_psnr is None else psnr >= settings.target_psnr
+
+
+def evaluate_run(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The content of ``metrics.json``, with every quality measured anew on the image as it is now.
+
+    What belongs to the training (steps, seconds, first crossings) comes from the run's checkpoint.
+
+    Raises:
+        InputError: the folder is not a run, has no checkpoint, or its image has changed.
+    """
+    run = load(path)
+    try:
+        device = pick_device(run.settings.device)
+    except InputError:  # fitted on another machine
+        device = pick_device("auto")
+    net = make_field(run.settings, run.image.channels).to(device)
+    target = make_target(run.settings, run.image, next(net.parameters()))
+    trainer = Trainer(net, target, run.settings, run.folder, fingerprint=fingerprint(run.image))
+    trainer.restore()
+    trainer.use_best_weights()
+    return measure(trainer)[1]

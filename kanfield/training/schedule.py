@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kanfield.training.config import Phase
+from kanfield.config.settings import Phase
 
 WARM_UP = 0.05  # fraction of the run
 

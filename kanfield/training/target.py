@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 
 import numpy as np
@@ -9,7 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kanfield.images import Image, coordinates
+from kanfield.config.presets import Scale
+from kanfield.config.settings import Settings
+from kanfield.errors import InputError
+from kanfield.images import (
+    MAX_PIXELS,
+    Image,
+    coordinates,
+    held_out_mask,
+    missing_pixels,
+    read_image,
+)
 
 
 class Target:
@@ -75,3 +86,38 @@ class Target:
             values = values.to(torch.int32) & 0xFFFF
         values = values.to(self.dtype)
         return self.coordinates(indices), (values - low) * (2 / (high - low)) - 1
+
+
+def make_target(settings: Settings, image: Image, like: Tensor) -> Target:
+    """The image with the pixels that the settings hide, where and how ``like`` is kept.
+
+    Raises:
+        InputError: the mask cannot be read or does not fit the image, or nothing is left to see.
+    """
+    held_out = missing = None
+    if settings.held_out is not None:
+        held_out = held_out_mask(image.height, image.width, settings.held_out, settings.seed)
+    if settings.mask is not None:
+        mask = read_image(settings.mask, settings.size, settings.max_pixels or MAX_PIXELS)
+        missing = missing_pixels(mask, image, settings.mask)
+    if held_out is not None and missing is not None and (held_out | missing).all():
+        raise InputError("--mask and --held-out together hide every pixel: hide fewer")
+    return Target(image, like, held_out, missing)
+
+
+def scale_of(target: Target) -> Scale:
+    """What a preset has to know of an image and of the pixels that are hidden."""
+    image, seen = target.image, target.seen()
+    return Scale(
+        longest=max(image.height, image.width),
+        pixels=target.count,
+        seen=seen if isinstance(seen, int) else len(seen),
+        channels=image.channels,
+    )
+
+
+def fingerprint(image: Image) -> str:
+    """A hash of the pixels and their shape."""
+    digest = hashlib.sha256(np.ascontiguousarray(image.pixels).data)
+    digest.update(str(image.pixels.shape).encode())
+    return digest.hexdigest()

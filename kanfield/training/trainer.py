@@ -12,33 +12,32 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kanfield.config.settings import Settings
 from kanfield.errors import InputError, RunFailed
 from kanfield.images import Image
-from kanfield.splines import instruction_set
-from kanfield.splines.backend import BACKENDS
-from kanfield.training.batches import Batches
-from kanfield.training.checkpoint import (
+from kanfield.monitors.base import Monitor, Row
+from kanfield.monitors.spectrum_log import SpectrumLog
+from kanfield.runs.checkpoint import (
     FOCUS,
     FORMAT,
     Checkpoint,
+    frame_to_plain,
     load_field,
     load_optimizers,
     optimizer_tensors,
     read_checkpoint,
     write_checkpoint,
 )
-from kanfield.training.config import Settings
-from kanfield.training.evaluation import Evaluation, evaluate, evaluate_field, preview
-from kanfield.training.folder import RunFolder
-from kanfield.training.frame import frame_to_plain
-from kanfield.training.looks import pixels_to_look_at, steps_between_looks
-from kanfield.training.monitors import Monitor, Row
+from kanfield.runs.folder import RunFolder
+from kanfield.runs.progress import Progress, is_log_spaced
+from kanfield.runs.rendering import evaluate_field, preview
+from kanfield.splines import instruction_set
+from kanfield.splines.backend import BACKENDS
+from kanfield.training.evaluation import Evaluation, evaluate, pixels_to_look_at, steps_between_looks
 from kanfield.training.optimizers import build_optimizers, set_rate
-from kanfield.training.progress import Progress, is_log_spaced
-from kanfield.training.sampling import PixelSampler
+from kanfield.training.sampling import Batches, PixelSampler
 from kanfield.training.schedule import phase_at, scale_phases, warm_up_and_decay
 from kanfield.training.signals import Signals
-from kanfield.training.spectrum_log import SpectrumLog
 from kanfield.training.step import compile_kernels, make_step
 from kanfield.training.target import Target
 

@@ -1,0 +1,74 @@
+"""Charts for reports: SVG whose colours are the page's, so that one drawing serves light and dark."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kanfield.reports.figures import SERIES, add_grid, new_figure, to_svg
+
+_POINTS = 200
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a fit reached as it went on: arrays of one length; ``unseen`` is NaN where nothing is held out."""
+
+    seconds: NDArray[np.float64]
+    steps: NDArray[np.float64]
+    seen: NDArray[np.float64]
+    unseen: NDArray[np.float64]
+
+
+def read_curve(path: Path) -> Curve:
+    """The looks at the image that a run's ``metrics.csv`` holds."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["psnr"]]
+    columns = (
+        [float(row[key] or "nan") for row in rows] for key in ("seconds", "step", "psnr", "held_out_psnr")
+    )
+    return Curve(*(np.array(column) for column in columns))
+
+
+def psnr_chart(curves: Mapping[str, Sequence[Curve]], against: str) -> str:
+    """PSNR of several models as they train, as SVG: the mean over seeds, with the range over them.
+
+    Args:
+        curves: for every model, in the order of its colours, one for each seed.
+        against: ``"seconds"`` or ``"steps"``.
+    """
+    figure, axes = new_figure(5.4, 3.6)
+    for number, (label, seeds) in enumerate(curves.items()):
+        if not seeds:  # every fit failed; the colours of the others stay
+            continue
+        colour = SERIES[number % len(SERIES)]
+        for kind, style in (("seen", "-"), ("unseen", "--")):
+            x, low, mean, high = _over_seeds(seeds, against, kind)
+            if np.isfinite(mean).any():
+                axes.plot(
+                    x, mean, style, color=colour, linewidth=1.6, label=label if kind == "seen" else None
+                )
+                axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+    axes.set_xlabel("training time, s" if against == "seconds" else "steps")
+    axes.set_ylabel("PSNR, dB")
+    axes.margins(x=0.01)
+    add_grid(axes)
+    figure.legend(frameon=False, fontsize=9, ncols=5, loc="outside upper left")
+    return to_svg(figure)
+
+
+def _over_seeds(
+    seeds: Sequence[Curve], against: str, kind: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Positions, and the lowest, mean and highest value there; as far as all seeds reach."""
+    positions = [getattr(curve, against) for curve in seeds]
+    values = [getattr(curve, kind) for curve in seeds]
+    start, end = max(p[0] for p in positions), min(p[-1] for p in positions)
+    x = np.geomspace(max(start, 1e-3), max(end, 2e-3), _POINTS)
+    stack = np.stack([np.interp(x, p, v) for p, v in zip(positions, values, strict=True)])
+    return x, stack.min(0), stack.mean(0), stack.max(0)

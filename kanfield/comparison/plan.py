@@ -1,0 +1,154 @@
+"""What a comparison is to compare; kept in its folder, so that it can go on."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kanfield.config.checks import check
+from kanfield.config.parse import read_settings
+from kanfield.config.resolve import overlay
+from kanfield.config.settings import Settings
+from kanfield.errors import InputError
+from kanfield.fields import find_family
+from kanfield.files import write_text
+
+MODELS = ("kan", "siren", "mlp", "rff", "hashgrid")
+SECONDS = 20.0
+PICTURES = {
+    *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pnm", ".pgm", ".ppm"),
+    *(".exr", ".hdr"),
+}
+_FILE = "compare.yaml"
+# What every fit of a comparison has in common, by the names of Settings.
+SHARED = (
+    *("seconds", "steps", "size", "held_out", "batch_size", "threads", "device", "precision", "max_pixels"),
+    "spectrum",
+)
+
+
+@dataclass
+class Plan:
+    """A comparison: every model on every image with every seed.
+
+    Attributes:
+        images: files. models: names of families, or YAML files of settings.
+        seeds: how many, from 0. seconds, steps: the budget of a fit, one of the two.
+        equal_parameters: whether all models get the parameters of the first, within 5 %.
+        The others mean what they mean for a fit.
+    """
+
+    images: list[str]
+    models: list[str]
+    seeds: int = 1
+    seconds: float | None = None
+    steps: int | None = None
+    equal_parameters: bool = False
+    size: int | None = None
+    held_out: str | None = None
+    batch_size: int | None = None
+    threads: int | None = None
+    device: str | None = None
+    precision: str | None = None
+    max_pixels: int | None = None
+    spectrum: bool | None = None
+
+    def labels(self) -> list[str]:
+        """A name for every model: the family's, or the settings file's without suffix."""
+        return [Path(model).stem if _is_file(model) else model for model in self.models]
+
+    def settings(self, model: str) -> Settings:
+        """What a fit of a model is told, before the image is known."""
+        base = read_settings(Path(model))[0] if _is_file(model) else Settings(model=model)
+        return overlay(base, {key: getattr(self, key) for key in SHARED})
+
+    def check(self) -> None:
+        """Look for what cannot work, before anything starts.
+
+        Raises:
+            InputError: there is something; the option or file is named.
+        """
+        if not self.images:
+            raise InputError("which images? kanfield compare IMAGE... or a folder of them")
+        if not self.models:
+            raise InputError("--models names none: give families such as kan siren, or files of settings")
+        if self.seeds < 1:
+            raise InputError(f"--seeds {self.seeds} is impossible: give 1 or more")
+        _demand_distinct(self.labels(), "--models")
+        _demand_distinct((Path(image).stem for image in self.images), "two images of the name")
+        for model in self.models:
+            settings = self.settings(model)
+            find_family(settings.model)
+            check(settings)
+
+
+def _is_file(model: str) -> bool:
+    return model.endswith((".yaml", ".yml"))
+
+
+def absolute(model: str) -> str:
+    """A model of a plan, a settings file by its absolute path."""
+    return str(Path(model).resolve()) if _is_file(model) else model
+
+
+def _demand_distinct(names: Iterable[str], what: str) -> None:
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise InputError(f"{what} {name}: their runs could not be told apart, rename or leave out one")
+
+
+def expand(images: Sequence[Path]) -> list[str]:
+    """Image files, with those in a folder for the folder, absolute.
+
+    Raises:
+        InputError: a folder holds none.
+    """
+    files: list[str] = []
+    for path in images:
+        found = [path]
+        if path.is_dir():
+            found = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
+            if not found:
+                raise InputError(f"{path} holds no images: give files, or a folder of them")
+        files += [str(file.resolve()) for file in found]
+    return files
+
+
+def write_plan(folder: Path, plan: Plan) -> None:
+    """Keep a plan in its folder."""
+    content = {key: value for key, value in dataclasses.asdict(plan).items() if value is not None}
+    write_text(folder / _FILE, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan of a comparison that was begun.
+
+    Raises:
+        InputError: the folder holds none, or it is damaged.
+    """
+    path = folder / _FILE
+    if not path.is_file():
+        raise InputError(
+            f"{folder} is no comparison, it has no {_FILE}: start one with kanfield compare IMAGE"
+        )
+    names = typing.get_type_hints(Plan)
+    try:
+        content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        plan = Plan(**content)
+        if not set(content) <= set(names) or not isinstance(plan.images, list):
+            raise TypeError
+    except (yaml.YAMLError, TypeError, UnicodeDecodeError):
+        raise InputError(f"{path} is damaged: start the comparison anew in another folder") from None
+    return plan
+
+
+def has_plan(folder: Path) -> bool:
+    """Whether a comparison was begun in a folder."""
+    return (folder / _FILE).is_file()

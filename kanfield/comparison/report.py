@@ -1,0 +1,141 @@
+"""``report.html``: a comparison as one page that needs no other file."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image as PILImage
+
+from kanfield.comparison.charts import psnr_chart, read_curve
+from kanfield.comparison.pictures import data_url, open_picture, telling_crop
+from kanfield.comparison.plan import SHARED, Plan
+from kanfield.comparison.results import Comparison
+from kanfield.images import MAX_PIXELS, read_image
+from kanfield.reports.page import write_page
+
+_READING = (
+    "PSNR on the pixels a field was trained on says how well it remembers; read it beside the PSNR on unseen "
+    "pixels, which says what it knows of the places between, and beside parameters a pixel. The best of a "
+    "column is set off; ± is the standard deviation over seeds."
+)
+
+
+def write_report(folder: Path, comparison: Comparison) -> None:
+    """Write ``report.html``."""
+    write_page(folder / "report.html", "compare.html", _content(comparison))
+
+
+def _content(comparison: Comparison) -> dict[str, Any]:
+    """What the template shows."""
+    plan = comparison.plan
+    settings = comparison.settings()["fits"]
+    first = comparison.images()[0]
+    return {
+        "title": f"{', '.join(plan.labels())} on {_listed(comparison.images())}",
+        "summary": summary(plan),
+        "reading": _READING,
+        "errors": comparison.errors(),
+        "cells": comparison.table(),
+        "best": comparison.best(),
+        "series": {label: number % 10 for number, label in enumerate(plan.labels())},
+        "images": [_image(comparison, name) for name in comparison.images()],
+        "command": command(plan),
+        "settings": [
+            (f"{label}, on {first}", yaml.safe_dump(settings[label][first], sort_keys=False))
+            for label in plan.labels()
+            if first in settings.get(label, {})
+        ],
+    }
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 4 else f"{len(names)} images"
+
+
+def summary(plan: Plan) -> str:
+    """One sentence on what was compared.
+
+    >>> summary(Plan(["a.png"], ["kan"], seconds=20))
+    'Every fit had 20 seconds of training; 1 seed; every pixel was seen.'
+    """
+    budget = f"{plan.seconds:g} seconds of training" if plan.seconds else f"{plan.steps:,} steps"
+    equal = f" and as many parameters as {plan.labels()[0]}, within 5 %" if plan.equal_parameters else ""
+    seeds = f"{plan.seeds} seed" + ("s" if plan.seeds > 1 else "")
+    hidden = f"pixels held out: {plan.held_out}" if plan.held_out else "every pixel was seen"
+    return f"Every fit had {budget}{equal}; {seeds}; {hidden}."
+
+
+def command(plan: Plan) -> str:
+    """The command line that repeats a comparison.
+
+    >>> command(Plan(["a.png"], ["kan", "siren"], steps=300, equal_parameters=True))
+    'kanfield compare a.png --models kan siren --steps 300 --equal-parameters'
+    """
+    words = [
+        "kanfield",
+        "compare",
+        *(Path(image).name for image in plan.images),
+        "--models",
+        *(Path(model).name for model in plan.models),
+    ]
+    for key in ("seeds", *SHARED):
+        value = getattr(plan, key)
+        if value is not None and (key, value) != ("seeds", 1):
+            words.append(f"--{key.replace('_', '-')}")
+            if not isinstance(value, bool):
+                words.append(f"{value:g}" if isinstance(value, float) else str(value))
+    return shlex.join([*words, *(["--equal-parameters"] if plan.equal_parameters else [])])
+
+
+def _image(comparison: Comparison, name: str) -> dict[str, Any]:
+    """The part of the page on one image."""
+    plan = comparison.plan
+    runs = {label: [Path(row["run"]) for row in comparison.of(label, name)] for label in plan.labels()}
+    curves = {label: [read_curve(path / "metrics.csv") for path in paths] for label, paths in runs.items()}
+    legend = "Solid: pixels trained on. " + ("Dashed: unseen pixels. " if plan.held_out else "")
+    legend += "Shaded: the range over seeds." if plan.seeds > 1 else ""
+    part: dict[str, Any] = {
+        "name": name,
+        "cells": comparison.table(name),
+        "best": comparison.best(name),
+        "charts": [],
+        "legend": legend,
+        "about": "",
+        "cards": [],
+    }
+    runs = {label: paths for label, paths in runs.items() if paths}
+    if not runs:
+        return part
+    part["charts"] = [psnr_chart(curves, against) for against in ("seconds", "steps")]
+    errors = {label: open_picture(paths[0] / "error.png") for label, paths in runs.items()}
+    box = telling_crop(list(errors.values()))
+    image = read_image(plan.images[comparison.images().index(name)], plan.size, plan.max_pixels or MAX_PIXELS)
+    part["about"] = f"{image.width} x {image.height} pixels, {image.mode}"
+    part["crop"] = f"{box[2] - box[0]} pixels a side from {box[0]}, {box[1]}"
+    part["cards"] = [_card("original", part["about"], image.to_8bit().to_pil(), box, None)]
+    for label, paths in runs.items():
+        row = comparison.of(label, name)[0]
+        unseen = "" if row["held_out_psnr"] is None else f", unseen {row['held_out_psnr']:.2f}"
+        caption = f"{row['psnr']:.2f} dB{unseen}"
+        picture = open_picture(paths[0] / "reconstruction.png")
+        part["cards"].append(_card(label, caption, picture, box, errors[label]))
+    return part
+
+
+def _card(
+    name: str,
+    caption: str,
+    picture: PILImage.Image,
+    box: tuple[int, int, int, int],
+    error: PILImage.Image | None,
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "caption": caption,
+        "picture": data_url(picture),
+        "crop": data_url(picture.crop(box)),
+        "error": None if error is None else data_url(error),
+    }

@@ -1,0 +1,140 @@
+"""Plain values, as YAML and the command line give them, as settings; and what is wrong with them."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import textwrap
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from kanfield.config.settings import Settings
+from kanfield.errors import InputError
+
+
+def typed(value: Any, hint: Any, where: str) -> Any:
+    """``value`` as the type that ``hint`` asks for.
+
+    Args:
+        value: what a YAML file or the command line gave.
+        hint: a type, a union, ``Literal``, ``list``, ``dict``, or a dataclass, which is written as its keys.
+        where: whose value it is, for the message.
+
+    Raises:
+        InputError: it is none such; the message says what belongs there.
+
+    >>> typed("1e-3", float | None, "lr")
+    0.001
+    """
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        for option in arguments:
+            try:
+                return typed(value, option, where)
+            except InputError:
+                continue
+    elif origin is Literal:
+        if value in arguments:
+            return value
+    elif origin is dict:
+        if isinstance(value, dict):
+            return {str(key): item for key, item in value.items()}
+    elif origin is list:
+        if isinstance(value, list):
+            return [typed(item, arguments[0], where) for item in value]
+    elif dataclasses.is_dataclass(hint):
+        if type(value) is hint:
+            return value
+        hints = typing.get_type_hints(hint)
+        if isinstance(value, dict) and set(value) == set(hints):
+            return hint(**{key: typed(value[key], hints[key], where) for key in hints})  # type: ignore[operator]
+    elif hint is float:
+        # YAML reads 1e-3 (without a dot) as text.
+        if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+            try:
+                return float(value)
+            except ValueError:
+                pass
+    elif hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
+        return value
+    shown = textwrap.shorten(repr(value), 60, placeholder="...")
+    raise InputError(f"{where}: {shown} is not what belongs there ({describe(hint)})")
+
+
+def describe(hint: Any) -> str:
+    """A type in a person's words.
+
+    >>> describe(list[int] | None)
+    'a list of whole numbers'
+    """
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    names |= {type(None): "nothing"}
+    if hint in names:
+        return names[hint]
+    if dataclasses.is_dataclass(hint):
+        letters = {int: "N", float: "X"}
+        keys = typing.get_type_hints(hint).items()
+        return "{" + ", ".join(f"{key}: {letters.get(kind, '...')}" for key, kind in keys) + "}"
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is dict:
+        return "keys and values"
+    if typing.get_origin(hint) is list:
+        one = describe(arguments[0])
+        plural = {"a whole number": "whole numbers"}.get(one, "grid sizes or lists of them")
+        return f"a list of {one if dataclasses.is_dataclass(arguments[0]) else plural}"
+    if typing.get_origin(hint) is Literal:
+        return " or ".join(arguments)
+    return " or ".join(describe(a) for a in arguments if a is not type(None))
+
+
+def read_settings(path: Path) -> tuple[Settings, str | None]:
+    """Settings from a YAML file, and the image it names (None for none).
+
+    Raises:
+        InputError: the file cannot be read, a key is unknown (the nearest one is named) or a value has the
+            wrong type.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read ({reason}): give a YAML file of settings") from None
+    except (yaml.YAMLError, ValueError) as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        where = "" if line is None else f" at line {line + 1}"
+        raise InputError(f"{path} is not YAML{where}: one 'key: value' a line") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no settings: one 'key: value' a line")
+    for key in ("image", "mask"):  # paths are meant from the file's folder, where there is such a file
+        if content.get(key) is not None and (path.parent / str(content[key])).exists():
+            content[key] = str(path.parent / str(content[key]))
+    image = content.pop("image", None)
+    return settings_from(content, f"{path}: "), None if image is None else str(image)
+
+
+def settings_from(content: dict[str, Any], prefix: str = "") -> Settings:
+    """Settings from plain keys and values; errors begin with ``prefix`` and the key.
+
+    >>> settings_from({"steps": 100, "lr": 1e-3}).steps
+    100
+    """
+    hints = typing.get_type_hints(Settings)
+    for key in content:
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), hints, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; known keys: {', '.join(hints)}"
+            raise InputError(f"{prefix}unknown key '{key}'{hint}")
+    values = {key: typed(value, hints[key], f"{prefix}{key}") for key, value in content.items()}
+    return Settings(**values)
+
+
+def to_plain(settings: Settings, image: str) -> dict[str, Any]:
+    """Plain keys and values that :func:`read_settings` reads back, without those that are off."""
+    content = {"image": image, **dataclasses.asdict(settings)}
+    return {key: value for key, value in content.items() if value is not None}

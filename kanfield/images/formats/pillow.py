@@ -1,0 +1,152 @@
+"""Image files that Pillow decodes, and 16-bit PNG, whose pixels it would cut to 8 bits."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+
+from kanfield.errors import InputError
+from kanfield.images.formats.raster import READABLE, Raster, check_size, first_of
+from kanfield.images.image import MODES, Image, bands
+
+_FORMATS = {"PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "PPM", "TIFF"}  # MPO: a JPEG with extra pictures
+_ORIENTATION = 0x0112
+_NAMES = {
+    "P": "Palette colours",
+    "PA": "Palette colours",
+    "1": "1-bit pixels",
+    "CMYK": "CMYK colours",
+    "YCbCr": "YCbCr colours",
+}
+_limit_lock = threading.Lock()
+
+
+def read_with_pillow(path: Path, data: bytes, max_pixels: int) -> Raster:
+    """Decode the first picture of a file in a format that Pillow knows.
+
+    Raises InputError for what is not read, and whatever Pillow raises for a damaged file.
+
+    >>> file = io.BytesIO()
+    >>> PILImage.new("CMYK", (3, 2)).save(file, "TIFF")
+    >>> read_with_pillow(Path("a.tif"), file.getvalue(), 100).notes
+    ('CMYK colours converted to RGB.',)
+    """
+    with _no_limit():
+        picture = PILImage.open(io.BytesIO(data))
+        if picture.format not in _FORMATS:
+            raise InputError(f"{path} is a {picture.format} file: kanfield reads {READABLE}; convert it")
+        check_size(path, *picture.size, max_pixels)
+        deep = picture.format == "PNG" and ";16" in str(picture.tile)
+        if not deep and picture.mode not in {"L", "LA", "RGB", "RGBA", *_NAMES}:
+            raise InputError(
+                f"{path} holds {picture.mode} pixels: kanfield reads gray and RGB colours, "
+                "with or without alpha; convert it to RGB"
+            )
+        frames = int(getattr(picture, "n_frames", 1))
+        picture.load()
+    # Only now: some formats hold them behind the pixels.
+    orientation = picture.getexif().get(_ORIENTATION, 1)
+    profile = picture.info.get("icc_profile") or None
+    kept = None if picture.mode in {"CMYK", "YCbCr"} else profile
+    if deep:
+        pixels, notes = _deep_png(data, "transparency" in picture.info)
+    else:
+        mode, convert, notes = _conversion(picture, profile)
+        pixels = _pixels(picture, mode, convert)
+    return Raster(pixels, (*notes, *first_of(frames)), kept, orientation)
+
+
+def write_png16(file: BinaryIO, image: Image) -> None:
+    """Write a 16-bit image as PNG, with its colour profile."""
+    import imagecodecs
+
+    pixels = image.pixels[..., 0] if image.channels == 1 else image.pixels
+    # The library's own guess at the size does not count what every row adds.
+    most = int(1.01 * (image.pixels.nbytes + image.height)) + 4096
+    data = memoryview(imagecodecs.png_encode(np.ascontiguousarray(pixels), out=most))
+    header = 8 + 25  # signature and IHDR: the profile comes right behind them
+    file.write(data[:header])
+    if image.icc_profile is not None:
+        body = b"iCCP" + b"ICC Profile\0\0" + zlib.compress(image.icc_profile)
+        file.write(struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)))
+    file.write(data[header:])
+
+
+@contextlib.contextmanager
+def _no_limit() -> Iterator[None]:
+    """Keeps Pillow's own limit on pixels, which is one for all threads, out of the way of ours."""
+    with _limit_lock:
+        limit, PILImage.MAX_IMAGE_PIXELS = PILImage.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            PILImage.MAX_IMAGE_PIXELS = limit
+
+
+def _deep_png(data: bytes, transparent: bool) -> tuple[NDArray[np.uint16], tuple[str, ...]]:
+    """The pixels of a 16-bit PNG, where a transparent colour has become an alpha channel, and notes."""
+    import imagecodecs
+
+    pixels = imagecodecs.png_decode(data)
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    note = f"The transparent colour converted to {MODES[pixels.shape[2]]}."
+    return pixels, (note,) if transparent else ()
+
+
+_Convert = Callable[[PILImage.Image], PILImage.Image]
+
+
+def _conversion(picture: PILImage.Image, profile: bytes | None) -> tuple[str, _Convert, tuple[str, ...]]:
+    """The plain mode for a picture, what makes pictures of that mode of it, and a note on that."""
+    if picture.mode == "CMYK":
+        return _from_cmyk(profile)
+    gray = picture.mode in {"1", "L", "LA"}
+    alpha = picture.has_transparency_data
+    mode = ("LA" if alpha else "L") if gray else ("RGBA" if alpha else "RGB")
+    if picture.mode == mode:
+        return mode, lambda part: part, ()
+    note = f"{_NAMES.get(picture.mode, 'The transparent colour')} converted to {mode}."
+    return mode, lambda part: part.convert(mode), (note,)
+
+
+def _from_cmyk(profile: bytes | None) -> tuple[str, _Convert, tuple[str, ...]]:
+    """How CMYK becomes RGB: by its profile where it has one that works."""
+    from PIL import ImageCms
+
+    if profile is not None:
+        try:
+            transform = ImageCms.buildTransform(
+                io.BytesIO(profile), ImageCms.createProfile("sRGB"), "CMYK", "RGB"
+            )
+        except ImageCms.PyCMSError:
+            note = "CMYK colours converted to RGB without their profile, which cannot be used."
+        else:
+
+            def convert(part: PILImage.Image) -> PILImage.Image:
+                converted: PILImage.Image | None = ImageCms.applyTransform(part, transform)
+                assert converted is not None  # None is for work in place
+                return converted
+
+            return "RGB", convert, ("CMYK colours converted to sRGB by their profile.",)
+    else:
+        note = "CMYK colours converted to RGB."
+    return "RGB", lambda part: part.convert("RGB"), (note,)
+
+
+def _pixels(picture: PILImage.Image, mode: str, convert: _Convert) -> NDArray[Any]:
+    """The converted pixels, copied in bands: at once, it would take several copies."""
+    pixels = np.empty((picture.height, picture.width, len(mode)), dtype=np.uint8)
+    for rows in bands(picture.height, picture.width):
+        part = convert(picture.crop((0, rows.start, picture.width, rows.stop)))
+        pixels[rows] = np.asarray(part).reshape(pixels[rows].shape)
+    return pixels

@@ -1,0 +1,1 @@
+"""Reports: figures in one style, findings, and HTML pages that need no other file."""

@@ -1,0 +1,48 @@
+"""A study's curves and figures as TensorBoard events."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kanfield.reports.findings import Picture
+
+
+def write_curves(folder: Path, name: str, curves: Mapping[str, Sequence[tuple[int, float | None]]]) -> None:
+    """Write the curves of a trial, each ``[(step, value), ...]`` by its tag; None is left out."""
+    if not curves:
+        return
+    with _Events(folder / "tensorboard" / name) as writer:
+        for tag, points in curves.items():
+            for step, value in points:
+                if value is not None:
+                    writer.add_scalar(tag, value, step)
+
+
+def write_pictures(folder: Path, pictures: Sequence[Picture]) -> None:
+    """Write figures in the place of those of before."""
+    with _Events(folder / "tensorboard" / "figures") as writer:
+        for picture in pictures:
+            writer.add_figure(picture.name, picture.figure, close=False)
+
+
+class _Events:
+    """A folder with one event file, in the place of those of before."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from torch.utils.tensorboard import SummaryWriter
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._writer = SummaryWriter(str(self._folder))
+        return self._writer
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()

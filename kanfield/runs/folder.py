@@ -1,0 +1,182 @@
+"""The run folder: where it lies, how its files are called, which runs are unfinished."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from kanfield.config.checks import check
+from kanfield.config.parse import read_settings, to_plain
+from kanfield.config.resolve import lacking
+from kanfield.config.settings import Settings
+from kanfield.errors import InputError
+from kanfield.files import write_text
+from kanfield.images import MAX_PIXELS, Image, write_image
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
+
+_MASK = "mask.png"
+
+
+class RunFolder:
+    """Paths inside ``runs/<image-stem>/<model>-<NNNN>/``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.metrics = path / "metrics.json"
+        self.rows = path / "metrics.csv"
+        self.spectrum = path / "spectrum.csv"
+        self.heat_map = path / "spectrum.png"
+        self.last = path / "checkpoints" / "last.safetensors"
+        self.best = path / "checkpoints" / "best.safetensors"
+        self.reconstruction = path / "reconstruction.png"  # of float pixels: a view of them
+        self.error_map = path / "error.png"
+        self.frames = path / "timelapse"
+
+    @classmethod
+    def create(cls, out: Path, image: Path, model: str) -> RunFolder:
+        """Make a new numbered folder under ``out``; an old one is never used again.
+
+        Raises:
+            InputError: the folder cannot be made.
+        """
+        parent = out / (image.stem or "image")
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            taken = [int(m[1]) for p in parent.iterdir() if (m := re.fullmatch(rf"{model}-(\d+)", p.name))]
+            number = max(taken, default=0) + 1
+            while True:
+                path = parent / f"{model}-{number:04d}"
+                try:
+                    (path / "checkpoints").mkdir(parents=True)
+                    return cls(path)
+                except FileExistsError:
+                    number += 1  # another fit took it in this moment
+        except OSError as error:
+            raise InputError(
+                f"--out {out}: no run folder can be made there ({error.strerror}); "
+                "give a folder that is writable"
+            ) from None
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """An existing run.
+
+        Raises:
+            InputError: the folder is not one.
+        """
+        folder = cls(path)
+        if not folder.config.is_file():
+            raise InputError(f"{path} is not a run folder, it has no config.yaml: kanfield runs lists them")
+        return folder
+
+    @classmethod
+    def latest_unfinished(cls, out: Path) -> RunFolder:
+        """The most recent run under ``out`` that has no ``metrics.json`` yet and that nobody is at.
+
+        Raises:
+            InputError: there is none.
+        """
+        runs = [cls(config.parent) for config in out.glob("*/*-*/config.yaml")]
+        unfinished = [run for run in runs if not run.metrics.exists() and not run.in_use]
+        if not unfinished:
+            raise InputError(f"--resume: no unfinished run under {out}; name the run folder or --out")
+        return max(unfinished, key=lambda run: run.config.stat().st_mtime)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for this process, so that no second fit goes on in it.
+
+        Raises:
+            InputError: another process holds it.
+        """
+        with open(self.config, "rb") as file:
+            if fcntl is not None:  # Windows has other locks; the folder's number is unique there too
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise InputError(
+                        f"{self.path} is in use by another fit: wait for it or stop it"
+                    ) from None
+            yield
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a fit goes on in the folder at this moment."""
+        try:
+            with self.lock():
+                return False
+        except InputError:
+            return True
+
+    def keep_inputs(
+        self, settings: Settings, image: Image, file: Path | None, missing: NDArray[np.bool_] | None
+    ) -> Settings:
+        """Keep in the folder what a rerun needs and no file holds, and write ``config.yaml``.
+
+        Args:
+            file: the image's, or None where the image came from a program.
+            missing: what the mask says, kept because the user's mask may change.
+
+        Returns:
+            The settings, with the mask's new place.
+        """
+        if missing is not None:
+            white = missing.reshape(image.height, image.width, 1).astype(np.uint8) * 255
+            write_image(self.path / _MASK, Image(white, "L"))
+            settings = replace(settings, mask=_MASK)
+        name = f"input{image.suffix}"
+        if file is None:
+            write_image(self.path / name, image)
+            if image.height * image.width > MAX_PIXELS:
+                settings = replace(settings, max_pixels=image.height * image.width)
+        self.write_config(settings, Path(name) if file is None else file.resolve())
+        return self.read_config()[0]
+
+    def write_config(self, settings: Settings, image: Path) -> None:
+        """Write ``config.yaml``, which reruns the fit."""
+        content = to_plain(settings, str(image))
+        write_text(self.config, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+    def read_config(self) -> tuple[Settings, Path]:
+        """Settings and image of the run."""
+        settings, image = read_settings(self.config)
+        check(settings)
+        if image is None or lacking(settings):
+            names = ", ".join(lacking(settings)) or "image"
+            raise InputError(
+                f"{self.config} is not a run's own, it lacks {names}: start a run of it with kanfield fit "
+                f"IMAGE --config {self.config}"
+            )
+        return settings, Path(image)
+
+    def read_metrics(self) -> dict[str, Any]:
+        """The content of ``metrics.json``.
+
+        Raises:
+            InputError: the run is unfinished, or the file is damaged.
+        """
+        try:
+            content = json.loads(self.metrics.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(
+                f"{self.path} is unfinished: go on with kanfield fit --resume {self.path}"
+            ) from None
+        except ValueError:
+            content = None
+        if not isinstance(content, dict) or not {"psnr", "held_out_psnr", "seconds"} <= content.keys():
+            raise InputError(f"{self.metrics} is damaged: kanfield eval {self.path} measures anew")
+        return content

@@ -1,0 +1,123 @@
+"""Fields as pictures of any size: values, gradients, Laplacians; in chunks, so that memory stays bounded."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from kanfield.errors import InputError
+from kanfield.images import Image, coordinates
+
+CHUNK = 16384  # coordinates evaluated at a time
+
+
+PREVIEW = 1 << 18  # pixels of a picture that is drawn while training goes on
+
+
+_TILE = 1 << 18  # samples of a rendering that are held at a time
+
+
+@torch.no_grad()
+def evaluate_field(field: nn.Module, coords: Tensor) -> Tensor:
+    """Values in [0, 1], shape (N, c), at coordinates (N, d).
+
+    Fields work in [-1, 1]; this is the one place that maps their output to image values and clamps it.
+    """
+    values = [((field(part) + 1) / 2).clamp(0, 1) for part in torch.split(coords, CHUNK)]
+    return torch.cat(values).float()
+
+
+def render(
+    field: nn.Module,
+    like: Image,
+    shape: tuple[int, int],
+    window: tuple[float, float, float, float] | None = None,
+) -> Image:
+    """A picture of ``shape`` (height, width) of the field, of all of ``like``'s frame or a window of it.
+
+    Args:
+        window: ``(x0, y0, x1, y1)`` in pixels of ``like``.
+    """
+    height, width = shape
+    pixels = np.empty((height, width, like.channels), dtype=like.pixels.dtype)
+    first = next(field.parameters())
+    rows = max(1, _TILE // width)
+    for start in range(0, height, rows):
+        part = slice(start, min(start + rows, height))
+        coords = coordinates(like.height, like.width, window=window, shape=shape, rows=part)
+        values = evaluate_field(field, coords.to(first)).cpu().numpy()
+        values = values.reshape(-1, width, like.channels)
+        pixels[part] = Image.from_values(values, like).pixels
+    return _picture(pixels, like)
+
+
+def preview(field: nn.Module, like: Image) -> Image:
+    """A picture of the whole field, scaled down where it has more than ``PREVIEW`` pixels."""
+    shrink = min(1.0, (PREVIEW / (like.height * like.width)) ** 0.5)
+    return render(field, like, (max(1, int(like.height * shrink)), max(1, int(like.width * shrink))))
+
+
+def _picture(pixels: NDArray[Any], like: Image) -> Image:
+    return Image(pixels, like.mode, icc_profile=like.icc_profile, value_range=like.value_range)
+
+
+Kind = Literal["gradient", "laplacian"]
+
+
+def derivative(
+    field: nn.Module,
+    like: Image,
+    shape: tuple[int, int],
+    window: tuple[float, float, float, float],
+    kind: Kind,
+) -> NDArray[np.float32]:
+    """Length of the field's gradient, or its Laplacian, where a rendering would draw it.
+
+    Returns:
+        Shape ``(height, width)``, for values from 0 to 1 and distances in pixels of ``like``. The gradient's
+        length is the root mean square over the colours, the Laplacian their mean; alpha is left out.
+    """
+    if kind not in ("gradient", "laplacian"):
+        raise InputError(f"there is no derivative {kind!r}: give gradient or laplacian")
+    result = np.empty(shape, dtype=np.float32)
+    first = next(field.parameters())
+    pixel = 2 / max(like.height, like.width)  # in coordinates; a value in [0, 1] is half of the field's
+    colours = like.channels - like.mode.endswith("A")
+    rows = max(1, CHUNK // shape[1])
+    for start in range(0, shape[0], rows):
+        part = slice(start, min(start + rows, shape[0]))
+        x = coordinates(like.height, like.width, window=window, shape=shape, rows=part).to(first)
+        values = torch.cat([_derivative(field, few, kind, pixel, colours) for few in torch.split(x, CHUNK)])
+        result[part] = values.cpu().numpy().reshape(-1, shape[1])
+    return result
+
+
+def _derivative(field: nn.Module, x: Tensor, kind: Kind, pixel: float, colours: int) -> Tensor:
+    """Shape (N,), at coordinates (N, 2)."""
+    y = field(x.requires_grad_())
+    gradients = torch.stack(
+        [torch.autograd.grad(y[:, c].sum(), x, create_graph=True)[0] for c in range(colours)]
+    )
+    if kind == "gradient":
+        return (gradients.square().sum(2).mean(0).sqrt() * pixel / 2).detach()
+    mean = gradients.mean(0).sum(0)
+    second = [torch.autograd.grad(mean[axis], x, retain_graph=True)[0][:, axis] for axis in (0, 1)]
+    return (second[0] + second[1]) * pixel**2 / 2
+
+
+def view(values: NDArray[np.float32], kind: Kind) -> tuple[Image, float]:
+    """An 8-bit gray picture of a derivative, and the value that its white stands for.
+
+    Black is zero of a gradient; middle gray is zero of a Laplacian. One value in a thousand may be brighter
+    than white.
+
+    >>> view(np.array([[0.0, 0.5]], np.float32), "gradient")[0].pixels.ravel().tolist()
+    [0, 255]
+    """
+    white = float(np.quantile(np.abs(values), 0.999)) or 1.0
+    unit = values / white if kind == "gradient" else (values / white + 1) / 2
+    return Image((unit.clip(0, 1) * 255 + 0.5).astype(np.uint8)[..., None], "L"), white

@@ -1,0 +1,184 @@
+"""A finished (or unfinished) run as an object: its metrics, its field, pictures of any size."""
+
+from __future__ import annotations
+
+import io
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+from torch import nn
+
+from kanfield.config.checks import MATRIX_PRECISIONS
+from kanfield.config.settings import FIELD_SETTINGS, Settings
+from kanfield.errors import InputError
+from kanfield.fields import build_field
+from kanfield.images import MAX_PIXELS, Image, read_image
+from kanfield.runs.checkpoint import Checkpoint, frame_from_plain, load_field, read_checkpoint
+from kanfield.runs.folder import RunFolder
+from kanfield.runs.rendering import Kind, derivative, render
+
+_NOTEBOOK_SIDE = 1024  # pixels of the longer side
+
+
+class Run:
+    """A run folder, opened by :func:`load` or returned by :func:`kanfield.fit`.
+
+    Attributes:
+        path: the folder.
+        settings: what the fit was told, gaps filled.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder, self.path = folder, folder.path
+        self.settings, self._image = folder.read_config()
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """The content of ``metrics.json``.
+
+        Raises:
+            InputError: the run is unfinished.
+        """
+        return self.folder.read_metrics()
+
+    @property
+    def psnr(self) -> float:
+        """PSNR in dB of the field's float output, on the pixels it was trained on."""
+        return float(self.metrics["psnr"])
+
+    @cached_property
+    def image(self) -> Image:
+        """The image that was fitted."""
+        if not self._image.is_file():
+            raise InputError(
+                f"{self._image}, the image of {self.path}, is gone: put it back or edit {self.folder.config}"
+            )
+        return read_image(self._image, self.settings.size, self.settings.max_pixels or MAX_PIXELS)
+
+    @cached_property
+    def frame(self) -> Image:
+        """Size and kind of the image that was fitted, known without its file; its pixels are blank."""
+        info = self._best.info
+        return frame_from_plain(info["frame"]) if "frame" in info else self.image
+
+    @cached_property
+    def field(self) -> nn.Module:
+        """The field with its best weights, on the CPU, values in [-1, 1]."""
+        field = make_field(self.settings, self.frame.channels)
+        load_field(field, self._best, self.folder.best)
+        return field.eval()
+
+    @cached_property
+    def _best(self) -> Checkpoint:
+        return read_checkpoint(self.folder.best)
+
+    def render(
+        self,
+        scale: float = 1.0,
+        size: tuple[int, int] | None = None,
+        crop: tuple[float, float, float, float] | None = None,
+    ) -> Image:
+        """A picture of the field at any size.
+
+        Args:
+            scale: pixels of the picture for one of the image. size: ``(width, height)`` instead.
+            crop: ``(x0, y0, x1, y1)`` in pixels of the image, or None for all of it.
+
+        Raises:
+            InputError: the picture would be empty, or the crop leaves the image.
+        """
+        shape, window = self._view(scale, size, crop)
+        return render(self.field, self.frame, shape, window)
+
+    def derivative(
+        self,
+        kind: Kind,
+        scale: float = 1.0,
+        size: tuple[int, int] | None = None,
+        crop: tuple[float, float, float, float] | None = None,
+    ) -> NDArray[np.float32]:
+        """A derivative of the field at any size, exact, by the splines' own derivatives.
+
+        Args:
+            kind: ``"gradient"``, its length (root mean square over colours), or ``"laplacian"`` (mean over
+                colours). scale, size, crop: as for :meth:`render`.
+
+        Returns:
+            Shape ``(height, width)``; values of the image count from 0 to 1, distances in its pixels.
+        """
+        shape, window = self._view(scale, size, crop)
+        return derivative(self.field, self.frame, shape, window, kind)
+
+    def _view(
+        self,
+        scale: float,
+        size: tuple[int, int] | None,
+        crop: tuple[float, float, float, float] | None,
+    ) -> tuple[tuple[int, int], tuple[float, float, float, float]]:
+        """Rows and columns of a picture, and its window in the image; checked."""
+        width, height = self.frame.width, self.frame.height
+        x0, y0, x1, y1 = crop or (0, 0, width, height)
+        if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+            raise InputError(
+                f"--crop {x0:g},{y0:g},{x1:g},{y1:g} does not lie in the image: x from 0 to {width}, "
+                f"y from 0 to {height}, left before right, top before bottom"
+            )
+        if not 0 < scale <= MAX_PIXELS:
+            raise InputError(f"--scale {scale} is impossible: give a number above zero")
+        w, h = size or (max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale)))
+        if min(w, h) < 1:
+            raise InputError(f"--size {w}x{h} is impossible: give pixels as WIDTHxHEIGHT")
+        if w * h > MAX_PIXELS:
+            raise InputError(
+                f"{w} x {h} is over {MAX_PIXELS:,} pixels: give a smaller --scale or --size, or draw parts "
+                "with --crop"
+            )
+        return (h, w), (x0, y0, x1, y1)
+
+    def __repr__(self) -> str:
+        try:
+            state = f"psnr={self.psnr:.2f}" if self.folder.metrics.exists() else "unfinished"
+        except (InputError, KeyError, TypeError, ValueError, AssertionError, OSError):
+            state = "damaged"
+        return f"Run({str(self.path)!r}, {state})"
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows with the repr: the reconstruction, shrunk where it is large."""
+        try:
+            data = self.folder.reconstruction.read_bytes()
+            with PILImage.open(io.BytesIO(data)) as picture:
+                picture.load()
+                if max(picture.size) <= _NOTEBOOK_SIDE:
+                    return data
+                picture.thumbnail((_NOTEBOOK_SIDE, _NOTEBOOK_SIDE))
+                shrunk = io.BytesIO()
+                picture.save(shrunk, "PNG")
+                return shrunk.getvalue()
+        except Exception:  # no picture yet, or a damaged one: the repr stands alone
+            return None
+
+
+def load(path: str | os.PathLike[str]) -> Run:
+    """Open a run folder.
+
+    Raises:
+        InputError: it is not one, or its config.yaml is damaged.
+    """
+    return Run(RunFolder.open(Path(path)))
+
+
+def make_field(settings: Settings, channels: int) -> nn.Module:
+    """The fresh field that resolved settings ask for, in their precision; its seed is theirs."""
+    own = {key: getattr(settings, key) for key in FIELD_SETTINGS if getattr(settings, key) is not None}
+    if settings.precision in MATRIX_PRECISIONS:
+        own["precision"] = settings.precision
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        field = build_field(settings.model, 2, channels, {**own, **(settings.options or {})})
+    return field.double() if settings.precision == "fp64" else field

@@ -1,0 +1,52 @@
+"""Pseudo-random permutations of pixels: a pure function of seed and position, without a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Distinct streams of random numbers from one seed.
+EPOCHS, FOCUS, LOOKS = 0, 1, 2
+
+
+ROUNDS = 4
+
+
+def shuffle(positions: NDArray[np.int64], count: int, key: Sequence[int]) -> NDArray[np.int64]:
+    """Where a pseudo-random permutation of ``range(count)`` sends some positions.
+
+    No table is made, so it costs the same on an image of any size. Rounds of invertible mixing shuffle the
+    next power of two; what falls outside the range is mixed again until it is inside (cycle walking: Black
+    and Rogaway, 2002).
+
+    Args:
+        positions: int64, 0 to ``count - 1``. key: whole numbers of 0 or more, one permutation each.
+
+    >>> sorted(shuffle(np.arange(5), 5, key=[0]).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    bits = max(1, (count - 1).bit_length())
+    mask, half = np.uint64((1 << bits) - 1), np.uint64((bits + 1) // 2)
+    constants = _words(key)
+
+    def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        for factor, offset in constants.reshape(ROUNDS, 2):
+            x = (x * (factor | np.uint64(1)) + offset) & mask
+            x = x ^ (x >> half)
+        return x
+
+    x = mix(positions.astype(np.uint64))
+    while (outside := x >= count).any():
+        x[outside] = mix(x[outside])
+    return x.astype(np.int64)
+
+
+def words(seed: int, epoch: int) -> NDArray[np.uint64]:
+    """The constants of an epoch's permutation, a factor and an offset for every round."""
+    return _words([seed, EPOCHS, epoch])
+
+
+def _words(key: Sequence[int]) -> NDArray[np.uint64]:
+    return np.random.SeedSequence(key).generate_state(2 * ROUNDS, np.uint64).astype(np.uint64, copy=False)
