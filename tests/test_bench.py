@@ -29,13 +29,15 @@ from kanfield.config.settings import Settings
 from kanfield.errors import RunFailed
 from kanfield.fields import find_family
 from kanfield.splines import PRECISIONS
-from kanfield.splines.backend import native, triton_lacks
+from kanfield.splines.backend import native, triton_unavailable
 from kanfield.splines.triton import choice
 
 CPU = torch.device("cpu")
 TINY = Shape(3, 5, 6, 2)
 RATES = Rates(dict.fromkeys(PRECISIONS, 1e9), 1e9)
-needs_triton = pytest.mark.skipif(triton_lacks("cpu") is not None, reason=str(triton_lacks("cpu")))
+needs_triton = pytest.mark.skipif(
+    triton_unavailable("cpu") is not None, reason=str(triton_unavailable("cpu"))
+)
 
 
 class AllPrecisions(Products):
@@ -180,8 +182,8 @@ def test_the_triton_kernels_are_measured_in_every_precision() -> None:
 
 
 def test_a_gpu_lists_every_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ways, "triton_lacks", lambda device: "it is too old")
-    monkeypatch.setattr(step, "triton_lacks", lambda device: None)
+    monkeypatch.setattr(ways, "triton_unavailable", lambda device: "it is too old")
+    monkeypatch.setattr(step, "triton_unavailable", lambda device: None)
     listed = [(way.name, way.precision) for way in ways_on(torch.device("cuda"))]
     kernels = [("triton", name) for name in PRECISIONS]
     plain = [(name, kind) for name in (DENSE, COMPILED) for kind in ("fp32", "tf32")]

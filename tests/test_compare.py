@@ -21,11 +21,11 @@ from kanfield.cli import main
 from kanfield.comparison.charts import Curve, psnr_chart
 from kanfield.comparison.compare import begin, resume
 from kanfield.comparison.equal_parameters import count_parameters, match_parameters
-from kanfield.comparison.pictures import telling_crop
+from kanfield.comparison.pictures import worst_error_crop
 from kanfield.comparison.plan import Plan, expand, read_plan, write_plan
 from kanfield.comparison.report import command
 from kanfield.comparison.results import Comparison
-from kanfield.config.presets import Scale
+from kanfield.config.presets import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
@@ -276,14 +276,14 @@ def test_a_folder_stands_for_its_images(tmp_path):
 )
 @pytest.mark.parametrize("wanted", [12_000, 106_624])
 def test_equal_parameters_are_equal_within_five_percent(model, wanted):
-    settings = resolve(Settings(model=model), Scale(256, 65536, 65536, 3))
+    settings = resolve(Settings(model=model), ImageStats(256, 65536, 65536, 3))
     matched = match_parameters(settings, 3, wanted)
     assert count_parameters(matched, 3) == pytest.approx(wanted, rel=0.05)
     assert matched.lr == settings.lr and len(matched.widths) == len(settings.widths)
 
 
 def test_an_impossible_number_of_parameters_is_told():
-    settings = resolve(Settings(model="hashgrid"), Scale(256, 65536, 65536, 3))
+    settings = resolve(Settings(model="hashgrid"), ImageStats(256, 65536, 65536, 3))
     with pytest.raises(InputError, match="--equal-parameters: hashgrid has"):
         match_parameters(settings, 3, 100)
 
@@ -333,9 +333,9 @@ def test_the_crop_is_where_all_models_are_furthest_off():
     maps[0][10, 10] = 255  # one model alone
     for each in maps:
         each[60:64, 100:104] = 120
-    left, top, right, bottom = telling_crop([PILImage.fromarray(each) for each in maps])
+    left, top, right, bottom = worst_error_crop([PILImage.fromarray(each) for each in maps])
     assert left <= 100 and right >= 104 and top <= 60 and bottom >= 64
-    assert telling_crop([PILImage.new("L", (3, 90))]) == (0, 0, 3, 3)
+    assert worst_error_crop([PILImage.new("L", (3, 90))]) == (0, 0, 3, 3)
 
 
 def test_a_chart_keeps_the_colours_of_models_that_failed():

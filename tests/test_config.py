@@ -16,8 +16,8 @@ from PIL import Image
 
 from kanfield.cli import main
 from kanfield.config.parse import read_settings, settings_from, to_plain
-from kanfield.config.presets import DECIDED, PRESETS, Scale, preset_settings
-from kanfield.config.resolve import overlay, resolve
+from kanfield.config.presets import PRESET_KEYS, PRESETS, ImageStats, preset_settings
+from kanfield.config.resolve import merge_flags, resolve
 from kanfield.config.settings import Phase, Settings
 from kanfield.errors import InputError
 from kanfield.runs.checkpoint import read_checkpoint
@@ -26,7 +26,7 @@ from kanfield.training.schedule import phase_at, scale_phases, warm_up_and_decay
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
 
-SCALE = Scale(longest=256, pixels=65536, seen=65536, channels=3)
+SCALE = ImageStats(longest=256, pixels=65536, seen=65536, channels=3)
 SMALL = {"widths": [8], "grids": [8, 4], "batch_size": 64, "threads": 1}
 
 
@@ -52,7 +52,7 @@ def _equal(a, b):
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_fills_every_gap(name):
     settings = resolve(Settings(preset=name), SCALE)
-    assert {key: getattr(settings, key) for key in DECIDED} == preset_settings(name, SCALE)
+    assert {key: getattr(settings, key) for key in PRESET_KEYS} == preset_settings(name, SCALE)
 
 
 def test_smooth_is_the_default_and_lossless_brings_its_own():
@@ -109,7 +109,7 @@ def test_a_flag_beats_the_file_and_the_file_the_preset(image, tmp_path):
     written = yaml.safe_load((tmp_path / "a/kan-0001/config.yaml").read_text())
     assert written["steps"] == 3  # flag
     assert written["batch_size"] == 32  # file
-    assert written["lr"] == preset_settings("smooth", Scale(16, 192, 192, 1))["lr"]  # preset
+    assert written["lr"] == preset_settings("smooth", ImageStats(16, 192, 192, 1))["lr"]  # preset
 
 
 @pytest.mark.parametrize(("flag", "key"), [("--seed", "seed"), ("--held-out", "held_out")])
@@ -122,13 +122,13 @@ def test_a_flag_beats_the_file_whatever_its_value(image, tmp_path, flag, key):
 
 
 def test_a_budget_flag_replaces_the_files_budget():
-    assert overlay(Settings(steps=5), {"seconds": 2.0}) == Settings(seconds=2.0)
-    assert overlay(Settings(seconds=2.0), {"steps": 5}) == Settings(steps=5)
+    assert merge_flags(Settings(steps=5), {"seconds": 2.0}) == Settings(seconds=2.0)
+    assert merge_flags(Settings(seconds=2.0), {"steps": 5}) == Settings(steps=5)
 
 
 def test_flags_that_were_not_given_change_nothing():
     base = Settings(steps=5, lr=0.1)
-    assert overlay(base, {"steps": None, "lr": None}) == base
+    assert merge_flags(base, {"steps": None, "lr": None}) == base
 
 
 def test_an_image_flag_beats_the_files_image(image, tmp_path):
@@ -324,12 +324,12 @@ def test_the_annotated_example_explains_every_key_and_runs(image, tmp_path):
 
 def test_a_preset_flag_replaces_what_presets_decide():
     file = Settings(preset="smooth", widths=[9], grids=[5, 5], lr=0.5, seed=3)
-    assert overlay(file, {"preset": "compact"}) == Settings(preset="compact", seed=3)
-    assert overlay(file, {"preset": "smooth"}) == file
+    assert merge_flags(file, {"preset": "compact"}) == Settings(preset="compact", seed=3)
+    assert merge_flags(file, {"preset": "smooth"}) == file
 
 
 def test_a_rate_flag_moves_the_files_other_rate():
-    moved = overlay(Settings(lr=1e-2, adam_lr=4e-3), {"lr": 2e-2})
+    moved = merge_flags(Settings(lr=1e-2, adam_lr=4e-3), {"lr": 2e-2})
     assert (moved.lr, moved.adam_lr) == (2e-2, pytest.approx(8e-3))
 
 

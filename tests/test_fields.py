@@ -95,7 +95,7 @@ def test_a_step_of_either_optimiser_lowers_the_loss(name, optimizer):
 def test_muon_trains_matrices_of_the_field(name):
     field = small(name)
     own = {id(p) for p in field.parameters()}
-    matrices = field.matrices()
+    matrices = field.muon_parameters()
     assert matrices
     assert all(id(m) in own and m.ndim == 2 for m in matrices)
 

@@ -185,8 +185,8 @@ def test_empty_ranges_are_errors_and_change_nothing(lower: list[float], upper: l
 def test_outside_is_the_fraction_of_numbers_beyond_their_range() -> None:
     layer = some_layer()
     x = torch.tensor([[0.0, 0.0], [-1.3, 0.0], [0.9, 2.0], [1.0, 2.1]])
-    assert layer.outside(x).item() == pytest.approx(3 / 8)
-    assert layer.outside(x[None]).item() == pytest.approx(3 / 8)
+    assert layer.fraction_outside(x).item() == pytest.approx(3 / 8)
+    assert layer.fraction_outside(x[None]).item() == pytest.approx(3 / 8)
 
 
 def test_ranges_get_no_gradient_and_are_no_parameters() -> None:
@@ -292,9 +292,9 @@ def test_directions_are_projections_of_the_plane() -> None:
     reach = torch.tensor([1.0, 2 * half, 1.0, 2 * half])  # from corner to corner
     torch.testing.assert_close(field.layers[0].upper, reach)
     torch.testing.assert_close(field.layers[0].lower, -reach)
-    assert float(field.layers[0].outside(seen)) == 0
+    assert float(field.layers[0].fraction_outside(seen)) == 0
     field.fit_ranges(x)
-    assert float(field.outside(x)) == 0
+    assert float(field.fraction_outside(x)) == 0
     field.reset_parameters()
     torch.testing.assert_close(field.layers[0].upper, reach)
 
@@ -302,7 +302,7 @@ def test_directions_are_projections_of_the_plane() -> None:
 def test_smoothing_moves_coefficients_towards_their_neighbours() -> None:
     layer = KANLayer(2, 1, 4, order=1)
     before = layer.coef.detach().clone().reshape(2, 5)
-    layer.smooth(0.2)
+    layer.smooth_coefficients(0.2)
     after = layer.coef.detach().reshape(2, 5)
     for i in range(2):
         assert after[i, 0] == before[i, 0] and after[i, 4] == before[i, 4]
@@ -315,11 +315,11 @@ def test_smoothing_leaves_straight_lines_and_flattens_ripples() -> None:
     layer = KANLayer(1, 1, 20, order=2)
     line = torch.linspace(-1, 3, 22)[:, None]
     layer.coef.data.copy_(line)
-    layer.smooth(0.25)
+    layer.smooth_coefficients(0.25)
     torch.testing.assert_close(layer.coef.data, line)
     layer.coef.data.copy_(line + 0.1 * (-1.0) ** torch.arange(22)[:, None])
     for _ in range(200):
-        layer.smooth(0.25)
+        layer.smooth_coefficients(0.25)
     bend = layer.coef.data[2:] - 2 * layer.coef.data[1:-1] + layer.coef.data[:-2]
     assert float(bend.abs().max()) < 0.02  # 0.4 before
 
@@ -327,7 +327,7 @@ def test_smoothing_leaves_straight_lines_and_flattens_ripples() -> None:
 def test_a_field_smooths_all_its_layers() -> None:
     field = KAN([2, 4, 1], [9, 5])
     before = [layer.coef.detach().clone() for layer in field.layers]
-    field.smooth(0.1)
+    field.smooth_coefficients(0.1)
     assert all(not torch.equal(a, layer.coef) for a, layer in zip(before, field.layers, strict=True))
 
 
@@ -374,7 +374,7 @@ def test_widths_and_grids_that_do_not_fit_are_errors(
 def test_matrices_are_the_hidden_layers_coefficients() -> None:
     field = KAN([2, 5, 4, 3, 1], [8, [3, 6], 5, 4])
     hidden = [field.layers[1].coef, field.layers[1].coarse_coef[0], field.layers[2].coef]
-    assert [id(p) for p in field.matrices()] == [id(p) for p in hidden]
+    assert [id(p) for p in field.muon_parameters()] == [id(p) for p in hidden]
 
 
 def test_fit_ranges_cover_the_data_with_a_margin() -> None:
@@ -382,11 +382,11 @@ def test_fit_ranges_cover_the_data_with_a_margin() -> None:
     with torch.no_grad():
         for layer in field.layers[:-1]:
             layer.base_weight.mul_(5)  # hidden values leave [-1, 1]
-    assert field.outside(x) > 0
+    assert field.fraction_outside(x) > 0
     first = field.layers[0]
     field.fit_ranges(x, margin=0.1)
     assert first.lower.tolist() == [-1, -1] and first.upper.tolist() == [1, 1]
-    assert field.outside(x) == 0
+    assert field.fraction_outside(x) == 0
     hidden = first(x)
     low, high = hidden.amin(0), hidden.amax(0)
     torch.testing.assert_close(field.layers[1].lower, low - 0.1 * (high - low))
@@ -403,7 +403,7 @@ def test_constant_units_get_a_range_around_their_number(constant: float) -> None
     field.fit_ranges(x)
     layer = field.layers[1]
     assert bool((layer.lower < layer.upper).all())
-    assert field.outside(x) == 0
+    assert field.fraction_outside(x) == 0
     assert field(x).isfinite().all()
 
 
@@ -422,10 +422,13 @@ def test_outside_of_a_field_is_the_mean_over_its_hidden_layers() -> None:
     with torch.no_grad():
         field.layers[0].base_weight.mul_(5)
     hidden = field.layers[0](x)
-    fractions = [field.layers[1].outside(hidden), field.layers[2].outside(field.layers[1](hidden))]
-    assert field.outside(x).item() == pytest.approx(sum(f.item() for f in fractions) / 2)
-    assert field.outside(x) > 0
-    assert KAN([2, 1])(x).shape == (50, 1) and KAN([2, 1]).outside(x) == 0
+    fractions = [
+        field.layers[1].fraction_outside(hidden),
+        field.layers[2].fraction_outside(field.layers[1](hidden)),
+    ]
+    assert field.fraction_outside(x).item() == pytest.approx(sum(f.item() for f in fractions) / 2)
+    assert field.fraction_outside(x) > 0
+    assert KAN([2, 1])(x).shape == (50, 1) and KAN([2, 1]).fraction_outside(x) == 0
 
 
 def test_reset_parameters_reaches_every_layer() -> None:
@@ -438,7 +441,7 @@ def test_reset_parameters_reaches_every_layer() -> None:
 
 def test_refining_a_field_in_training_keeps_it_and_its_optimisers() -> None:
     field = KAN([2, 6, 6, 1], [8, [4, 8], 8])
-    matrices = field.matrices()
+    matrices = field.muon_parameters()
     others = [p for p in field.parameters() if not any(p is m for m in matrices)]
     optimizers = [Muon(matrices, lr=1e-2), Adam(others, lr=1e-3)]
     x = torch.rand(200, 2) * 2 - 1

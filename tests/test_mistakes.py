@@ -295,10 +295,10 @@ COMMANDS = [
         "noconfig is not a run folder, it has no config.yaml: kanfield runs lists them",
     ),
     (
-        "fit --resume lacking",
-        "lacking/config.yaml is not a run's own, it lacks widths, grids, order, noise, frequency, "
+        "fit --resume missing_keys",
+        "missing_keys/config.yaml is not a run's own, it lacks widths, grids, order, noise, frequency, "
         "batch_size, optimizer, lr, adam_lr, range_steps: start a run of it with kanfield fit IMAGE "
-        "--config lacking/config.yaml",
+        "--config missing_keys/config.yaml",
     ),
     (
         "fit --resume badconfig",
@@ -334,10 +334,10 @@ COMMANDS = [
         "noconfig is not a run folder, it has no config.yaml: kanfield runs lists them",
     ),
     (
-        "eval lacking",
-        "lacking/config.yaml is not a run's own, it lacks widths, grids, order, noise, frequency, "
+        "eval missing_keys",
+        "missing_keys/config.yaml is not a run's own, it lacks widths, grids, order, noise, frequency, "
         "batch_size, optimizer, lr, adam_lr, range_steps: start a run of it with kanfield fit IMAGE "
-        "--config lacking/config.yaml",
+        "--config missing_keys/config.yaml",
     ),
     (
         "eval badconfig",
@@ -593,14 +593,14 @@ def _spoil_settings(here: Path) -> None:
 
 def _spoil_runs(here: Path) -> None:
     """Half-deleted and damaged copies of the run."""
-    for name in ("unfinished", "noweights", "noconfig", "badconfig", "badmetrics", "lacking"):
+    for name in ("unfinished", "noweights", "noconfig", "badconfig", "badmetrics", "missing_keys"):
         shutil.copytree(here / "run", here / name)
     (here / "unfinished/metrics.json").unlink()
     shutil.rmtree(here / "noweights/checkpoints")
     (here / "noconfig/config.yaml").unlink()
     (here / "badconfig/config.yaml").write_text("a: [1")
     (here / "badmetrics/metrics.json").write_text("{")
-    (here / "lacking/config.yaml").write_text("image: a.png\nsteps: 5\n")
+    (here / "missing_keys/config.yaml").write_text("image: a.png\nsteps: 5\n")
 
 
 @pytest.mark.parametrize(("words", "message"), COMMANDS, ids=[words for words, _ in COMMANDS])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from kanfield.config.presets import PRESETS, Scale, parameters, preset_settings
+from kanfield.config.presets import PRESETS, ImageStats, parameters, preset_settings
 from kanfield.fields import build_field
 from kanfield.images import Image
 from kanfield.runs.run import load
@@ -18,8 +18,8 @@ CAPS = {"smooth": 2.0, "lossless": 4.0, "compact": 0.5}
 NAMES = ("widths", "grids", "order", "noise", "frequency", "directions")
 
 
-def square(side: int, channels: int = 3) -> Scale:
-    return Scale(side, side * side, side * side, channels)
+def square(side: int, channels: int = 3) -> ImageStats:
+    return ImageStats(side, side * side, side * side, channels)
 
 
 def count(settings, channels: int) -> int:
@@ -43,7 +43,7 @@ def test_parameters_a_pixel_stay_under_the_cap(name, channels, side):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_settings_follow_the_pixels_that_are_seen(name):
-    quarter = preset_settings(name, Scale(longest=256, pixels=65536, seen=16384, channels=3))
+    quarter = preset_settings(name, ImageStats(longest=256, pixels=65536, seen=16384, channels=3))
     assert quarter["frequency"] == preset_settings(name, square(128))["frequency"]
     assert quarter["steps"] == pytest.approx(preset_settings(name, square(256))["steps"] / 4, rel=0.01)
     assert count(quarter, 3) <= CAPS[name] * 65536
@@ -55,7 +55,7 @@ def test_settings_follow_the_pixels_that_are_seen(name):
 )
 def test_every_shape_gets_a_field_that_runs(name, height, width):
     pixels = height * width
-    settings = preset_settings(name, Scale(max(height, width), pixels, pixels, 1))
+    settings = preset_settings(name, ImageStats(max(height, width), pixels, pixels, 1))
     field = build_field("kan", 2, 1, {name: settings[name] for name in NAMES})
     assert torch.isfinite(field(torch.rand(5, 2) * 2 - 1)).all()
     assert 1 <= settings["batch_size"] <= pixels
@@ -79,7 +79,7 @@ def test_nothing_is_smoothed_where_every_pixel_is_seen(name):
 
 
 def test_smooth_bridges_gaps():
-    hidden = preset_settings("smooth", Scale(longest=64, pixels=4096, seen=4000, channels=1))
+    hidden = preset_settings("smooth", ImageStats(longest=64, pixels=4096, seen=4000, channels=1))
     assert hidden["smoothness"] > 0
 
 

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from kanfield import fit, load
 from kanfield.cli import main
 from kanfield.metrics.spectra import Bands
-from kanfield.monitors.spectrum_log import own_looks, read_spectrum, window
+from kanfield.monitors.spectrum_log import logged_steps, read_spectrum, window
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
 
@@ -89,7 +89,7 @@ def test_large_images_are_looked_at_in_their_middle(tmp_path):
 
 def test_looks_cost_little():
     for steps, cost, last in ((2400, 10.7, 210), (6000, 10.7, 6000), (20_000, 10.7, 210)):
-        looks = own_looks(steps, cost, last)
+        looks = logged_steps(steps, cost, last)
         assert len(looks) * cost <= 0.05 * steps and max(looks) == last and min(looks) == 1
 
 

@@ -563,7 +563,7 @@ def test_a_gpu_on_which_triton_does_not_start_gets_plain_torch(monkeypatch: pyte
 
     monkeypatch.setattr(runtime, "driver", Driver())
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
-    lacks = backends.triton_lacks.__wrapped__("cuda")
+    lacks = backends.triton_unavailable.__wrapped__("cuda")
     assert lacks.startswith("Triton does not start (Failed to find C compiler") and "headers" in lacks
 
 

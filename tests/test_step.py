@@ -17,11 +17,11 @@ from kanfield.fields import build_field
 from kanfield.images import Image
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.run import make_field
-from kanfield.splines.backend import explain_backend, triton_lacks, use_backend
+from kanfield.splines.backend import explain_backend, triton_unavailable, use_backend
 from kanfield.training.optimizers import build_optimizers, set_rate
 from kanfield.training.sampling import Batches, PixelSampler
-from kanfield.training.step import WARM_UP, GraphedStep, Step, compile_kernels
-from kanfield.training.target import Target, scale_of
+from kanfield.training.step import EAGER_STEPS, GraphedStep, Step, compile_kernels
+from kanfield.training.target import Target, image_stats
 from kanfield.training.trainer import LOG_EVERY, Trainer
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -57,7 +57,7 @@ def test_no_step_between_two_logs_waits_for_the_device(changes: dict[str, Any], 
     """On the meta device, which has no numbers, whatever asks for one (.item(), .cpu(), bool ...) raises."""
     image = picture()
     target = Target(image, torch.zeros(1), None, None)
-    settings = resolve(Settings(steps=100, batch_size=64, **changes), scale_of(target))
+    settings = resolve(Settings(steps=100, batch_size=64, **changes), image_stats(target))
     field = make_field(settings, 1).to("meta")
     trainer = Trainer(field, Target(image, next(field.parameters())), settings, RunFolder(tmp_path))
     for _ in range(LOG_EVERY + 2):  # grids move at the first of them and at the last but one
@@ -86,7 +86,7 @@ class Tape:
     def __init__(self, refuses: bool = False) -> None:
         self.refuses, self.captures, self.replays = refuses, 0, 0
 
-    def aside(self, step: Step, x: Tensor, target: Tensor) -> Tensor:
+    def warm_up(self, step: Step, x: Tensor, target: Tensor) -> Tensor:
         return step(x, target)
 
     def capture(self, step: Step, x: Tensor, target: Tensor) -> tuple[Any, Tensor]:
@@ -123,7 +123,7 @@ def train(make: Any, rates_on_device: bool, steps: int) -> tuple[list[float], li
 
 
 def test_a_replayed_step_is_a_plain_one_to_the_bit() -> None:
-    steps, tape = WARM_UP + 20, Tape()
+    steps, tape = EAGER_STEPS + 20, Tape()
     plain = train(lambda step: step, True, steps)
     replayed = train(lambda step: GraphedStep(step, tape), True, steps)
     assert (tape.captures, tape.replays) == (1, 20)
@@ -132,21 +132,21 @@ def test_a_replayed_step_is_a_plain_one_to_the_bit() -> None:
 
 
 def test_a_replayed_step_is_that_of_a_cpu_to_rounding() -> None:
-    plain = train(lambda step: step, False, WARM_UP + 20)
-    replayed = train(lambda step: GraphedStep(step, Tape()), True, WARM_UP + 20)
+    plain = train(lambda step: step, False, EAGER_STEPS + 20)
+    replayed = train(lambda step: GraphedStep(step, Tape()), True, EAGER_STEPS + 20)
     assert replayed[0] == pytest.approx(plain[0], rel=1e-3)
 
 
 def test_what_cannot_be_captured_goes_on_in_plain_steps() -> None:
     tape = Tape(refuses=True)
-    plain = train(lambda step: step, True, WARM_UP + 5)
+    plain = train(lambda step: step, True, EAGER_STEPS + 5)
     steps: list[GraphedStep] = []
 
     def graphed(step: Step) -> GraphedStep:
         steps.append(GraphedStep(step, tape))
         return steps[-1]
 
-    refused = train(graphed, True, WARM_UP + 5)
+    refused = train(graphed, True, EAGER_STEPS + 5)
     assert refused[0] == plain[0]
     assert steps[0].captured is False and "capturing" in str(steps[0].refused)
 
@@ -160,9 +160,9 @@ def test_all_steps_of_a_graph_read_the_same_memory() -> None:
         return x.sum() + target.sum()
 
     graphed, data = GraphedStep(step, Tape()), torch.arange(99.0).reshape(33, 3)  # type: ignore[arg-type]
-    losses = [float(graphed(data[n : n + 2], data[n : n + 2])) for n in range(WARM_UP + 3)]
+    losses = [float(graphed(data[n : n + 2], data[n : n + 2])) for n in range(EAGER_STEPS + 3)]
     assert graphed.captured and len(places) == 1
-    assert losses == [float(2 * data[n : n + 2].sum()) for n in range(WARM_UP + 3)]
+    assert losses == [float(2 * data[n : n + 2].sum()) for n in range(EAGER_STEPS + 3)]
 
 
 def test_a_capture_that_runs_out_of_memory_is_no_plain_step() -> None:
@@ -171,7 +171,7 @@ def test_a_capture_that_runs_out_of_memory_is_no_plain_step() -> None:
             raise RuntimeError("CUDA out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        train(lambda step: GraphedStep(step, Full()), True, WARM_UP + 1)
+        train(lambda step: GraphedStep(step, Full()), True, EAGER_STEPS + 1)
 
 
 @pytest.mark.parametrize("name", ["adam", "muon"])
@@ -192,7 +192,7 @@ def test_rates_kept_on_the_device_are_those_of_numbers(name: str) -> None:
         torch.testing.assert_close(mine, true, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.skipif(triton_lacks(DEVICE) is not None, reason=str(triton_lacks(DEVICE)))
+@pytest.mark.skipif(triton_unavailable(DEVICE) is not None, reason=str(triton_unavailable(DEVICE)))
 @pytest.mark.parametrize(
     ("first", "total", "count"), [(0, 5, 5), (3, 20, 7), (90, 300, 100), (0, 1500, 65536), (9, 8, 1)]
 )
@@ -223,7 +223,9 @@ def test_compiling_ahead_leaves_the_field_as_it_was() -> None:
     assert all(torch.equal(p, b) and p.grad is None for p, b in zip(field.parameters(), before, strict=True))
 
 
-@pytest.mark.skipif(triton_lacks("cpu") is not None, reason="Triton neither runs nor is interpreted here")
+@pytest.mark.skipif(
+    triton_unavailable("cpu") is not None, reason="Triton neither runs nor is interpreted here"
+)
 def test_a_fit_on_the_triton_kernels_ends_as_on_the_reference(tmp_path) -> None:
     found = []
     for backend in ("triton", "reference"):

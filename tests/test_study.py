@@ -22,7 +22,7 @@ from kanfield.studies.conditioning.settings import Conditioning
 from kanfield.studies.ntk.settings import Ntk
 from kanfield.studies.report import command
 from kanfield.studies.runner import begin, run_study
-from kanfield.studies.settings import from_plain, settle, to_plain
+from kanfield.studies.settings import from_plain, resolve_settings, to_plain
 from kanfield.studies.waves.settings import Waves
 
 TINY = Waves(models=("kan", "mlp"), amplitudes=("equal",), steps=20, repeats=1, mlp_width=8, mlp_depth=2)
@@ -58,8 +58,8 @@ def test_quick_runs_on_the_real_code_path(kind, tmp_path, capsys):
 def test_quick_is_smaller_and_flags_beat_it():
     for kind in every.ALL:
         assert set(kind.QUICK) <= set(to_plain(kind())), kind.NAME
-        assert settle(kind(quick=True)) != kind(quick=True), kind.NAME
-    assert settle(Waves(quick=True, repeats=3)).repeats == 3
+        assert resolve_settings(kind(quick=True)) != kind(quick=True), kind.NAME
+    assert resolve_settings(Waves(quick=True, repeats=3)).repeats == 3
 
 
 def test_settings_survive_the_file():
@@ -71,7 +71,7 @@ def test_settings_survive_the_file():
 
 
 def test_the_command_of_a_report_repeats_it():
-    settled = settle(Waves(quick=True, as_published=True))
+    settled = resolve_settings(Waves(quick=True, as_published=True))
     assert command(settled) == "kanfield study waves --quick --as-published"
     assert "--mlp-width 8" in command(tiny())
 
@@ -191,7 +191,7 @@ def test_interrupted_and_resumed(number, code, tmp_path):
 
 
 def test_the_default_of_a_study_without_options_is_complete():
-    assert settle(Conditioning()) == Conditioning()
+    assert resolve_settings(Conditioning()) == Conditioning()
 
 
 @pytest.mark.parametrize(

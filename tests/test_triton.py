@@ -16,7 +16,7 @@ from torch.nn.functional import silu
 from kanfield import KANLayer
 from kanfield.errors import InputError
 from kanfield.splines import Grid, choose_backend, reference, spline, spline_and_silu, use_backend
-from kanfield.splines.backend import triton_lacks
+from kanfield.splines.backend import triton_unavailable
 from kanfield.splines.precision import PRECISIONS
 from kanfield.splines.triton import choice
 from kanfield.splines.triton.choice import WAYS, force_way
@@ -25,7 +25,9 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # The interpreter multiplies tf32 in full, a GPU does not round exactly as the emulation does.
 TOLERANCE = {"fp32": 2e-6, "tf32x3": 5e-6, "tf32": 3e-3, "bf16": 1e-5 if DEVICE == "cpu" else 1e-2}
 
-pytestmark = pytest.mark.skipif(triton_lacks(DEVICE) is not None, reason=str(triton_lacks(DEVICE)))
+pytestmark = pytest.mark.skipif(
+    triton_unavailable(DEVICE) is not None, reason=str(triton_unavailable(DEVICE))
+)
 
 
 @pytest.fixture(params=WAYS)

@@ -62,10 +62,10 @@ def networks() -> dict[str, tuple[list[int], list[int]]]:
     """Widths and grids of each network, from where they are kept."""
     import yaml
 
-    from kanfield.config.presets import Scale, preset_settings
+    from kanfield.config.presets import ImageStats, preset_settings
 
     poster = yaml.safe_load((ROOT / "configs" / "poster" / "kan.yaml").read_text(encoding="utf-8"))
-    default = preset_settings("smooth", Scale(256, 256**2, 256**2, 1))
+    default = preset_settings("smooth", ImageStats(256, 256**2, 256**2, 1))
     settings = {"poster": poster, "default": default, "tiny": {"widths": [4], "grids": [5, 5]}}
     return {name: ([2, *s["widths"], 1], list(s["grids"])) for name, s in settings.items()}
 

@@ -28,7 +28,7 @@ from kanfield.config.settings import Settings
 from kanfield.images import Image
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.run import make_field
-from kanfield.training.target import make_target, scale_of
+from kanfield.training.target import image_stats, make_target
 from kanfield.training.trainer import Trainer
 
 BASE: dict[str, Any] = {"megapixels": 1.0, "grid": 9, "width": 64, "threads": 2}
@@ -53,7 +53,7 @@ def point(settings: dict[str, Any]) -> dict[str, Any]:
     row = (127 * (1 + np.sin(np.arange(side) / 37))).astype(np.uint8)
     image = Image(np.add.outer(row // 2, row // 2)[..., None], "L")
     wanted = Settings(widths=[settings["width"]] * 3, grids=[56, *[settings["grid"]] * 3], range_steps=0)
-    wanted = resolve(wanted, scale_of(make_target(wanted, image, torch.zeros(1))))
+    wanted = resolve(wanted, image_stats(make_target(wanted, image, torch.zeros(1))))
     field = make_field(wanted, 1)
     with tempfile.TemporaryDirectory() as folder:
         target = make_target(wanted, image, next(field.parameters()))

@@ -29,7 +29,7 @@ from kanfield.comparison.equal_parameters import match_parameters
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
-from kanfield.training.target import make_target, scale_of
+from kanfield.training.target import image_stats, make_target
 
 # Okabe and Ito's palette, told apart by the colour-blind too; lossless is the KAN with that preset.
 COLOURS = {
@@ -108,7 +108,7 @@ def _fit(picture: kanfield.images.Image, model: str, wanted: float) -> dict[str,
     if model == "lossless":
         settings = Settings(preset=model, steps=STEPS, held_out=HELD_OUT)
     target = make_target(settings, picture, torch.zeros(1))
-    settings = resolve(settings, scale_of(target))
+    settings = resolve(settings, image_stats(target))
     try:
         settings = match_parameters(settings, picture.channels, round(wanted * target.count))
     except InputError:  # no field of this family is so small

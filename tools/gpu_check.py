@@ -34,7 +34,7 @@ from kanfield.runs.folder import RunFolder
 from kanfield.runs.run import make_field
 from kanfield.splines import PRECISIONS
 from kanfield.training.step import Step
-from kanfield.training.target import make_target, scale_of
+from kanfield.training.target import image_stats, make_target
 from kanfield.training.trainer import LOG_EVERY, Trainer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,7 +63,7 @@ def tests(device: str, quick: bool) -> dict[str, Any]:
 def _trainer(device: str, folder: Path, **changes: Any) -> Trainer:
     image = kanfield.read_image(IMAGE)
     settings = Settings(steps=2000, device=device, **changes)
-    settings = resolve(settings, scale_of(make_target(settings, image, torch.zeros(1))))
+    settings = resolve(settings, image_stats(make_target(settings, image, torch.zeros(1))))
     field = make_field(settings, image.channels).to(device)
     return Trainer(field, make_target(settings, image, next(field.parameters())), settings, RunFolder(folder))
 
@@ -165,7 +165,7 @@ def estimate(device: str, quick: bool) -> dict[str, Any]:
     for preset in ("smooth", "lossless"):
         image = kanfield.read_image(IMAGE)
         settings = Settings(preset=preset, steps=1000)
-        settings = resolve(settings, scale_of(make_target(settings, image, torch.zeros(1))))
+        settings = resolve(settings, image_stats(make_target(settings, image, torch.zeros(1))))
         _, works = gpu_estimate.works_of_a_step(settings, image.channels)
         cards = {
             name: gpu_estimate.estimate(works, card, "fp32") for name, card in gpu_estimate.CARDS.items()

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kanfield.config.presets import Scale
+from kanfield.config.presets import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.fields.kan import KAN
@@ -172,12 +172,12 @@ def _noted(works: list[Work]) -> Iterator[None]:
     names = ("synthesis_dense", "synthesis_gather", "projection_dense", "projection_gather", "analysis")
     found = {name: _Launches(name, getattr(kernels, name).arg_names, works) for name in names}
     kept, launch.kernels = launch.kernels, type("Noted", (), found)
-    lacks, backends.triton_lacks = backends.triton_lacks, lambda device: None
+    lacks, backends.triton_unavailable = backends.triton_unavailable, lambda device: None
     try:
         with use_backend("triton"), _Counted(works):
             yield
     finally:
-        launch.kernels, backends.triton_lacks = kept, lacks
+        launch.kernels, backends.triton_unavailable = kept, lacks
 
 
 def works_of_a_step(settings: Settings, channels: int) -> tuple[KAN, list[Work]]:
@@ -232,7 +232,7 @@ def main() -> None:
     asked = Settings(
         preset=given.preset, batch_size=given.batch, steps=given.steps, precision=given.precision
     )
-    settings = resolve(asked, Scale(given.side, pixels, pixels, given.channels))
+    settings = resolve(asked, ImageStats(given.side, pixels, pixels, given.channels))
     field, works = works_of_a_step(settings, given.channels)
     parameters = sum(p.numel() for p in field.parameters())
     print(

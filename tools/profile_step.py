@@ -30,7 +30,7 @@ from kanfield.runs.folder import RunFolder
 from kanfield.runs.run import make_field
 from kanfield.training.optimizers import Muon
 from kanfield.training.signals import Signals
-from kanfield.training.target import make_target, scale_of
+from kanfield.training.target import image_stats, make_target
 from kanfield.training.trainer import Trainer
 
 
@@ -79,7 +79,7 @@ def profile(image: str, steps: int, size: int | None) -> dict[str, Any]:
     arithmetic, traffic = rates.products["fp32"], rates.copy
     settings = Settings(steps=steps, checkpoint_seconds=1e9)
     picture = kanfield.read_image(image, size)
-    settings = resolve(settings, scale_of(make_target(settings, picture, torch.zeros(1))))
+    settings = resolve(settings, image_stats(make_target(settings, picture, torch.zeros(1))))
     torch.manual_seed(0)
     field = make_field(settings, picture.channels)
     target = make_target(settings, picture, next(field.parameters()))
@@ -105,7 +105,8 @@ def profile(image: str, steps: int, size: int | None) -> dict[str, Any]:
     others = next(p for p in trainer.optimizers if not isinstance(p, Muon)).param_groups[0]["params"]
     floors = {
         "operator": steps * operator_floor(layers, samples) / arithmetic,
-        "Muon": steps * (muon_floor(field.matrices()) / arithmetic + 5 * bytes_of_parameters / traffic),
+        "Muon": steps
+        * (muon_floor(field.muon_parameters()) / arithmetic + 5 * bytes_of_parameters / traffic),
         "Adam": steps * 7 * 4.0 * sum(p.numel() for p in others) / traffic,
         "sampling": steps * samples * (8 + 8 + 4 * picture.channels) / traffic,
         "looks and logging": looks * operator_floor(layers, samples) / arithmetic,

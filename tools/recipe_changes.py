@@ -62,8 +62,8 @@ class PlaneKAN(nn.Module):
         y: Tensor = self.rest(self.features(x))
         return y
 
-    def matrices(self) -> list[nn.Parameter]:
-        return self.rest.matrices()
+    def muon_parameters(self) -> list[nn.Parameter]:
+        return self.rest.muon_parameters()
 
     @torch.no_grad()
     def fit_ranges(self, x: Tensor, margin: float = 0.05) -> None:
@@ -74,8 +74,8 @@ class PlaneKAN(nn.Module):
         first.set_range(low - spread, high + spread)
         self.rest.fit_ranges(features, margin)
 
-    def outside(self, x: Tensor) -> Tensor:
-        return self.rest.outside(self.features(x))
+    def fraction_outside(self, x: Tensor) -> Tensor:
+        return self.rest.fraction_outside(self.features(x))
 
 
 @register("kan-grouped", "a KAN whose hidden layers are two independent halves", [Recipe("muon", 1e-2, 1e-2)])
@@ -102,15 +102,15 @@ class GroupedKAN(nn.Module):
         y: Tensor = self.parts[0](x) + self.parts[1](x)
         return y
 
-    def matrices(self) -> list[nn.Parameter]:
-        return [m for part in self.parts for m in part.matrices()]
+    def muon_parameters(self) -> list[nn.Parameter]:
+        return [m for part in self.parts for m in part.muon_parameters()]
 
     def fit_ranges(self, x: Tensor, margin: float = 0.05) -> None:
         for part in self.parts:
             part.fit_ranges(x, margin)
 
-    def outside(self, x: Tensor) -> Tensor:
-        return torch.stack([part.outside(x) for part in self.parts]).mean()
+    def fraction_outside(self, x: Tensor) -> Tensor:
+        return torch.stack([part.fraction_outside(x) for part in self.parts]).mean()
 
 
 # ---- optimisers --------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ def shampoo(field: nn.Module, lr: float, adam_lr: float) -> list[Optimizer]:
 def _matrices_by(
     make: Callable[[list[Tensor]], Optimizer], field: nn.Module, adam_lr: float
 ) -> list[Optimizer]:
-    matrices: list[Tensor] = field.matrices()  # type: ignore[operator]
+    matrices: list[Tensor] = field.muon_parameters()  # type: ignore[operator]
     taken = {id(m) for m in matrices}
     return [make(matrices), Adam([p for p in field.parameters() if id(p) not in taken], lr=adam_lr)]
 

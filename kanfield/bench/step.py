@@ -12,21 +12,21 @@ import torch
 from kanfield.bench.clock import Effort, Run, interleaved
 from kanfield.config.checks import MATRIX_PRECISIONS
 from kanfield.config.parse import settings_from
-from kanfield.config.presets import Scale
+from kanfield.config.presets import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.fields import find_family
 from kanfield.runs.run import make_field
 from kanfield.splines import use_backend
-from kanfield.splines.backend import native, triton_lacks
+from kanfield.splines.backend import native, triton_unavailable
 from kanfield.training.memory import is_out_of_memory
 from kanfield.training.optimizers import build_optimizers
-from kanfield.training.step import WARM_UP, GraphedStep, Step, make_step
+from kanfield.training.step import EAGER_STEPS, GraphedStep, Step, make_step
 from kanfield.training.trainer import HasGrids
 
 QUICK_BATCH = 256
 SIDE = 256  # pixels of the image whose presets are timed
-SCALE = Scale(longest=SIDE, pixels=SIDE * SIDE, seen=SIDE * SIDE, channels=1)
+SCALE = ImageStats(longest=SIDE, pixels=SIDE * SIDE, seen=SIDE * SIDE, channels=1)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def trainings_on(device: torch.device) -> list[Training]:
     found = [Training(kan, smooth), Training(sharp, lossless)]
     if device.type == "cuda":
         found.append(Training(f"{kan}, without a graph", smooth, eager=True))
-        if triton_lacks(str(device)) is None:
+        if triton_unavailable(str(device)) is None:
             found += [Training(kan, settings_from({"precision": name})) for name in MATRIX_PRECISIONS]
     if device.type == "cuda" or native is not None:
         found.append(Training(kan, smooth, "reference"))
@@ -117,7 +117,7 @@ class _Stepper:
             if isinstance(field, HasGrids):
                 field.fit_ranges(self._x)
             self.backend = getattr(field, "backend", "torch")
-            for _ in range(1 if plain else WARM_UP + 1):
+            for _ in range(1 if plain else EAGER_STEPS + 1):
                 self._step(self._x, self._target)
 
     @property

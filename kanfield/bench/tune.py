@@ -12,7 +12,7 @@ from torch import Tensor
 from kanfield.bench.clock import Effort, Run, interleaved
 from kanfield.errors import InputError
 from kanfield.splines import ORDERS, PRECISIONS
-from kanfield.splines.backend import triton_lacks
+from kanfield.splines.backend import triton_unavailable
 from kanfield.splines.triton.choice import WAYS, Case, Measured, force_way
 
 PRIMITIVES = ("synthesis", "projection", "analysis")
@@ -50,7 +50,7 @@ def check_tunable(device: torch.device) -> None:
         raise InputError(
             f"--tune needs an NVIDIA GPU: it times the Triton kernels, and {device.type} has none"
         )
-    if (lacks := triton_lacks(str(device))) is not None:
+    if (lacks := triton_unavailable(str(device))) is not None:
         raise InputError(f"--tune times the Triton kernels, which do not run here: {lacks}")
 
 

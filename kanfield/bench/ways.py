@@ -14,7 +14,7 @@ from kanfield.bench.dense import DenseLayer
 from kanfield.bench.rates import matrix_precision
 from kanfield.bench.shape import Shape
 from kanfield.splines import PRECISIONS, use_backend
-from kanfield.splines.backend import native, native_error, triton_lacks
+from kanfield.splines.backend import native, native_error, triton_unavailable
 
 DENSE, COMPILED = "dense formulation", "dense, torch.compile"
 
@@ -124,7 +124,7 @@ def ways_on(device: torch.device, compiled: bool = True) -> list[Way]:
         missing = None if native is not None else f"the native core is not built ({native_error})"
         ways = [Way("native", lacks=missing)]
     elif device.type == "cuda":
-        missing = triton_lacks(str(device))
+        missing = triton_unavailable(str(device))
         ways = [Way("triton", precision, missing) for precision in PRECISIONS]
     else:
         ways = []

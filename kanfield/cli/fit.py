@@ -124,7 +124,7 @@ class Fit:
 
     def _merged(self, flags: dict[str, Any]) -> tuple[Settings, Path]:
         from kanfield.config.parse import read_settings, settings_from
-        from kanfield.config.resolve import overlay
+        from kanfield.config.resolve import merge_flags
         from kanfield.config.settings import Settings
 
         base, named = read_settings(self.config) if self.config else (Settings(), None)
@@ -132,4 +132,4 @@ class Fit:
         if image is None:
             raise InputError("which image? kanfield fit IMAGE, or kanfield fit --resume")
         checked = settings_from(flags, "--")
-        return overlay(base, {key: getattr(checked, key) for key in flags}), image
+        return merge_flags(base, {key: getattr(checked, key) for key in flags}), image

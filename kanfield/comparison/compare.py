@@ -28,7 +28,7 @@ from kanfield.files import write_text
 from kanfield.images import MAX_PIXELS, Image, read_image
 from kanfield.runs.folder import RunFolder
 from kanfield.training.signals import Signals
-from kanfield.training.target import make_target, scale_of
+from kanfield.training.target import image_stats, make_target
 
 _LOOK_EVERY = 0.1  # seconds between looks at a fit that goes on
 
@@ -136,7 +136,7 @@ def _settings(plan: Plan, image: Image) -> list[Settings]:
     chosen: list[Settings] = []
     for model in plan.models:
         settings = plan.settings(model)
-        settings = resolve(settings, scale_of(make_target(settings, image, torch.zeros(1))))
+        settings = resolve(settings, image_stats(make_target(settings, image, torch.zeros(1))))
         if plan.equal_parameters and chosen:
             wanted = count_parameters(chosen[0], image.channels)
             settings = match_parameters(settings, image.channels, wanted)

@@ -32,12 +32,12 @@ def open_picture(path: Path) -> PILImage.Image:
         return picture.convert("L" if picture.mode in ("L", "LA", "I;16", "1") else "RGB")
 
 
-def telling_crop(error_maps: Sequence[PILImage.Image]) -> tuple[int, int, int, int]:
+def worst_error_crop(error_maps: Sequence[PILImage.Image]) -> tuple[int, int, int, int]:
     """The square where all models together are furthest off: left, top, right, bottom.
 
     >>> error = PILImage.new("L", (100, 100))
     >>> error.putpixel((80, 10), 255)
-    >>> left, top, right, bottom = telling_crop([error])
+    >>> left, top, right, bottom = worst_error_crop([error])
     >>> left <= 80 < right and top <= 10 < bottom
     True
     """

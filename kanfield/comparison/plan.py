@@ -14,7 +14,7 @@ import yaml
 
 from kanfield.config.checks import check
 from kanfield.config.parse import read_settings
-from kanfield.config.resolve import overlay
+from kanfield.config.resolve import merge_flags
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.fields import find_family
@@ -67,7 +67,7 @@ class Plan:
     def settings(self, model: str) -> Settings:
         """What a fit of a model is told, before the image is known."""
         base = read_settings(Path(model))[0] if _is_file(model) else Settings(model=model)
-        return overlay(base, {key: getattr(self, key) for key in SHARED})
+        return merge_flags(base, {key: getattr(self, key) for key in SHARED})
 
     def check(self) -> None:
         """Look for what cannot work, before anything starts.
@@ -81,8 +81,8 @@ class Plan:
             raise InputError("--models names none: give families such as kan siren, or files of settings")
         if self.seeds < 1:
             raise InputError(f"--seeds {self.seeds} is impossible: give 1 or more")
-        _demand_distinct(self.labels(), "--models")
-        _demand_distinct((Path(image).stem for image in self.images), "two images of the name")
+        _require_distinct(self.labels(), "--models")
+        _require_distinct((Path(image).stem for image in self.images), "two images of the name")
         for model in self.models:
             settings = self.settings(model)
             find_family(settings.model)
@@ -98,7 +98,7 @@ def absolute(model: str) -> str:
     return str(Path(model).resolve()) if _is_file(model) else model
 
 
-def _demand_distinct(names: Iterable[str], what: str) -> None:
+def _require_distinct(names: Iterable[str], what: str) -> None:
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
         raise InputError(f"{what} {name}: their runs could not be told apart, rename or leave out one")

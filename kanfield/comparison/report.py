@@ -10,7 +10,7 @@ import yaml
 from PIL import Image as PILImage
 
 from kanfield.comparison.charts import psnr_chart, read_curve
-from kanfield.comparison.pictures import data_url, open_picture, telling_crop
+from kanfield.comparison.pictures import data_url, open_picture, worst_error_crop
 from kanfield.comparison.plan import SHARED, Plan
 from kanfield.comparison.results import Comparison
 from kanfield.images import MAX_PIXELS, read_image
@@ -111,7 +111,7 @@ def _image(comparison: Comparison, name: str) -> dict[str, Any]:
         return part
     part["charts"] = [psnr_chart(curves, against) for against in ("seconds", "steps")]
     errors = {label: open_picture(paths[0] / "error.png") for label, paths in runs.items()}
-    box = telling_crop(list(errors.values()))
+    box = worst_error_crop(list(errors.values()))
     image = read_image(plan.images[comparison.images().index(name)], plan.size, plan.max_pixels or MAX_PIXELS)
     part["about"] = f"{image.width} x {image.height} pixels, {image.mode}"
     part["crop"] = f"{box[2] - box[0]} pixels a side from {box[0]}, {box[1]}"

@@ -83,7 +83,7 @@ def _label(run: Run) -> str:
     return " ".join([run.settings.model, *([run.settings.preset] if run.settings.preset else [])])
 
 
-def _told_apart(spectra: list[RunSpectrum]) -> list[RunSpectrum]:
+def _disambiguate(spectra: list[RunSpectrum]) -> list[RunSpectrum]:
     """Runs outside comparisons that share image and label get their paths beside it."""
     plain = [one for one in spectra if not one.path.resolve().parents[1].name.startswith("seed-")]
     counts = Counter((one.image, one.label) for one in plain)
@@ -115,7 +115,7 @@ def write_spectra(paths: Sequence[Path], folder: Path) -> Findings:
     Raises:
         InputError: a run cannot be read, or no folder can be made there; nothing was written.
     """
-    spectra = _told_apart([measure(path) for path in find_finished(paths)])
+    spectra = _disambiguate([measure(path) for path in find_finished(paths)])
     spectra.sort(key=lambda one: one.curve is None)  # a model has one colour in all figures
     findings = _findings(spectra)
     make_folder(folder)
@@ -189,13 +189,13 @@ def _table(spectra: Sequence[RunSpectrum]) -> Table:
     for label, slopes in _by_label(spectra):
         mine = [one for one in spectra if one.label == label]
         found = [(one.image, one.bias) for one in mine if one.bias is not None]
-        line = [", ".join(_told(b) for name, b in found if name == image) or "–" for image in images]
+        line = [", ".join(_format_bias(b) for name, b in found if name == image) or "–" for image in images]
         learned = f"{sum(b.learned for _, b in found)} of {sum(b.bands for _, b in found)}"
         cells.append([label, *line, _mean(slopes), learned])
     return Table("Bias to low frequencies (± standard error of the fit)", cells)
 
 
-def _told(found: Bias) -> str:
+def _format_bias(found: Bias) -> str:
     return "–" if found.slope is None else f"{found.slope:.2f} ± {found.error:.2f}"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kanfield.monitors.spectrum_figure import draw_heat_map
-from kanfield.reports.figures import INK, MARKERS, SERIES, add_grid, add_legend, new_figure, sample
+from kanfield.reports.figures import INK, MARKERS, SERIES, add_grid, add_legend, legend_entry, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,8 +39,11 @@ def draw_spectra(spectra: Sequence[RunSpectrum]) -> Figure:
         _frequency_axis(axis, spectra)
         axis.set_yscale("log")
     axes[0, 0].set_ylabel("mean energy, values from 0 to 1")
-    styles = [sample("error", linewidth=1.3), sample("reconstruction", linestyle="--", linewidth=0.9)]
-    add_legend(figure, sample("image", linewidth=2.4), *styles, *_samples(labels))
+    styles = [
+        legend_entry("error", linewidth=1.3),
+        legend_entry("reconstruction", linestyle="--", linewidth=0.9),
+    ]
+    add_legend(figure, legend_entry("image", linewidth=2.4), *styles, *_samples(labels))
     return figure  # type: ignore[no-any-return]
 
 
@@ -111,6 +114,6 @@ def _frequency_axis(axis: Axes, spectra: Sequence[RunSpectrum]) -> None:
 
 def _samples(labels: Sequence[str], markers: Sequence[str] = ("",)) -> list[Line2D]:
     return [
-        sample(label, SERIES[n % len(SERIES)], marker=markers[n % len(markers)])
+        legend_entry(label, SERIES[n % len(SERIES)], marker=markers[n % len(markers)])
         for n, label in enumerate(labels)
     ]

@@ -30,83 +30,83 @@ def check(s: Settings) -> None:
         InputError: there is one; the message names the option.
     """
 
-    def demand(condition: bool, message: str) -> None:
+    def require(condition: bool, message: str) -> None:
         if not condition:
             raise InputError(message)
 
     def positive(key: str, value: float | None) -> None:
         fine = value is None or (math.isfinite(value) and value > 0)
-        demand(fine, f"--{key} {value} is impossible: give a number above zero")
+        require(fine, f"--{key} {value} is impossible: give a number above zero")
 
-    demand(
+    require(
         s.model == "kan" or s.preset is None,
         f"--preset {s.preset} is the KAN's: leave it out with --model {s.model}",
     )
-    demand(preset_of(s) in PRESETS, f"--preset {s.preset} is unknown; use one of {', '.join(PRESETS)}")
+    require(preset_of(s) in PRESETS, f"--preset {s.preset} is unknown; use one of {', '.join(PRESETS)}")
     for key in _POSITIVE:
         positive(key.replace("_", "-"), getattr(s, key))
     for key in ("noise", "frequency", "directions", "range_steps", "smoothness"):
         value = getattr(s, key)
         fine = value is None or (math.isfinite(value) and value >= 0)
-        demand(fine, f"{key}: {value} is impossible, give a number of zero or more")
-    demand(s.steps is None or s.seconds is None, "--steps and --seconds contradict each other: give one")
-    demand(s.phases is None or len(s.phases) > 0, "phases: give at least one {steps: N, lr: X}")
-    demand(s.phases is None or s.seconds is None, "phases count steps: leave --seconds out")
-    demand(0 <= s.seed < 2**63, f"--seed {s.seed} is impossible: give 0 or more, below 2^63")
-    demand(s.threads is None or s.threads <= 4096, f"--threads {s.threads} is impossible: give CPU threads")
-    demand(
+        require(fine, f"{key}: {value} is impossible, give a number of zero or more")
+    require(s.steps is None or s.seconds is None, "--steps and --seconds contradict each other: give one")
+    require(s.phases is None or len(s.phases) > 0, "phases: give at least one {steps: N, lr: X}")
+    require(s.phases is None or s.seconds is None, "phases count steps: leave --seconds out")
+    require(0 <= s.seed < 2**63, f"--seed {s.seed} is impossible: give 0 or more, below 2^63")
+    require(s.threads is None or s.threads <= 4096, f"--threads {s.threads} is impossible: give CPU threads")
+    require(
         not (s.lossless and s.target_psnr is not None),
         "--lossless and --target-psnr contradict each other: give one goal",
     )
-    demand(
+    require(
         not s.smoothness or (s.model == "kan" and s.smoothness <= MAX_SMOOTHNESS),
         f"smoothness: {s.smoothness} is impossible, it is the KAN's and at most {MAX_SMOOTHNESS}",
     )
-    demand(s.size is None or s.size >= 2, f"--size {s.size} is too small: give 2 pixels or more")
-    demand(s.order in (None, 1, 2, 3), f"--order {s.order} is impossible: splines have order 1, 2 or 3")
-    demand(s.optimizer in (None, "muon", "adam"), f"--optimizer {s.optimizer} is unknown: use muon or adam")
-    demand(
+    require(s.size is None or s.size >= 2, f"--size {s.size} is too small: give 2 pixels or more")
+    require(s.order in (None, 1, 2, 3), f"--order {s.order} is impossible: splines have order 1, 2 or 3")
+    require(s.optimizer in (None, "muon", "adam"), f"--optimizer {s.optimizer} is unknown: use muon or adam")
+    require(
         s.precision in ("fp32", "fp64") or s.precision in MATRIX_PRECISIONS,
         f"--precision {s.precision} is unknown: use fp32, fp64, {', '.join(MATRIX_PRECISIONS)}",
     )
-    demand(
+    require(
         s.precision not in MATRIX_PRECISIONS or s.model == "kan",
         f"--precision {s.precision} is of the KAN's splines: leave it out with --model {s.model}",
     )
     target = s.target_psnr
-    demand(
+    require(
         target is None or (math.isfinite(target) and target > 0),
         f"--target-psnr {target} is impossible: give decibels above zero",
     )
-    demand(
+    require(
         not (s.lossless and s.held_out),
         "--lossless and --held-out contradict each other: pixels never seen cannot be exact",
     )
-    demand(
+    require(
         not (s.lossless and s.precision == "bf16"),
         "--precision bf16 and --lossless contradict each other: its rounding leaves pixels wrong; use tf32, "
         "tf32x3 or fp32",
     )
-    demand(
+    require(
         not (s.spectrum and s.mask),
         "--spectrum and --mask contradict each other: an image with parts missing has no spectrum",
     )
     widths, grids = s.widths or [], s.grids or []
-    demand(all(w >= 1 for w in widths), f"--widths {widths}: every width must be at least 1")
+    require(all(w >= 1 for w in widths), f"--widths {widths}: every width must be at least 1")
     for grid in grids:
         levels = [grid] if isinstance(grid, int) else grid
         fine = bool(levels) and all(1 <= g <= MAX_GRID for g in levels)
         fine = fine and all(max(levels) % g == 0 for g in levels)
-        demand(
+        require(
             fine,
             f"--grids {grid}: sizes lie between 1 and {MAX_GRID:,}, and nested levels divide the largest",
         )
     hidden = [max([grid] if isinstance(grid, int) else grid) for grid in grids[1:]]
-    demand(
+    require(
         max(hidden, default=0) <= MAX_HIDDEN_GRID,
         f"--grids {max(hidden, default=0)}: layers after the first take up to {MAX_HIDDEN_GRID:,} cells",
     )
-    demand(
+    require(
         s.grids is None or s.widths is None or len(grids) == len(widths) + 1,
         f"--widths names {len(widths)} hidden layers, so --grids needs {len(widths) + 1} sizes, "
         f"not {len(grids)}",

@@ -16,7 +16,7 @@ from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 
 
-def typed(value: Any, hint: Any, where: str) -> Any:
+def coerce(value: Any, hint: Any, where: str) -> Any:
     """``value`` as the type that ``hint`` asks for.
 
     Args:
@@ -27,14 +27,14 @@ def typed(value: Any, hint: Any, where: str) -> Any:
     Raises:
         InputError: it is none such; the message says what belongs there.
 
-    >>> typed("1e-3", float | None, "lr")
+    >>> coerce("1e-3", float | None, "lr")
     0.001
     """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         for option in arguments:
             try:
-                return typed(value, option, where)
+                return coerce(value, option, where)
             except InputError:
                 continue
     elif origin is Literal:
@@ -45,13 +45,13 @@ def typed(value: Any, hint: Any, where: str) -> Any:
             return {str(key): item for key, item in value.items()}
     elif origin is list:
         if isinstance(value, list):
-            return [typed(item, arguments[0], where) for item in value]
+            return [coerce(item, arguments[0], where) for item in value]
     elif dataclasses.is_dataclass(hint):
         if type(value) is hint:
             return value
         hints = typing.get_type_hints(hint)
         if isinstance(value, dict) and set(value) == set(hints):
-            return hint(**{key: typed(value[key], hints[key], where) for key in hints})  # type: ignore[operator]
+            return hint(**{key: coerce(value[key], hints[key], where) for key in hints})  # type: ignore[operator]
     elif hint is float:
         # YAML reads 1e-3 (without a dot) as text.
         if isinstance(value, (int, float, str)) and not isinstance(value, bool):
@@ -130,7 +130,7 @@ def settings_from(content: dict[str, Any], prefix: str = "") -> Settings:
             near = difflib.get_close_matches(str(key), hints, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else f"; known keys: {', '.join(hints)}"
             raise InputError(f"{prefix}unknown key '{key}'{hint}")
-    values = {key: typed(value, hints[key], f"{prefix}{key}") for key, value in content.items()}
+    values = {key: coerce(value, hints[key], f"{prefix}{key}") for key, value in content.items()}
     return Settings(**values)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Scale:
+class ImageStats:
     """What a preset looks at.
 
     Attributes:
@@ -26,7 +26,7 @@ class Scale:
     def resolution(self) -> float:
         """Seen pixels along the longer side.
 
-        >>> Scale(longest=256, pixels=65536, seen=16384, channels=1).resolution
+        >>> ImageStats(longest=256, pixels=65536, seen=16384, channels=1).resolution
         128.0
         """
         return self.longest * math.sqrt(self.seen / self.pixels)
@@ -123,7 +123,7 @@ PRESETS = {
 }
 
 # The settings that a preset decides.
-DECIDED = (
+PRESET_KEYS = (
     *("widths", "grids", "order", "noise", "frequency", "directions"),
     *("steps", "batch_size", "optimizer", "lr", "adam_lr", "range_steps", "smoothness"),
 )
@@ -135,13 +135,13 @@ _FEWEST_STEPS = 400
 _GRID_RANGE = 4, 1024
 
 
-def preset_settings(preset: str, scale: Scale) -> dict[str, Any]:
+def preset_settings(preset: str, scale: ImageStats) -> dict[str, Any]:
     """What a preset sets, by the names of :class:`kanfield.config.settings.Settings`.
 
     The field grows with the image until it meets the preset's cap on parameters a pixel; the first grid and
     the frequency of the initial waves grow with the resolution that the fit sees.
 
-    >>> preset_settings("smooth", Scale(256, 65536, 65536, 1))["grids"]
+    >>> preset_settings("smooth", ImageStats(256, 65536, 65536, 1))["grids"]
     [64, 8, 8, 8]
     """
     rule = PRESETS[preset]
@@ -169,7 +169,7 @@ def preset_settings(preset: str, scale: Scale) -> dict[str, Any]:
     }
 
 
-def _field(rule: _Rule, scale: Scale, growth: float) -> tuple[list[int], list[int]]:
+def _field(rule: _Rule, scale: ImageStats, growth: float) -> tuple[list[int], list[int]]:
     """The widest field under the cap; where none fits, ever coarser grids and the narrowest one."""
     side = math.sqrt(scale.pixels) / _REFERENCE
     widest = min(rule.widest, round(rule.width * side**_WIDTH_GROWTH))

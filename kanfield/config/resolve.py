@@ -7,20 +7,20 @@ import math
 from typing import Any
 
 from kanfield.config.checks import check, preset_of
-from kanfield.config.parse import typed
-from kanfield.config.presets import DECIDED, Scale, preset_settings
+from kanfield.config.parse import coerce
+from kanfield.config.presets import PRESET_KEYS, ImageStats, preset_settings
 from kanfield.config.settings import FIELD_SETTINGS, Settings
 from kanfield.errors import InputError
 from kanfield.fields.registry import Family, find_family
 
 
-def resolve(settings: Settings, scale: Scale) -> Settings:
+def resolve(settings: Settings, scale: ImageStats) -> Settings:
     """The settings with every gap filled, by the KAN's preset or another family's own choice.
 
     Raises:
         InputError: as :func:`check`; or the family is unknown or has no such setting.
 
-    >>> scale = Scale(longest=256, pixels=65536, seen=65536, channels=1)
+    >>> scale = ImageStats(longest=256, pixels=65536, seen=65536, channels=1)
     >>> resolve(Settings(), scale).widths
     [64, 64, 64]
     >>> resolve(Settings(lossless=True), scale).preset
@@ -92,17 +92,17 @@ def typed_options(family: Family, options: dict[str, Any]) -> dict[str, Any]:
             raise InputError(f"options: {name} is a setting of its own; give --{name}")
     plain = (int, float, str, bool)
     return {
-        name: typed(value, hint, f"options: {name}") if (hint := family.hints.get(name)) in plain else value
+        name: coerce(value, hint, f"options: {name}") if (hint := family.hints.get(name)) in plain else value
         for name, value in options.items()
     }
 
 
-def lacking(settings: Settings) -> list[str]:
+def missing_keys(settings: Settings) -> list[str]:
     """What a run's own settings would hold and these do not.
 
     Runs of older versions do not hold ``directions`` and ``smoothness``: they have none.
     """
-    decided = DECIDED if settings.model == "kan" else ("batch_size", "optimizer", "lr", "adam_lr")
+    decided = PRESET_KEYS if settings.model == "kan" else ("batch_size", "optimizer", "lr", "adam_lr")
     return [
         key
         for key in decided
@@ -110,14 +110,14 @@ def lacking(settings: Settings) -> list[str]:
     ]
 
 
-def overlay(base: Settings, flags: dict[str, Any]) -> Settings:
+def merge_flags(base: Settings, flags: dict[str, Any]) -> Settings:
     """``base`` with the flags that were given.
 
     A budget given as a flag replaces the file's, ``lr`` moves ``adam_lr`` in proportion, and a preset or
     another model replaces all that either decides.
     """
     flags = {key: value for key, value in flags.items() if value is not None}
-    nothing: dict[str, Any] = dict.fromkeys(DECIDED)
+    nothing: dict[str, Any] = dict.fromkeys(PRESET_KEYS)
     if flags.get("preset", base.preset) != base.preset:
         base = dataclasses.replace(base, **nothing)
     if flags.get("model", base.model) != base.model:

@@ -45,7 +45,7 @@ class DenseNetwork(nn.Module, abc.ABC):
         """The hidden layers, as what they are."""
         return [layer for layer in self.hidden if isinstance(layer, nn.Linear)]
 
-    def matrices(self) -> list[Tensor]:
+    def muon_parameters(self) -> list[Tensor]:
         """What Muon trains: weights between hidden layers. On coordinates orthogonalisation loses."""
         return [layer.weight for layer in self.linear_layers()[1:]]
 

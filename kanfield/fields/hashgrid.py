@@ -154,6 +154,6 @@ class HashGrid(nn.Module):
         y: Tensor = self.network(self.encoding(x))
         return y
 
-    def matrices(self) -> list[Tensor]:
+    def muon_parameters(self) -> list[Tensor]:
         """What Muon trains: weights between the MLP's hidden layers."""
-        return self.network.matrices()
+        return self.network.muon_parameters()

@@ -104,7 +104,7 @@ class KAN(nn.Module):
             x = layer(x)
         return x
 
-    def matrices(self) -> list[nn.Parameter]:
+    def muon_parameters(self) -> list[nn.Parameter]:
         """The parameters that Muon trains: coefficients of hidden layers, at every level."""
         hidden = self._kan_layers()[1:-1]
         return [coef for layer in hidden for coef in (layer.coef, *layer.coarse_coef)]
@@ -127,20 +127,20 @@ class KAN(nn.Module):
             x = layer(x)
 
     @torch.no_grad()
-    def outside(self, x: Tensor) -> Tensor:
+    def fraction_outside(self, x: Tensor) -> Tensor:
         """Fraction (0 to 1) of the hidden values that leave their grids, for coordinates ``x`` (N, d)."""
         first, *others = self._kan_layers()
         fractions = []
         x = first(self._first_inputs(x))
         for layer in others:
-            fractions.append(layer.outside(x))
+            fractions.append(layer.fraction_outside(x))
             x = layer(x)
         return torch.stack(fractions).mean() if fractions else x.new_zeros(())
 
-    def smooth(self, share: float) -> None:
+    def smooth_coefficients(self, share: float) -> None:
         """Smooth the splines of every layer; see :meth:`KANLayer.smooth`."""
         for layer in self._kan_layers():
-            layer.smooth(share)
+            layer.smooth_coefficients(share)
 
     def refine(self, factor: int = 2, optimizers: Iterable[Optimizer] = ()) -> None:
         """Refine every layer's finest grid without changing the function; see :meth:`KANLayer.refine`."""

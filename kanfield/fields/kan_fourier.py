@@ -75,6 +75,6 @@ class FourierKAN(nn.Module):
         y: Tensor = self.layers(x)
         return y
 
-    def matrices(self) -> list[Tensor]:
+    def muon_parameters(self) -> list[Tensor]:
         """What Muon trains: coefficients of hidden layers."""
         return [layer.coef for layer in list(self.layers)[1:-1] if isinstance(layer, FourierLayer)]

@@ -94,7 +94,7 @@ class KANLayer(nn.Module):
             torch.empty(in_features * (size + order), out_features) for size in levels[1:]
         )
         self.base_weight = nn.Parameter(torch.empty(in_features, out_features)) if base else None
-        self._register_masks()
+        self._register_subdivisions()
         self.register_buffer("lower", torch.empty(in_features))
         self.register_buffer("upper", torch.empty(in_features))
         self.reset_parameters()
@@ -137,11 +137,11 @@ class KANLayer(nn.Module):
         total: Tensor = self.coef
         for number, coef in enumerate(self.coarse_coef):
             factor = self.grid_size // self.levels[number + 1]
-            matrix = getattr(self, f"mask_{number}").to(coef) / factor**self.order
+            matrix = getattr(self, f"subdivision_{number}").to(coef) / factor**self.order
             total = total + apply_two_scale(matrix, coef)
         return total
 
-    def _register_masks(self) -> None:
+    def _register_subdivisions(self) -> None:
         """Buffers with the two-scale matrix from every coarse level to the finest, shape (K, K_l).
 
         Times factor^order its entries are whole numbers, which no change of precision rounds.
@@ -150,7 +150,7 @@ class KANLayer(nn.Module):
             factor = self.grid_size // size
             matrix = two_scale_matrix(size, factor, self.order) * factor**self.order
             mask = matrix.round().to(torch.int64).to(self.coef.device)
-            self.register_buffer(f"mask_{number}", mask, persistent=False)
+            self.register_buffer(f"subdivision_{number}", mask, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Evaluate the layer; see the class for shapes."""
@@ -215,7 +215,7 @@ class KANLayer(nn.Module):
         self.coef.data = coef
         self.coef.grad = None
         self.levels = [size, *self.levels[1:]]
-        self._register_masks()
+        self._register_subdivisions()
 
     @torch.no_grad()
     def set_range(self, lower: Tensor, upper: Tensor) -> None:
@@ -243,7 +243,7 @@ class KANLayer(nn.Module):
         self.upper.copy_(upper)
 
     @torch.no_grad()
-    def smooth(self, share: float) -> None:
+    def smooth_coefficients(self, share: float) -> None:
         """Move every coefficient of the finest level towards the mean of its two neighbours.
 
         Args:
@@ -253,7 +253,7 @@ class KANLayer(nn.Module):
         rows = self.coef.view(self.in_features, -1, self.out_features)
         rows[:, 1:-1] += share * (rows[:, 2:] - 2 * rows[:, 1:-1] + rows[:, :-2])
 
-    def outside(self, x: Tensor) -> Tensor:
+    def fraction_outside(self, x: Tensor) -> Tensor:
         """Fraction (0 to 1) of the numbers in ``x``, shape ``(*, I)``, that lie outside their grids."""
         return ((x < self.lower) | (x > self.upper)).float().mean()
 

@@ -86,6 +86,6 @@ class RBFKAN(nn.Module):
         y: Tensor = self.layers(x)
         return y
 
-    def matrices(self) -> list[Tensor]:
+    def muon_parameters(self) -> list[Tensor]:
         """What Muon trains: coefficients of hidden layers."""
         return [layer.coef for layer in list(self.layers)[1:-1] if isinstance(layer, RBFLayer)]

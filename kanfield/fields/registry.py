@@ -47,7 +47,7 @@ class Recipe:
     """An optimiser with the rates that suit a family.
 
     Attributes:
-        optimizer: ``"adam"``, or ``"muon"`` for the field's ``matrices()`` and Adam for the rest.
+        optimizer: ``"adam"``, or ``"muon"`` for the field's ``muon_parameters()`` and Adam for the rest.
         lr: peak rate of that optimiser. adam_lr: with Muon, Adam's.
     """
 
@@ -136,8 +136,8 @@ def register(
 
     The class is called as ``build(inputs, outputs, **options)``; its keyword arguments with a default become
     the family's options. Its ``forward`` maps coordinates ``(N, inputs)`` in [-1, 1] to values
-    ``(N, outputs)`` in [-1, 1]. Optional: a method ``matrices()`` that lists the parameters that Muon trains,
-    and an attribute ``adam_options`` with keywords for Adam, such as ``betas``.
+    ``(N, outputs)`` in [-1, 1]. Optional: a method ``muon_parameters()`` that lists what Muon
+    trains, and an attribute ``adam_options`` with keywords for Adam, such as ``betas``.
 
     Args:
         recipes: how the family is best trained, see :class:`Recipe`.

@@ -54,6 +54,6 @@ class RFF(nn.Module):
         y: Tensor = self.network(torch.cat([angles.cos(), angles.sin()], -1))
         return y
 
-    def matrices(self) -> list[Tensor]:
+    def muon_parameters(self) -> list[Tensor]:
         """What Muon trains: weights between hidden layers, and those on the features."""
-        return [self.network.linear_layers()[0].weight, *self.network.matrices()]
+        return [self.network.linear_layers()[0].weight, *self.network.muon_parameters()]

@@ -77,7 +77,7 @@ class Wire(nn.Module):
         values: Tensor = z.real
         return values
 
-    def matrices(self) -> list[Tensor]:
+    def muon_parameters(self) -> list[Tensor]:
         """What Muon trains: both parts of the weights between hidden layers."""
         hidden = [layer for layer in self.others if isinstance(layer, ComplexLinear)][:-1]
         return [part.weight for layer in hidden for part in (layer.real, layer.imaginary)]

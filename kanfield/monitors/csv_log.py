@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     pass
 
 
-class GrowingTable:
+class CsvAppender:
     """A table with a column ``step``. When a run is resumed, rows past its checkpoint go.
 
     Args:
@@ -49,7 +49,7 @@ class CsvLog:
     """``metrics.csv``: a row a log step."""
 
     def __init__(self, path: Path, resumed_at: int | None) -> None:
-        self._table = GrowingTable(path, [field.name for field in fields(Row)], resumed_at)
+        self._table = CsvAppender(path, [field.name for field in fields(Row)], resumed_at)
 
     def log(self, row: Row) -> None:
         """Append the row."""

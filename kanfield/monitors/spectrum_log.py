@@ -15,7 +15,7 @@ from torch import Tensor
 from kanfield.errors import InputError
 from kanfield.images import Image
 from kanfield.metrics.spectra import Bands, bias, learned_at
-from kanfield.monitors.csv_log import GrowingTable
+from kanfield.monitors.csv_log import CsvAppender
 from kanfield.monitors.tensorboard import TensorBoardLog
 
 PIXELS = 1 << 16  # of a larger image the central window of about as many is looked at
@@ -59,10 +59,10 @@ class SpectrumLog:
         self._bands = bands_of(image)
         self._energies = self._bands.energies(self._values)
         self._board = board
-        self._table = GrowingTable(path, ["step", "seconds", *self._bands.names()], resumed_at)
+        self._table = CsvAppender(path, ["step", "seconds", *self._bands.names()], resumed_at)
         self.shared = shared_every is not None
         last = min(shared_every or steps or _UNKNOWN_STEPS, steps or _UNKNOWN_STEPS)
-        looks = own_looks(steps or _UNKNOWN_STEPS, len(self.pixels) / (3 * batch_size), last)
+        looks = logged_steps(steps or _UNKNOWN_STEPS, len(self.pixels) / (3 * batch_size), last)
         self._due = {step for step in looks if not shared_every or step % shared_every}
         self._looked_at = -1
 
@@ -127,13 +127,13 @@ def bands_of(image: Image) -> Bands:
     return bands
 
 
-def own_looks(steps: int, cost: float, last: int) -> frozenset[int]:
+def logged_steps(steps: int, cost: float, last: int) -> frozenset[int]:
     """Steps, log-spaced from 1 to ``last``, at which the spectrum is looked at for its own sake.
 
     Args:
         steps: of the run. cost: of a look, in steps.
 
-    >>> sorted(own_looks(2400, 10.7, 210))
+    >>> sorted(logged_steps(2400, 10.7, 210))
     [1, 2, 5, 10, 21, 46, 98, 210]
     """
     count = min(max(int(_SHARE * steps / max(cost, 1e-9)), _FEWEST), _MOST)

@@ -52,7 +52,7 @@ def add_legend(figure: Figure, *more: Artist) -> None:
     """A legend above all axes, in as many columns as the figure's width has room for.
 
     Args:
-        more: entries beside those of labelled lines, such as :func:`sample`.
+        more: entries beside those of labelled lines, such as :func:`legend_entry`.
     """
     lines = [line for axes in figure.axes for line in axes.get_legend_handles_labels()[0]]
     handles = [*lines, *more]
@@ -65,7 +65,7 @@ def add_legend(figure: Figure, *more: Artist) -> None:
     figure.legend(handles=handles, frameon=False, fontsize=9, ncols=columns, loc="outside upper left")
 
 
-def sample(label: str, colour: str = INK, **style: Any) -> Line2D:
+def legend_entry(label: str, colour: str = INK, **style: Any) -> Line2D:
     """An entry of a legend that no line of the figure has; ``style`` is what ``Line2D`` takes."""
     from matplotlib.lines import Line2D
 
@@ -80,7 +80,7 @@ def add_grid(axes: Axes) -> None:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG and PDF; ``path`` has no suffix."""
-    dress(figure)
+    apply_theme(figure)
     for suffix in (".png", ".pdf"):
         with replacing(path.with_name(path.name + suffix)) as temporary:
             figure.savefig(temporary, format=suffix[1:], dpi=_DPI, facecolor="white")
@@ -90,7 +90,7 @@ def to_svg(figure: Figure) -> str:
     """A figure as SVG to put into a page: text stays text, ink and series take the page's colours."""
     import matplotlib
 
-    dress(figure)
+    apply_theme(figure)
     settings = {"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "kanfield"}
     buffer = io.StringIO()
     with matplotlib.rc_context(settings):  # type: ignore[arg-type]
@@ -104,7 +104,7 @@ def to_svg(figure: Figure) -> str:
     return svg
 
 
-def dress(figure: Figure) -> None:
+def apply_theme(figure: Figure) -> None:
     """Give text, ticks and frames the page's ink, where they still have matplotlib's black."""
     from matplotlib.text import Text
 

@@ -119,10 +119,10 @@ def load_optimizers(optimizers: list[Optimizer], tensors: dict[str, Tensor]) -> 
         optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def frame_to_plain(image: Image) -> dict[str, Any]:
+def image_spec(image: Image) -> dict[str, Any]:
     """Size, mode, pixel type, value range and colour profile as plain JSON values.
 
-    >>> frame_to_plain(Image(np.zeros((2, 3, 1), np.uint8), "L"))["width"]
+    >>> image_spec(Image(np.zeros((2, 3, 1), np.uint8), "L"))["width"]
     3
     """
     profile = None if image.icc_profile is None else base64.b64encode(image.icc_profile).decode()
@@ -136,10 +136,10 @@ def frame_to_plain(image: Image) -> dict[str, Any]:
     }
 
 
-def frame_from_plain(frame: dict[str, Any]) -> Image:
+def blank_image(frame: dict[str, Any]) -> Image:
     """A blank image of that frame, which takes no memory however large.
 
-    >>> frame_from_plain(frame_to_plain(Image(np.ones((2, 3, 1), np.uint8), "L"))).pixels.shape
+    >>> blank_image(image_spec(Image(np.ones((2, 3, 1), np.uint8), "L"))).pixels.shape
     (2, 3, 1)
     """
     blank = np.zeros((1, 1, len(frame["mode"])), dtype=frame["dtype"])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kanfield.config.checks import check
 from kanfield.config.parse import read_settings, to_plain
-from kanfield.config.resolve import lacking
+from kanfield.config.resolve import missing_keys
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.files import write_text
@@ -155,8 +155,8 @@ class RunFolder:
         """Settings and image of the run."""
         settings, image = read_settings(self.config)
         check(settings)
-        if image is None or lacking(settings):
-            names = ", ".join(lacking(settings)) or "image"
+        if image is None or missing_keys(settings):
+            names = ", ".join(missing_keys(settings)) or "image"
             raise InputError(
                 f"{self.config} is not a run's own, it lacks {names}: start a run of it with kanfield fit "
                 f"IMAGE --config {self.config}"

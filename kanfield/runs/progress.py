@@ -24,7 +24,7 @@ class Progress:
     best_step: int = 0
     wrong_pixels: int | None = None
     reached_goal: bool = False
-    flattery: float = 0.0  # dB by which the pixels looked at once promised a goal that the image missed
+    subset_bias: float = 0.0  # dB by which the pixels looked at once promised a goal that the image missed
     evaluated_at: int = 0
     seconds_to_psnr: dict[str, float] = field(default_factory=dict)
     steps_to_psnr: dict[str, int] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from kanfield.config.settings import FIELD_SETTINGS, Settings
 from kanfield.errors import InputError
 from kanfield.fields import build_field
 from kanfield.images import MAX_PIXELS, Image, read_image
-from kanfield.runs.checkpoint import Checkpoint, frame_from_plain, load_field, read_checkpoint
+from kanfield.runs.checkpoint import Checkpoint, blank_image, load_field, read_checkpoint
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.rendering import Kind, derivative, render
 
@@ -65,7 +65,7 @@ class Run:
     def frame(self) -> Image:
         """Size and kind of the image that was fitted, known without its file; its pixels are blank."""
         info = self._best.info
-        return frame_from_plain(info["frame"]) if "frame" in info else self.image
+        return blank_image(info["frame"]) if "frame" in info else self.image
 
     @cached_property
     def field(self) -> nn.Module:

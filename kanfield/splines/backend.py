@@ -41,10 +41,10 @@ native, native_error = _load_native()
 
 
 @functools.cache
-def triton_lacks(device: str) -> str | None:
+def triton_unavailable(device: str) -> str | None:
     """Why the Triton kernels do not run on a device, in words; None where they do.
 
-    >>> triton_lacks("mps")
+    >>> triton_unavailable("mps")
     'plain torch serves mps'
     """
     index = torch.device(device)
@@ -120,10 +120,10 @@ def choose_backend(x: Tensor, precision: str = "fp32") -> str:
             raise InputError(f"the native backend serves the CPU, not {x.device}; leave it unforced")
         if name == "native" and not native_fits:
             raise InputError(f"the native backend has no {precision} of {x.dtype}; leave it unforced")
-        if name == "triton" and (lacks := triton_lacks(str(x.device))) is not None:
+        if name == "triton" and (lacks := triton_unavailable(str(x.device))) is not None:
             raise InputError(f"the Triton backend does not serve {x.device}: {lacks}; leave it unforced")
         return "reference" if name == "triton" and x.dtype != torch.float32 else name
-    if x.is_cuda and x.dtype == torch.float32 and triton_lacks(str(x.device)) is None:
+    if x.is_cuda and x.dtype == torch.float32 and triton_unavailable(str(x.device)) is None:
         return "triton"
     return "native" if native is not None and native_fits else "reference"
 
@@ -137,7 +137,7 @@ def explain_backend(device: str, precision: str = "fp32") -> tuple[str, str]:
     if (name := forced_backend()) is not None:
         return name, "forced by KANFIELD_BACKEND or use_backend"
     if device != "cpu":
-        lacks = triton_lacks(device)
+        lacks = triton_unavailable(device)
         return ("triton", _explain_triton(device)) if lacks is None else ("reference", lacks)
     if precision != "fp32":
         return "reference", f"plain torch emulates {precision}, slowly, to show what it costs"

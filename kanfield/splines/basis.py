@@ -53,9 +53,9 @@ def locate(x: Tensor, lower: Tensor, scale: Tensor, size: int) -> Cells:
     [[2], [3]]
     """
     position = (x - lower) * scale  # the native kernels compute this very expression
-    still = position.detach()
-    cell = cell_at(still, size)
-    outside = (still > size).to(torch.int8) - (still < 0).to(torch.int8)
+    detached = position.detach()
+    cell = cell_at(detached, size)
+    outside = (detached > size).to(torch.int8) - (detached < 0).to(torch.int8)
     return Cells(cell, position - cell, outside)
 
 

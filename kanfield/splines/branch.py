@@ -13,7 +13,7 @@ from torch.nn.functional import silu
 
 from kanfield.splines.backend import choose_backend
 from kanfield.splines.basis import Grid
-from kanfield.splines.precision import factors
+from kanfield.splines.precision import split_operands
 from kanfield.splines.spline import check, implementation, spline, synthesis, transforms_active
 
 
@@ -71,7 +71,7 @@ class _Product(torch.autograd.Function):
     def forward(ctx, a: Tensor, b: Tensor, precision: str) -> Tensor:  # type: ignore[no-untyped-def]
         ctx.save_for_backward(a, b)
         ctx.precision = precision
-        return torch.stack([p @ q for p, q in factors(a, b, precision)]).sum(0)
+        return torch.stack([p @ q for p, q in split_operands(a, b, precision)]).sum(0)
 
     @staticmethod
     def backward(ctx, g: Tensor):  # type: ignore[no-untyped-def]

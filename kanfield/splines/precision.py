@@ -12,13 +12,13 @@ from torch import Tensor
 PRECISIONS = ("fp32", "tf32x3", "tf32", "bf16")
 
 
-def factors(a: Tensor, b: Tensor, precision: str) -> list[tuple[Tensor, Tensor]]:
+def split_operands(a: Tensor, b: Tensor, precision: str) -> list[tuple[Tensor, Tensor]]:
     """Pairs whose products, added up, are what matrix units make of ``a`` times ``b``.
 
     ``fp32`` is exact; ``tf32`` drops 13 of the 23 bits of either mantissa, as the units do; ``tf32x3``
     adds the products of what was dropped with the rest, all but the smallest; ``bf16`` rounds to 8 bits.
 
-    >>> [(p.item(), q.item()) for p, q in factors(torch.tensor(1 + 2**-12), torch.tensor(3.0), "tf32")]
+    >>> [(p.item(), q.item()) for p, q in split_operands(torch.tensor(1 + 2**-12), torch.tensor(3.0), "tf32")]
     [(1.0, 3.0)]
     """
     if precision == "fp32" or a.dtype != torch.float32:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kanfield.splines.basis import active_basis, locate
-from kanfield.splines.precision import factors
+from kanfield.splines.precision import split_operands
 
 # Elements of one gathered table (samples x inputs x outputs); 64 MiB in fp32.
 CHUNK_ELEMENTS = 1 << 24
@@ -44,7 +44,7 @@ def synthesis(
         terms = [
             torch.einsum("ni,nio->no", p, q)
             for index, b in taps
-            for p, q in factors(b, coef[index], precision)
+            for p, q in split_operands(b, coef[index], precision)
         ]
         parts.append(torch.stack(terms).sum(0))
     return torch.cat(parts) if parts else x.new_zeros(0, coef.shape[1])
@@ -73,7 +73,7 @@ def analysis(
     for rows in _chunks(x, g.shape[1]):
         taps = _taps(x[rows], _slice(weight, rows), lower, scale, size, order, derivative)
         for index, b in taps:
-            for p, q in factors(b, g[rows], precision):
+            for p, q in split_operands(b, g[rows], precision):
                 terms = p[:, :, None] * q[:, None, :]
                 out = out.index_add(0, index.reshape(-1), terms.reshape(-1, g.shape[1]))
     return out
@@ -100,7 +100,7 @@ def projection(
         terms = [
             b * torch.einsum("no,nio->ni", p, q)
             for index, b in taps
-            for p, q in factors(g[rows], coef[index], precision)
+            for p, q in split_operands(g[rows], coef[index], precision)
         ]
         parts.append(torch.stack(terms).sum(0))
     return torch.cat(parts) if parts else torch.zeros_like(x)

@@ -22,7 +22,7 @@ from kanfield.reports.findings import Findings
 from kanfield.reports.tensorboard import write_curves
 from kanfield.reports.write import make_folder
 from kanfield.studies.report import write_study
-from kanfield.studies.settings import StudySettings, from_plain, settle, to_plain
+from kanfield.studies.settings import StudySettings, from_plain, resolve_settings, to_plain
 from kanfield.studies.study import Result, Trial
 
 _FILE = "study.yaml"
@@ -36,7 +36,7 @@ def begin(settings: StudySettings) -> tuple[StudySettings, Path]:
     """
     if settings.resume is not None:
         return _reopen(settings), settings.resume
-    settings = settle(settings)
+    settings = resolve_settings(settings)
     folder = settings.out
     if folder is None:
         numbers = itertools.count(1)
@@ -70,7 +70,7 @@ def _reopen(given: StudySettings) -> StudySettings:
             f"{given.resume} holds the study {name}: kanfield study {name} --resume {given.resume}"
         )
     try:
-        return settle(from_plain(type(given), content))
+        return resolve_settings(from_plain(type(given), content))
     except TypeError:
         raise InputError(f"{path} is damaged: start the study anew in another folder") from None
 

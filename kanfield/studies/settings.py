@@ -43,7 +43,7 @@ class StudySettings:
 _Settings = TypeVar("_Settings", bound=StudySettings)
 
 
-def demand_positive(settings: StudySettings, *names: str) -> None:
+def require_positive(settings: StudySettings, *names: str) -> None:
     """Look for numbers, or lists of some, that must be above zero; InputError where one is not."""
     for name in names:
         value = getattr(settings, name)
@@ -55,7 +55,7 @@ def demand_positive(settings: StudySettings, *names: str) -> None:
                 raise InputError(f"--{flag} {number} is impossible: give a number above zero")
 
 
-def demand_known(settings: StudySettings, name: str, known: Sequence[str]) -> None:
+def require_known(settings: StudySettings, name: str, known: Sequence[str]) -> None:
     """Look for words that are none of those known; InputError names the nearest."""
     flag, words = f"--{name.replace('_', '-')}", getattr(settings, name)
     if not words:
@@ -69,16 +69,16 @@ def demand_known(settings: StudySettings, name: str, known: Sequence[str]) -> No
             raise InputError(f"{flag} {word} is unknown; {hint}")
 
 
-def settle(settings: _Settings) -> _Settings:
+def resolve_settings(settings: _Settings) -> _Settings:
     """Settings as they are run: under ``--quick``, what was left at its default becomes small.
 
     Raises:
         InputError: a value is impossible.
 
     >>> from kanfield.studies.catalogue import Waves
-    >>> settle(Waves(quick=True)).steps < settle(Waves()).steps
+    >>> resolve_settings(Waves(quick=True)).steps < resolve_settings(Waves()).steps
     True
-    >>> settle(Waves(quick=True, steps=10)).steps
+    >>> resolve_settings(Waves(quick=True, steps=10)).steps
     10
     """
     if settings.quick:

@@ -13,7 +13,7 @@ from torch import nn
 from kanfield import metrics
 from kanfield.images import Image
 from kanfield.runs.rendering import CHUNK, _picture, evaluate_field
-from kanfield.training.permutation import LOOKS, shuffle
+from kanfield.training.permutation import EVALUATION, shuffle
 from kanfield.training.sampling import PixelSampler
 from kanfield.training.target import Target
 
@@ -103,15 +103,15 @@ def error_map(target: Target, reconstruction: Image, gain: int = 10) -> Image:
     return Image(gray, "L")
 
 
-LOOK_PIXELS = 1 << 16  # a larger image is judged by this many of its pixels while training goes on
+EVALUATION_PIXELS = 1 << 16  # a larger image is judged by this many of its pixels while training goes on
 
 
 _SHARE = 0.05  # of the time, at most about this much goes into looking
 
 
-def pixels_to_look_at(target: Target, sampler: PixelSampler) -> NDArray[np.int64] | None:
+def evaluation_pixels(target: Target, sampler: PixelSampler) -> NDArray[np.int64] | None:
     """Some pixels that are trained on and some that are held out, ascending; None for all."""
-    if target.count <= LOOK_PIXELS:
+    if target.count <= EVALUATION_PIXELS:
         return None
     held_out = np.zeros(0, dtype=np.int64)
     if target.held_out is not None:
@@ -119,15 +119,15 @@ def pixels_to_look_at(target: Target, sampler: PixelSampler) -> NDArray[np.int64
         held_out = np.flatnonzero(known)
     parts = []
     for pixels, count in ((sampler.pixels, sampler.count), (held_out, len(held_out))):
-        some = shuffle(np.arange(min(count, LOOK_PIXELS)), max(count, 1), [sampler.seed, LOOKS])
+        some = shuffle(np.arange(min(count, EVALUATION_PIXELS)), max(count, 1), [sampler.seed, EVALUATION])
         parts.append(some if pixels is None else pixels[some])
     return np.sort(np.concatenate(parts).astype(np.int64))
 
 
-def steps_between_looks(pixels: int, batch_size: int, multiple: int) -> int:
+def evaluation_interval(pixels: int, batch_size: int, multiple: int) -> int:
     """Steps from a look at so many pixels to the next, a multiple of ``multiple``.
 
-    >>> steps_between_looks(65536, batch_size=2048, multiple=10)
+    >>> evaluation_interval(65536, batch_size=2048, multiple=10)
     210
     """
     # A look costs a forward pass over its pixels; a step three over a batch.

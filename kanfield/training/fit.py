@@ -13,7 +13,7 @@ from rich.console import Console
 
 from kanfield.config.checks import check
 from kanfield.config.parse import settings_from, to_plain
-from kanfield.config.resolve import overlay, resolve
+from kanfield.config.resolve import merge_flags, resolve
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError, RunFailed
 from kanfield.files import replacing
@@ -34,7 +34,7 @@ from kanfield.training.introduction import introduce, introduce_resumed
 from kanfield.training.memory import check_buildable, is_out_of_memory
 from kanfield.training.results import write_results
 from kanfield.training.signals import Signals
-from kanfield.training.target import fingerprint, make_target, scale_of
+from kanfield.training.target import fingerprint, image_stats, make_target
 from kanfield.training.trainer import Trainer
 
 
@@ -74,7 +74,7 @@ def fit(
         raise InputError("settings: give Settings, or each by its name, as in fit(image, steps=200)")
     given = settings_from(overrides, "fit: ")
     chosen = {key: getattr(given, key) for key in overrides}
-    settings = overlay(settings or Settings(), chosen)
+    settings = merge_flags(settings or Settings(), chosen)
     check(settings)
     file = Path(image) if isinstance(image, (str, os.PathLike)) else None
     image = _image(image, settings)
@@ -83,7 +83,7 @@ def fit(
             "--lossless: floating-point pixels are never exactly met; give --target-psnr instead"
         )
     target = make_target(settings, image, torch.zeros(1))
-    settings = resolve(settings, scale_of(target))
+    settings = resolve(settings, image_stats(target))
     if settings.spectrum:
         bands_of(image)
     device = pick_device(settings.device)
@@ -144,7 +144,7 @@ def _train(
     console: Console | None,
     resumed: bool,
 ) -> Run:
-    with folder.lock(), _threads(settings.threads), Signals() as signals, _told(folder):
+    with folder.lock(), _threads(settings.threads), Signals() as signals, _translate_errors(folder):
         _remove_leftovers(folder)
         net = make_field(settings, image.channels).to(device)
         target = make_target(settings, image, next(net.parameters()))
@@ -184,7 +184,7 @@ def _train(
 
 def _spectrum_log(trainer: Trainer, board: TensorBoardLog, resumed_at: int | None) -> SpectrumLog:
     """What watches the spectrum; it shares the trainer's looks where those are at its very pixels."""
-    shares = trainer.looks_at is None and trainer.target.count <= SPECTRUM_PIXELS
+    shares = trainer.eval_pixels is None and trainer.target.count <= SPECTRUM_PIXELS
     return SpectrumLog(
         trainer.image,
         trainer.folder.spectrum,
@@ -197,7 +197,7 @@ def _spectrum_log(trainer: Trainer, board: TensorBoardLog, resumed_at: int | Non
 
 
 @contextlib.contextmanager
-def _told(folder: RunFolder) -> Iterator[None]:
+def _translate_errors(folder: RunFolder) -> Iterator[None]:
     """What the machine refuses while a run is on its way, as one line that says what is kept."""
     resume = f"kanfield fit --resume {folder.path}"
     try:

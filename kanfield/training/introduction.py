@@ -28,7 +28,7 @@ def introduce(console: Console | None, trainer: Trainer) -> None:
     lines = {
         f"{name}: {image.width} x {image.height} {image.mode}, {pixels:,} pixels": "",
         **dict.fromkeys(image.notes, ""),
-        **_told_about_goal(trainer),
+        **_goal_notes(trainer),
         f"{kind}: {parameters:,} parameters, {parameters / pixels:.2f} a pixel": "",
         f"{device}, {torch.get_num_threads()} threads, {backend} backend{why}": "yellow" if slow else "",
         f"run folder {trainer.folder.path}; watch it with: tensorboard --logdir {trainer.folder.path}": "",
@@ -53,7 +53,7 @@ def introduce_resumed(console: Console | None, trainer: Trainer, differences: li
         )
 
 
-def _told_about_goal(trainer: Trainer) -> dict[str, str]:
+def _goal_notes(trainer: Trainer) -> dict[str, str]:
     """What is unusual about the goal, as lines with their styles."""
     lines, missing = {}, trainer.target.missing
     if missing is not None:

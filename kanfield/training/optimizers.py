@@ -118,12 +118,12 @@ def build_optimizers(
     Every group keeps the rate that it was given as ``initial_lr``; :func:`set_rate` changes the one in use.
 
     Args:
-        field: its ``matrices()``, where it has them, are what Muon trains; its ``adam_options``, where it has
-            them, are keywords for Adam.
+        field: its ``muon_parameters()``, where it has them, are what Muon trains; its ``adam_options``, where
+            it has them, are keywords for Adam.
         lr: rate of the optimiser named. adam_lr: rate of the parameters that Muon leaves to Adam.
         rates_on_device: whether rates are tensors, as the capture of a step needs; None for on CUDA alone.
     """
-    matrices: list[Tensor] = getattr(field, "matrices", list)() if name == "muon" else []
+    matrices: list[Tensor] = getattr(field, "muon_parameters", list)() if name == "muon" else []
     taken = {id(p) for p in matrices}
     others = [p for p in field.parameters() if id(p) not in taken]
     device = next(field.parameters()).device

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Distinct streams of random numbers from one seed.
-EPOCHS, FOCUS, LOOKS = 0, 1, 2
+EPOCHS, FOCUS, EVALUATION = 0, 1, 2
 
 
 ROUNDS = 4
@@ -29,7 +29,7 @@ def shuffle(positions: NDArray[np.int64], count: int, key: Sequence[int]) -> NDA
     """
     bits = max(1, (count - 1).bit_length())
     mask, half = np.uint64((1 << bits) - 1), np.uint64((bits + 1) // 2)
-    constants = _words(key)
+    constants = _round_keys(key)
 
     def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
         for factor, offset in constants.reshape(ROUNDS, 2):
@@ -43,10 +43,10 @@ def shuffle(positions: NDArray[np.int64], count: int, key: Sequence[int]) -> NDA
     return x.astype(np.int64)
 
 
-def words(seed: int, epoch: int) -> NDArray[np.uint64]:
+def round_keys(seed: int, epoch: int) -> NDArray[np.uint64]:
     """The constants of an epoch's permutation, a factor and an offset for every round."""
-    return _words([seed, EPOCHS, epoch])
+    return _round_keys([seed, EPOCHS, epoch])
 
 
-def _words(key: Sequence[int]) -> NDArray[np.uint64]:
+def _round_keys(key: Sequence[int]) -> NDArray[np.uint64]:
     return np.random.SeedSequence(key).generate_state(2 * ROUNDS, np.uint64).astype(np.uint64, copy=False)

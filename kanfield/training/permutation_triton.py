@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kanfield.training.permutation import ROUNDS, words
+from kanfield.training.permutation import ROUNDS, round_keys
 
 _BLOCK = 1024
 
@@ -48,7 +48,7 @@ def shuffled(first: int, total: int, count: int, seed: int, device: torch.device
     blocks = triton.cdiv(total, _BLOCK)
     # Positions past the total, which fill the last block, need keys too.
     epochs = range(first // count, (first + blocks * _BLOCK - 1) // count + 1)
-    table = torch.from_numpy(np.stack([words(seed, epoch) for epoch in epochs]).view(np.int64))
+    table = torch.from_numpy(np.stack([round_keys(seed, epoch) for epoch in epochs]).view(np.int64))
     if device.type == "cuda":
         table = table.pin_memory().to(device, non_blocking=True)
     bits = max(1, (count - 1).bit_length())

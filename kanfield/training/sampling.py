@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kanfield.splines.backend import triton_lacks
+from kanfield.splines.backend import triton_unavailable
 from kanfield.training.permutation import EPOCHS, FOCUS, shuffle
 from kanfield.training.target import Target
 
@@ -45,21 +45,23 @@ class PixelSampler:
     def batches(self, step: int, steps: int) -> Tensor:
         """Indices of ``steps`` steps from number ``step`` on (from 0), one batch after another, int64."""
         first, total = step * self.batch_size, steps * self.batch_size
-        if self.device.type == "cuda" and triton_lacks(str(self.device)) is None:
+        if self.device.type == "cuda" and triton_unavailable(str(self.device)) is None:
             from kanfield.training.permutation_triton import shuffled
 
             indices = shuffled(first, total, self.count, self.seed, self.device)
-            return indices if self._pixels_there is None else self._pixels_there[indices].to(torch.int64)
+            return (
+                indices if self._pixels_on_device is None else self._pixels_on_device[indices].to(torch.int64)
+            )
         epochs, positions = np.divmod(first + np.arange(total), self.count)
         spans = range(epochs[0], epochs[-1] + 1)
         found = [self._shuffled(positions[epochs == epoch], epoch) for epoch in spans]
-        return self._sent(torch.from_numpy(np.concatenate(found)))
+        return self._to_device(torch.from_numpy(np.concatenate(found)))
 
     @cached_property
-    def _pixels_there(self) -> Tensor | None:
+    def _pixels_on_device(self) -> Tensor | None:
         return None if self.pixels is None else torch.from_numpy(self.pixels).to(self.device)
 
-    def _sent(self, indices: Tensor) -> Tensor:
+    def _to_device(self, indices: Tensor) -> Tensor:
         """Indices on their device, without waiting for it."""
         if self.device.type != "cuda":
             return indices.to(self.device)
@@ -80,7 +82,7 @@ class PixelSampler:
             # Hashed, because torch's CPU generator looks at the low 32 bits of a seed only.
             generator = torch.Generator().manual_seed(int(words[0]))
             chosen = torch.randint(len(focus), (count,), generator=generator)
-            batch = torch.cat([self._sent(focus[chosen]), batch[count:]])
+            batch = torch.cat([self._to_device(focus[chosen]), batch[count:]])
         return batch
 
     def _shuffled(self, positions: NDArray[np.int64], epoch: int) -> NDArray[np.int64]:

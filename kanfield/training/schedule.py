@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kanfield.config.settings import Phase
 
-WARM_UP = 0.05  # fraction of the run
+WARM_UP_FRACTION = 0.05  # fraction of the run
 
 
 def warm_up_and_decay(progress: float) -> float:
@@ -16,9 +16,9 @@ def warm_up_and_decay(progress: float) -> float:
     [0.0, 1.0, 0.5, 0.0]
     """
     progress = min(max(progress, 0.0), 1.0)
-    if progress < WARM_UP:
-        return progress / WARM_UP
-    return (1 - progress) / (1 - WARM_UP)
+    if progress < WARM_UP_FRACTION:
+        return progress / WARM_UP_FRACTION
+    return (1 - progress) / (1 - WARM_UP_FRACTION)
 
 
 def phase_at(phases: Sequence[Phase], step: int) -> tuple[Phase, int]:

@@ -17,7 +17,9 @@ from torch.optim import Optimizer
 
 from kanfield.training.memory import is_out_of_memory
 
-WARM_UP = 11  # steps ahead of the capture: allocations, compilation and optimisers' states are done by then
+EAGER_STEPS = (
+    11  # steps ahead of the capture: allocations, compilation and optimisers' states are done by then
+)
 
 
 class Step:
@@ -58,7 +60,7 @@ def compile_kernels(field: nn.Module, x: Tensor, target: Tensor) -> None:
 class Recorder(Protocol):
     """What captures a step: :class:`CudaRecorder`."""
 
-    def aside(self, step: Step, x: Tensor, target: Tensor) -> Tensor:
+    def warm_up(self, step: Step, x: Tensor, target: Tensor) -> Tensor:
         """Run a step as those that are captured will be run."""
 
     def capture(self, step: Step, x: Tensor, target: Tensor) -> tuple[Any, Tensor]:
@@ -72,7 +74,7 @@ class CudaRecorder:
         self._device = device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
-    def aside(self, step: Step, x: Tensor, target: Tensor) -> Tensor:
+    def warm_up(self, step: Step, x: Tensor, target: Tensor) -> Tensor:
         """See :class:`Recorder`."""
         here = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(here)
@@ -118,11 +120,11 @@ class GraphedStep:
         # Plain steps read them too: what is compiled for where tensors lie is there before the capture.
         for buffer, value in zip(self._buffers, (x, target), strict=True):
             buffer.copy_(value)
-        if self.captured is None and self._steps == WARM_UP:
+        if self.captured is None and self._steps == EAGER_STEPS:
             self._capture(*self._buffers)
         if not self.captured:
             self._steps += 1
-            return self._recorder.aside(self._step, *self._buffers)
+            return self._recorder.warm_up(self._step, *self._buffers)
         self._graph.replay()
         return self._loss
 

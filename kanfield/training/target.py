@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kanfield.config.presets import Scale
+from kanfield.config.presets import ImageStats
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.images import (
@@ -105,10 +105,10 @@ def make_target(settings: Settings, image: Image, like: Tensor) -> Target:
     return Target(image, like, held_out, missing)
 
 
-def scale_of(target: Target) -> Scale:
+def image_stats(target: Target) -> ImageStats:
     """What a preset has to know of an image and of the pixels that are hidden."""
     image, seen = target.image, target.seen()
-    return Scale(
+    return ImageStats(
         longest=max(image.height, image.width),
         pixels=target.count,
         seen=seen if isinstance(seen, int) else len(seen),

@@ -21,7 +21,7 @@ from kanfield.runs.checkpoint import (
     FOCUS,
     FORMAT,
     Checkpoint,
-    frame_to_plain,
+    image_spec,
     load_field,
     load_optimizers,
     optimizer_tensors,
@@ -33,7 +33,7 @@ from kanfield.runs.progress import Progress, is_log_spaced
 from kanfield.runs.rendering import evaluate_field, preview
 from kanfield.splines import instruction_set
 from kanfield.splines.backend import BACKENDS
-from kanfield.training.evaluation import Evaluation, evaluate, pixels_to_look_at, steps_between_looks
+from kanfield.training.evaluation import Evaluation, evaluate, evaluation_interval, evaluation_pixels
 from kanfield.training.optimizers import build_optimizers, set_rate
 from kanfield.training.sampling import Batches, PixelSampler
 from kanfield.training.schedule import phase_at, scale_phases, warm_up_and_decay
@@ -57,10 +57,10 @@ class HasGrids(Protocol):
     def fit_ranges(self, x: Tensor, margin: float = 0.05) -> None:
         """Move the grids to where the coordinates ``x`` (N, 2) lead."""
 
-    def smooth(self, share: float) -> None:
+    def smooth_coefficients(self, share: float) -> None:
         """Move coefficients towards their neighbours' mean."""
 
-    def outside(self, x: Tensor) -> Tensor:
+    def fraction_outside(self, x: Tensor) -> Tensor:
         """Fraction of values that leave their grids."""
 
 
@@ -97,9 +97,9 @@ class Trainer:
         self.focus: Tensor | None = None
         self.best_weights: dict[str, Tensor] | None = None
         self.spectrum: SpectrumLog | None = None
-        self.looks_at = None if settings.lossless else pixels_to_look_at(target, self.sampler)
-        looked = target.count if self.looks_at is None else len(self.looks_at)
-        self.evaluate_every = steps_between_looks(looked, self.sampler.batch_size, LOG_EVERY)
+        self.eval_pixels = None if settings.lossless else evaluation_pixels(target, self.sampler)
+        looked = target.count if self.eval_pixels is None else len(self.eval_pixels)
+        self.evaluate_every = evaluation_interval(looked, self.sampler.batch_size, LOG_EVERY)
 
     @property
     def image(self) -> Image:
@@ -163,7 +163,7 @@ class Trainer:
         loss = self.step(x, target)
         if self.settings.smoothness and self.progress.step % SMOOTH_EVERY == 0:
             assert isinstance(self.net, HasGrids)
-            self.net.smooth(self.settings.smoothness * SMOOTH_EVERY * (1 - self._progress()))
+            self.net.smooth_coefficients(self.settings.smoothness * SMOOTH_EVERY * (1 - self._progress()))
         return loss
 
     def _ranges_due(self) -> bool:
@@ -218,7 +218,7 @@ class Trainer:
     def _evaluate(self) -> Evaluation:
         p, spectrum = self.progress, self.spectrum
         values = np.empty((self.target.count, self.image.channels)) if spectrum and spectrum.shared else None
-        result = evaluate(self.net, self.target, self.looks_at, values)
+        result = evaluate(self.net, self.target, self.eval_pixels, values)
         if math.isnan(result.psnr):
             self._fail(f"training diverged at step {p.step} (the field gives NaN)")
         if spectrum is not None and values is not None:
@@ -243,12 +243,12 @@ class Trainer:
         p, target = self.progress, self.settings.target_psnr
         if self.settings.lossless:
             return p.wrong_pixels == 0
-        if target is None or result.psnr < target + p.flattery:
+        if target is None or result.psnr < target + p.subset_bias:
             return False
-        if self.looks_at is None:
+        if self.eval_pixels is None:
             return True
         whole = self.look().psnr  # some pixels have reached it: have all?
-        p.flattery = max(p.flattery, result.psnr - whole)
+        p.subset_bias = max(p.subset_bias, result.psnr - whole)
         return whole >= target
 
     def _log(self, loss: Tensor, looks: bool) -> None:
@@ -258,7 +258,7 @@ class Trainer:
         result = self._evaluate() if looks else None
         outside = 0.0
         if isinstance(self.net, HasGrids):
-            outside = float(self.net.outside(self.batches.at(p.step)[0][:512]))
+            outside = float(self.net.fraction_outside(self.batches.at(p.step)[0][:512]))
         row = Row(
             step=p.step,
             seconds=round(p.seconds, 4),
@@ -325,7 +325,7 @@ class Trainer:
         ]
 
     def _info(self) -> dict[str, Any]:
-        return {"image": self.fingerprint, "frame": frame_to_plain(self.image), **self.machine()}
+        return {"image": self.fingerprint, "frame": image_spec(self.image), **self.machine()}
 
     def machine(self) -> dict[str, Any]:
         """What the weights' last bits depend on."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from kanfield.errors import InputError
-from kanfield.studies.settings import StudySettings, demand_positive
+from kanfield.studies.settings import StudySettings, require_positive
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Conditioning(StudySettings):
 
     def check(self) -> None:
         """See :meth:`StudySettings.check`."""
-        demand_positive(self, "orders", "grids", "dimensions")
+        require_positive(self, "orders", "grids", "dimensions")
         if not self.orders or not set(self.orders) <= {1, 2, 3}:
             raise InputError(f"--orders {self.orders}: splines have order 1, 2 or 3")
         for name in ("grids", "dimensions"):

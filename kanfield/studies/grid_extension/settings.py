@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from kanfield.errors import InputError
-from kanfield.studies.settings import File, StudySettings, demand_positive
+from kanfield.studies.settings import File, StudySettings, require_positive
 
 
 @dataclass
@@ -31,7 +31,7 @@ class GridExtension(StudySettings):
 
     def check(self) -> None:
         """See :meth:`StudySettings.check`."""
-        demand_positive(self, "size", "steps", "width", "first_grid", "hidden_grid")
+        require_positive(self, "size", "steps", "width", "first_grid", "hidden_grid")
         if self.size < 16 or self.steps < 3:
             raise InputError("give a --size of 16 pixels or more and 3 --steps or more")
         if self.image is not None and not self.image.exists():

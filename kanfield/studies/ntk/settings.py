@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from kanfield.errors import InputError
 from kanfield.fields.registry import family_names
-from kanfield.studies.settings import File, StudySettings, demand_known
+from kanfield.studies.settings import File, StudySettings, require_known
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Ntk(StudySettings):
 
     def check(self) -> None:
         """See :meth:`StudySettings.check`."""
-        demand_known(self, "models", family_names())
+        require_known(self, "models", family_names())
         if not 8 <= self.side <= 96:
             raise InputError(f"--side {self.side} is impossible: give 8 to 96 pixels")
         if self.runs and self.image:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from kanfield.config.presets import Scale
+from kanfield.config.presets import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.images import Image, coordinates, read_image, resize_image
@@ -62,7 +62,7 @@ class _Fresh:
 
     def __call__(self) -> nn.Module:
         height, width, channels = self.image.height, self.image.width, self.image.channels
-        scale = Scale(max(height, width), height * width, height * width, channels)
+        scale = ImageStats(max(height, width), height * width, height * width, channels)
         return make_field(resolve(Settings(model=self.model, precision="fp64"), scale), channels)
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from kanfield.errors import InputError
 from kanfield.fields.registry import family_names
-from kanfield.studies.settings import StudySettings, demand_known, demand_positive
+from kanfield.studies.settings import StudySettings, require_known, require_positive
 
 
 @dataclass
@@ -30,8 +30,8 @@ class Poisson1d(StudySettings):
 
     def check(self) -> None:
         """See :meth:`StudySettings.check`."""
-        demand_positive(self, "frequencies", "steps", "grid", "points")
-        demand_known(self, "models", family_names())
+        require_positive(self, "frequencies", "steps", "grid", "points")
+        require_known(self, "models", family_names())
         if any(w % 2 for w in self.frequencies):
             raise InputError(
                 f"--frequencies {self.frequencies}: give even numbers, for which u' is 0 at the ends"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kanfield.reports.figures import MARKERS, SERIES, add_grid, add_legend, new_figure, sample
+from kanfield.reports.figures import MARKERS, SERIES, add_grid, add_legend, legend_entry, new_figure
 from kanfield.studies.random_field.settings import RandomField
 from kanfield.studies.study import Result
 
@@ -50,7 +50,7 @@ def draw_errors(settings: RandomField, names: Sequence[str], results: Mapping[st
         axis.set_xlabel("length scale sigma")
         add_grid(axis)
     axes[0, 0].set_ylabel("RMSE, labels of unit deviation")
-    add_legend(figure, *(sample(key, marker="o", **style) for key, style in _STYLES.items()))
+    add_legend(figure, *(legend_entry(key, marker="o", **style) for key, style in _STYLES.items()))
     return figure  # type: ignore[no-any-return]
 
 
@@ -80,5 +80,5 @@ def draw_grids(settings: RandomField, names: Sequence[str], results: Mapping[str
             axis.set_xlabel("grid size G")
     for axis in axes[:, 0]:
         axis.set_ylabel("RMSE")
-    add_legend(figure, *(sample(key, marker="o", **style) for key, style in _STYLES.items()))
+    add_legend(figure, *(legend_entry(key, marker="o", **style) for key, style in _STYLES.items()))
     return figure  # type: ignore[no-any-return]

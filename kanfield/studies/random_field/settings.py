@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from kanfield.errors import InputError
 from kanfield.fields.registry import family_names
-from kanfield.studies.settings import StudySettings, demand_known, demand_positive
+from kanfield.studies.settings import StudySettings, require_known, require_positive
 
 
 @dataclass
@@ -50,9 +50,9 @@ class RandomField(StudySettings):
 
     def check(self) -> None:
         """See :meth:`StudySettings.check`."""
-        demand_positive(self, "sigmas", "samples", "grids", "depths", "steps", "mlp_width")
-        demand_known(self, "models", family_names())
-        demand_known(self, "activations", ("tanh", "relu", "silu", "gelu"))
+        require_positive(self, "sigmas", "samples", "grids", "depths", "steps", "mlp_width")
+        require_known(self, "models", family_names())
+        require_known(self, "activations", ("tanh", "relu", "silu", "gelu"))
         if not self.dimensions or not set(self.dimensions) <= {1, 2, 3, 4}:
             raise InputError(f"--dimensions {self.dimensions}: give some of 1, 2, 3, 4")
         for sigma in (*self.sigmas, *self.overfit_sigmas):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kanfield.metrics.spectra import log_slope
-from kanfield.reports.figures import INK, MARKERS, SERIES, add_grid, add_legend, new_figure, sample
+from kanfield.reports.figures import INK, MARKERS, SERIES, add_grid, add_legend, legend_entry, new_figure
 from kanfield.studies.scaling.toy_functions import TOYS
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ def draw_scaling(kans: Mapping[str, Sequence[Point]], mlps: Mapping[str, Mapping
     for axis in axes[:, 0]:
         axis.set_ylabel("test error")
     styles = (
-        sample("RMSE"),
-        sample("root of the median square", linestyle="--", linewidth=1),
-        sample("slope -4", SERIES[9], linewidth=1.1),
-        sample("slope -4/d", SERIES[9], linestyle=":", linewidth=1.1),
+        legend_entry("RMSE"),
+        legend_entry("root of the median square", linestyle="--", linewidth=1),
+        legend_entry("slope -4", SERIES[9], linewidth=1.1),
+        legend_entry("slope -4/d", SERIES[9], linestyle=":", linewidth=1.1),
     )
     add_legend(figure, *styles)
     return figure  # type: ignore[no-any-return]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from kanfield.errors import InputError
-from kanfield.studies.settings import StudySettings, demand_known, demand_positive
+from kanfield.studies.settings import StudySettings, require_known, require_positive
 
 
 @dataclass
@@ -45,8 +45,8 @@ class Scaling(StudySettings):
 
     def check(self) -> None:
         """See :meth:`StudySettings.check`."""
-        demand_positive(self, "seeds", "starts", "grids", "steps", "mlp_steps", "samples")
-        demand_known(self, "functions", ("bessel", "exp-sin", "product", "exp-100", "nested"))
+        require_positive(self, "seeds", "starts", "grids", "steps", "mlp_steps", "samples")
+        require_known(self, "functions", ("bessel", "exp-sin", "product", "exp-100", "nested"))
         if list(self.grids) != sorted(set(self.grids)):
             raise InputError(f"--grids {self.grids}: give them from the coarsest to the finest")
         for shape in self.mlps:

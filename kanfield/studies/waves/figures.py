@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from kanfield.reports.figures import MARKERS, SERIES, add_grid, add_legend, new_figure, sample
+from kanfield.reports.figures import MARKERS, SERIES, add_grid, add_legend, legend_entry, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,5 +85,5 @@ def recovered_at(groups: Sequence[WaveFits], steps: int) -> Figure:
         axis.set_title(f"{kind} amplitudes", fontsize=10)
         add_grid(axis)
     axes[0, 0].set_ylabel(f"step at which {100 * RECOVERED:.0f} % is recovered")
-    add_legend(figure, *(sample(name, c, marker=m, linestyle="none") for c, m, name in styles))
+    add_legend(figure, *(legend_entry(name, c, marker=m, linestyle="none") for c, m, name in styles))
     return figure  # type: ignore[no-any-return]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from kanfield.fields.registry import family_names
-from kanfield.studies.settings import Flag, StudySettings, demand_known, demand_positive
+from kanfield.studies.settings import Flag, StudySettings, require_known, require_positive
 
 
 @dataclass
@@ -42,6 +42,6 @@ class Waves(StudySettings):
 
     def check(self) -> None:
         """See :meth:`StudySettings.check`."""
-        demand_positive(self, "steps", "repeats", "lr", "width", "depth", "grid", "mlp_width", "mlp_depth")
-        demand_known(self, "models", family_names())
-        demand_known(self, "amplitudes", ("equal", "increasing"))
+        require_positive(self, "steps", "repeats", "lr", "width", "depth", "grid", "mlp_width", "mlp_depth")
+        require_known(self, "models", family_names())
+        require_known(self, "amplitudes", ("equal", "increasing"))

@@ -210,8 +210,8 @@ def _means(group: WaveFits) -> list[str]:
 def _claims(group: WaveFits, judged: bool | None) -> list[Claim]:
     last, steps = group.recovered[:, -1], int(group.steps[-1])
     if group.model == "kan":
-        lacking = np.flatnonzero(~(group.recovered >= RECOVERED).all((0, 2)))
-        since = lacking[-1] + 1 if len(lacking) else 0
+        missing_keys = np.flatnonzero(~(group.recovered >= RECOVERED).all((0, 2)))
+        since = missing_keys[-1] + 1 if len(missing_keys) else 0
         at = f", all ten from step {int(group.steps[since]):,} on" if since < len(group.steps) else ""
         measured = f"lowest of all waves and repeats {last.min():.3g}{at}"
         text = f"KAN, {group.kind} amplitudes: all ten above {RECOVERED} by {steps:,} steps"
