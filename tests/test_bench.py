@@ -209,7 +209,7 @@ def test_the_precision_of_torchs_products_is_put_back() -> None:
 
 
 def test_steps_leave_the_field_as_it_is() -> None:
-    training = step.Training("kan", Settings(widths=[4], grids=[8, 8]))
+    training = step.Training("kan", Settings(options={"widths": [4], "grids": [8, 8]}))
     stepper = step._Stepper(training, CPU, batch=16)
     before = [p.detach().clone() for p in stepper._step.field.parameters()]
     stepper()
@@ -218,7 +218,7 @@ def test_steps_leave_the_field_as_it_is() -> None:
 
 
 def test_a_field_too_large_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = Settings(widths=[4], grids=[8, 8])
+    small = Settings(options={"widths": [4], "grids": [8, 8]})
     make = step.make_field
 
     def too_large(settings: Settings, channels: int) -> torch.nn.Module:

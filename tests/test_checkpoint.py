@@ -28,7 +28,7 @@ from kanfield.training.optimizers import Muon, build_optimizers
 
 def _field(seed: int = 0) -> KAN:
     torch.manual_seed(seed)
-    return KAN([2, 4, 4, 1], [4, [2, 4], 4])
+    return KAN(2, 1, [4, 4], [4, [2, 4], 4])
 
 
 def _step(field, optimizers, seed):
@@ -141,9 +141,9 @@ def test_a_newer_format_says_so_in_words(tmp_path, monkeypatch):
 
 def test_weights_of_another_shape_are_refused(tmp_path):
     path = tmp_path / "a.safetensors"
-    write_checkpoint(path, Checkpoint(KAN([2, 5, 1], 4).state_dict(), {}))
+    write_checkpoint(path, Checkpoint(KAN(2, 1, [5], 4).state_dict(), {}))
     with pytest.raises(InputError, match=r"does not fit the run's config\.yaml"):
-        load_field(KAN([2, 4, 1], 4), read_checkpoint(path), path)
+        load_field(KAN(2, 1, [4], 4), read_checkpoint(path), path)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):

@@ -49,7 +49,14 @@ def finished(tmp_path_factory):
     """A finished run and its image, in a folder of their own; not to be written to."""
     folder = tmp_path_factory.mktemp("finished")
     image = picture(folder / "a.png")
-    return fit(image, out=folder / "runs", widths=[8], grids=[8, 4], batch_size=64, steps=30, threads=1)
+    return fit(
+        image,
+        out=folder / "runs",
+        options={"widths": [8], "grids": [8, 4]},
+        batch_size=64,
+        steps=30,
+        threads=1,
+    )
 
 
 @pytest.fixture

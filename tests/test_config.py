@@ -27,7 +27,7 @@ from kanfield.training.schedule import phase_at, scale_phases, warm_up_and_decay
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
 
 SCALE = ImageStats(longest=256, pixels=65536, seen=65536, channels=3)
-SMALL = {"widths": [8], "grids": [8, 4], "batch_size": 64, "threads": 1}
+SMALL = {"options": {"widths": [8], "grids": [8, 4]}, "batch_size": 64, "threads": 1}
 
 
 @pytest.fixture
@@ -62,7 +62,9 @@ def test_smooth_is_the_default_and_lossless_brings_its_own():
 
 
 def test_a_preset_leaves_alone_what_was_given():
-    settings = resolve(Settings(preset="smooth", widths=[5], grids=[7, 9], steps=3, lr=1e-2), SCALE)
+    settings = resolve(
+        Settings(preset="smooth", options={"widths": [5], "grids": [7, 9]}, steps=3, lr=1e-2), SCALE
+    )
     assert (settings.widths, settings.grids, settings.steps, settings.lr) == ([5], [7, 9], 3, 1e-2)
 
 
@@ -323,7 +325,7 @@ def test_the_annotated_example_explains_every_key_and_runs(image, tmp_path):
 
 
 def test_a_preset_flag_replaces_what_presets_decide():
-    file = Settings(preset="smooth", widths=[9], grids=[5, 5], lr=0.5, seed=3)
+    file = Settings(preset="smooth", options={"widths": [9], "grids": [5, 5]}, lr=0.5, seed=3)
     assert merge_flags(file, {"preset": "compact"}) == Settings(preset="compact", seed=3)
     assert merge_flags(file, {"preset": "smooth"}) == file
 

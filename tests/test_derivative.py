@@ -25,7 +25,7 @@ def like(request):
 
 def _field(channels: int) -> KAN:
     torch.manual_seed(0)
-    return KAN([2, 6, channels], [7, 5], order=3, noise=1.0).double()
+    return KAN(2, channels, [6], [7, 5], order=3, init_noise=1.0).double()
 
 
 def _differences(field: KAN, like: Image, kind: str, shape, window, step: float = 1e-3) -> np.ndarray:
@@ -76,7 +76,13 @@ def run(tmp_path_factory):
         patch.setattr("kanfield.training.monitors.edge_figure", lambda field: None)
         y, x = np.mgrid[:12, :16]
         image = Image((128 + 100 * np.sin(x / 3) * np.cos(y / 4)).astype(np.uint8)[..., None], "L")
-        return fit(image, out=tmp_path_factory.mktemp("run"), widths=[8], grids=[8, 4], steps=40, threads=1)
+        return fit(
+            image,
+            out=tmp_path_factory.mktemp("run"),
+            options={"widths": [8], "grids": [8, 4]},
+            steps=40,
+            threads=1,
+        )
 
 
 @pytest.mark.parametrize("kind", ["gradient", "laplacian"])

@@ -25,7 +25,7 @@ from kanfield.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
 
-SMALL = {"widths": [8], "grids": [8, 4], "batch_size": 64, "threads": 1}
+SMALL = {"options": {"widths": [8], "grids": [8, 4]}, "batch_size": 64, "threads": 1}
 RUN = Path("image/kan-0001")
 
 
@@ -146,7 +146,7 @@ def test_two_fits_started_at_once_get_folders_of_their_own(image, tmp_path):
     code = (
         "import sys, numpy as np; from kanfield.images import Image; from kanfield import fit;"
         "image = Image(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), 'L');"
-        f"fit(image, out={str(tmp_path)!r}, widths=[4], grids=[4, 4], steps=10, threads=1)"
+        f"fit(image, out={str(tmp_path)!r}, options={{'widths': [4], 'grids': [4, 4]}}, steps=10, threads=1)"
     )
     rivals = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [rival.wait() for rival in rivals] == [0, 0]
@@ -217,7 +217,7 @@ def test_a_run_fitted_on_a_gpu_is_measured_without_one(image, tmp_path):
 
 def test_a_field_that_the_machine_cannot_hold_is_refused_before_it_starts(image, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="GB of memory or more"):
-        fit(image, out=tmp_path, widths=[10**9], grids=[8, 8], steps=5, threads=1)
+        fit(image, out=tmp_path, options={"widths": [10**9], "grids": [8, 8]}, steps=5, threads=1)
     monkeypatch.setattr(memory, "_memory", lambda: 1000)
     with pytest.raises(InputError, match="give smaller --widths"):
         fit(image, out=tmp_path, steps=5, **SMALL)

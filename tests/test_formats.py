@@ -19,7 +19,7 @@ from kanfield.training.results import evaluate_run
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
 
 MODES = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
-SMALL = {"widths": [8], "grids": [8, 4], "batch_size": 64, "threads": 1}
+SMALL = {"options": {"widths": [8], "grids": [8, 4]}, "batch_size": 64, "threads": 1}
 
 
 def smooth(mode: str, dtype: str = "uint8") -> Image:

@@ -102,7 +102,7 @@ def test_extra_repr_shows_the_settings() -> None:
 
 def test_fresh_splines_have_the_spread_that_noise_names() -> None:
     # Unit variance of the sum: the spread is over the root of inputs times levels.
-    layer = KANLayer(50, 40, grid_size=[5, 10], noise=0.3)
+    layer = KANLayer(50, 40, grid_size=[5, 10], init_noise=0.3)
     for coef in (layer.coef, *layer.coarse_coef):
         assert coef.std().item() == pytest.approx(0.3 / (50 * 2) ** 0.5, rel=0.05)
 
@@ -200,14 +200,14 @@ def test_ranges_get_no_gradient_and_are_no_parameters() -> None:
 
 
 def some_field() -> KAN:
-    field = KAN([2, 5, 4, 1], [8, [3, 6], 5])
+    field = KAN(2, 1, [5, 4], [8, [3, 6], 5])
     field.fit_ranges(torch.rand(64, 2) * 2 - 1)
     return field
 
 
 def test_state_dict_into_a_fresh_field() -> None:
     field, x = some_field(), torch.randn(10, 2)
-    fresh = KAN([2, 5, 4, 1], [8, [3, 6], 5])
+    fresh = KAN(2, 1, [5, 4], [8, [3, 6], 5])
     fresh.load_state_dict(field.state_dict())
     assert torch.equal(fresh(x), field(x))
 
@@ -276,7 +276,7 @@ def test_per_sample_gradients_with_torch_func_are_autograds() -> None:
 
 
 def test_field_is_its_layers_one_after_another() -> None:
-    field, x = KAN([2, 5, 4, 3], [8, [3, 6], 5], order=2, base=None), torch.rand(4, 7, 2)
+    field, x = KAN(2, 3, [5, 4], [8, [3, 6], 5], order=2, base=None), torch.rand(4, 7, 2)
     assert [layer.levels for layer in field.layers] == [[8], [6, 3], [5]]
     assert all(layer.order == 2 and layer.base is None for layer in field.layers)
     assert field(x).shape == (4, 7, 3)
@@ -284,7 +284,7 @@ def test_field_is_its_layers_one_after_another() -> None:
 
 
 def test_directions_are_projections_of_the_plane() -> None:
-    field = KAN([2, 5, 3], [8, 5], directions=4)
+    field = KAN(2, 3, [5], [8, 5], num_directions=4)
     x = torch.rand(50, 2) * 2 - 1
     half = 0.5**0.5
     seen = torch.stack([x[:, 0], half * (x[:, 0] + x[:, 1]), x[:, 1], half * (x[:, 1] - x[:, 0])], 1)
@@ -325,7 +325,7 @@ def test_smoothing_leaves_straight_lines_and_flattens_ripples() -> None:
 
 
 def test_a_field_smooths_all_its_layers() -> None:
-    field = KAN([2, 4, 1], [9, 5])
+    field = KAN(2, 1, [4], [9, 5])
     before = [layer.coef.detach().clone() for layer in field.layers]
     field.smooth_coefficients(0.1)
     assert all(not torch.equal(a, layer.coef) for a, layer in zip(before, field.layers, strict=True))
@@ -333,25 +333,27 @@ def test_a_field_smooths_all_its_layers() -> None:
 
 def test_two_directions_are_the_axes() -> None:
     torch.manual_seed(0)
-    plain = KAN([2, 5, 1], [8, 5], frequency=3.0)
+    plain = KAN(2, 1, [5], [8, 5], init_frequency=3.0)
     torch.manual_seed(0)
-    turned = KAN([2, 5, 1], [8, 5], frequency=3.0, directions=2)
+    turned = KAN(2, 1, [5], [8, 5], init_frequency=3.0, num_directions=2)
     x = torch.rand(20, 2) * 2 - 1
     torch.testing.assert_close(plain(x), turned(x), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("directions", [2, 8, 32])
+@pytest.mark.parametrize("num_directions", [2, 8, 32])
 def test_the_spread_of_the_first_waves_does_not_depend_on_directions(directions: int) -> None:
     torch.manual_seed(0)
-    field = KAN([2, 400, 1], [100, 5], noise=0.0, frequency=5.0, base=None, directions=directions)
+    field = KAN(
+        2, 1, [400], [100, 5], init_noise=0.0, init_frequency=5.0, base=None, num_directions=directions
+    )
     values = field.layers[0]((torch.rand(400, 2) * 2 - 1) @ field.axes)
     assert 0.45 < values.std().item() < 0.55
 
 
-@pytest.mark.parametrize(("inputs", "directions"), [(1, 4), (3, 4), (2, -1)])
+@pytest.mark.parametrize(("inputs", "num_directions"), [(1, 4), (3, 4), (2, -1)])
 def test_directions_elsewhere_are_errors(inputs: int, directions: int) -> None:
     with pytest.raises(ValueError, match="directions are for 2 inputs and 0 or more"):
-        KAN([inputs, 3, 1], 5, directions=directions)
+        KAN(inputs, 1, [3], 5, num_directions=directions)
 
 
 @pytest.mark.parametrize(
@@ -372,13 +374,13 @@ def test_widths_and_grids_that_do_not_fit_are_errors(
 
 
 def test_matrices_are_the_hidden_layers_coefficients() -> None:
-    field = KAN([2, 5, 4, 3, 1], [8, [3, 6], 5, 4])
+    field = KAN(2, 1, [5, 4, 3], [8, [3, 6], 5, 4])
     hidden = [field.layers[1].coef, field.layers[1].coarse_coef[0], field.layers[2].coef]
     assert [id(p) for p in field.muon_parameters()] == [id(p) for p in hidden]
 
 
 def test_fit_ranges_cover_the_data_with_a_margin() -> None:
-    field, x = KAN([2, 5, 4, 1], 10), torch.rand(200, 2) * 2 - 1
+    field, x = KAN(2, 1, [5, 4], 10), torch.rand(200, 2) * 2 - 1
     with torch.no_grad():
         for layer in field.layers[:-1]:
             layer.base_weight.mul_(5)  # hidden values leave [-1, 1]
@@ -395,7 +397,7 @@ def test_fit_ranges_cover_the_data_with_a_margin() -> None:
 
 @pytest.mark.parametrize("constant", [0.0, 1e4, -1e4])
 def test_constant_units_get_a_range_around_their_number(constant: float) -> None:
-    field = KAN([1, 3, 1], 5)
+    field = KAN(1, 1, [3], 5)
     with torch.no_grad():
         field.layers[0].coef.fill_(constant)
         field.layers[0].base_weight.zero_()
@@ -409,7 +411,7 @@ def test_constant_units_get_a_range_around_their_number(constant: float) -> None
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf")])
 def test_odd_data_leave_the_ranges_alone(odd: float) -> None:
-    field, x = KAN([2, 5, 4, 1], 10), torch.rand(20, 2)
+    field, x = KAN(2, 1, [5, 4], 10), torch.rand(20, 2)
     x[3, 1] = odd
     field.fit_ranges(x)
     for layer in field.layers:
@@ -418,7 +420,7 @@ def test_odd_data_leave_the_ranges_alone(odd: float) -> None:
 
 
 def test_outside_of_a_field_is_the_mean_over_its_hidden_layers() -> None:
-    field, x = KAN([2, 5, 4, 1], 10), torch.randn(50, 2)
+    field, x = KAN(2, 1, [5, 4], 10), torch.randn(50, 2)
     with torch.no_grad():
         field.layers[0].base_weight.mul_(5)
     hidden = field.layers[0](x)
@@ -428,7 +430,7 @@ def test_outside_of_a_field_is_the_mean_over_its_hidden_layers() -> None:
     ]
     assert field.fraction_outside(x).item() == pytest.approx(sum(f.item() for f in fractions) / 2)
     assert field.fraction_outside(x) > 0
-    assert KAN([2, 1])(x).shape == (50, 1) and KAN([2, 1]).fraction_outside(x) == 0
+    assert KAN(2, 1, [])(x).shape == (50, 1) and KAN(2, 1, []).fraction_outside(x) == 0
 
 
 def test_reset_parameters_reaches_every_layer() -> None:
@@ -440,7 +442,7 @@ def test_reset_parameters_reaches_every_layer() -> None:
 
 
 def test_refining_a_field_in_training_keeps_it_and_its_optimisers() -> None:
-    field = KAN([2, 6, 6, 1], [8, [4, 8], 8])
+    field = KAN(2, 1, [6, 6], [8, [4, 8], 8])
     matrices = field.muon_parameters()
     others = [p for p in field.parameters() if not any(p is m for m in matrices)]
     optimizers = [Muon(matrices, lr=1e-2), Adam(others, lr=1e-3)]

@@ -24,7 +24,7 @@ from kanfield.training.target import Target
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
 
-SMALL = {"widths": [8], "grids": [8, 4], "batch_size": 64, "threads": 1}
+SMALL = {"options": {"widths": [8], "grids": [8, 4]}, "batch_size": 64, "threads": 1}
 
 
 def _picture(height: int, width: int) -> Image:
@@ -87,7 +87,8 @@ def test_memory_stays_bounded(tmp_path):
         "import resource, sys, numpy as np; from kanfield import fit; from kanfield.images import Image;"
         "side = int(sys.argv[1]);"
         "pixels = np.random.default_rng(0).integers(0, 256, (side * 3 // 4, side, 3), dtype=np.uint8);"
-        "fit(Image(pixels, 'RGB'), out=sys.argv[2], widths=[4], grids=[8, 4], steps=5, threads=1);"
+        "fit(Image(pixels, 'RGB'), out=sys.argv[2], options={'widths': [4], 'grids': [8, 4]},"
+        "steps=5, threads=1);"
         "print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     peaks = []

@@ -17,7 +17,7 @@ from kanfield.training.results import evaluate_run
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
 
-SMALL = {"widths": [8], "grids": [8, 4], "batch_size": 64, "threads": 1}
+SMALL = {"options": {"widths": [8], "grids": [8, 4]}, "batch_size": 64, "threads": 1}
 
 
 def _pixels() -> np.ndarray:

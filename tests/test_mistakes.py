@@ -513,7 +513,7 @@ CALLS = [
         "--size 1 is too small: give 2 pixels or more",
     ),
     (
-        "KAN([2, 8, 1], [8])",
+        "KAN(2, 1, [8], [8])",
         "3 widths need 2 grid sizes, got 1",
     ),
     (
@@ -521,11 +521,11 @@ CALLS = [
         "widths run from inputs to outputs, such as [2, 64, 1], got [2]",
     ),
     (
-        "KAN([2, 8, 1], order=4)",
+        "KAN(2, 1, [8], order=4)",
         "spline order 4 is not one of (1, 2, 3)",
     ),
     (
-        "KAN([2, 8, 1], base='relu')",
+        "KAN(2, 1, [8], base='relu')",
         "base 'relu' is not 'silu' or None",
     ),
     (
@@ -541,7 +541,7 @@ CALLS = [
         "factor must be a positive whole number, got 1.5",
     ),
     (
-        "KAN([2, 8, 1])(torch.zeros(4, 3))",
+        "KAN(2, 1, [8])(torch.zeros(4, 3))",
         "the layer takes inputs (*, 2), got (4, 3)",
     ),
 ]
@@ -560,7 +560,7 @@ def folder(tmp_path_factory):
         patch.chdir(here)
         _, x, c = np.mgrid[:12, :16, :3]
         PILImage.fromarray((128 + 100 * np.sin(x / 3 + c)).astype(np.uint8)).save("a.png")
-        run = fit("a.png", out=".", widths=[8], grids=[8, 4], steps=10, threads=1).path
+        run = fit("a.png", out=".", options={"widths": [8], "grids": [8, 4]}, steps=10, threads=1).path
         shutil.move(run, "run")
     PILImage.new("L", (1, 1)).save(here / "dot.png")
     PILImage.new("L", (5, 5)).save(here / "small.png")

@@ -15,7 +15,7 @@ from kanfield.studies.common.generated import generated_image
 from kanfield.studies.ntk.tangent_kernel import analyse, tangent_kernel
 
 FIELDS = {
-    "kan": {"widths": [5], "grids": [6, 4], "directions": 3},
+    "kan": {"widths": [5], "grids": [6, 4], "num_directions": 3},
     "siren": {"widths": [6, 6]},
     "mlp": {"widths": [7]},
     "rff": {"widths": [5], "frequencies": 4},
@@ -74,7 +74,14 @@ def test_the_generated_picture_is_like_a_photograph():
 
 
 def test_at_a_run_s_checkpoints(tmp_path, no_edge_figures):
-    run = fit(generated_image(16), out=tmp_path, widths=[6], grids=[8, 4], steps=30, batch_size=64, threads=1)
+    run = fit(
+        generated_image(16),
+        out=tmp_path,
+        options={"widths": [6], "grids": [8, 4]},
+        steps=30,
+        batch_size=64,
+        threads=1,
+    )
     out = tmp_path / "s"
     main(["study", "ntk", "--runs", str(run.path), "--side", "8", "--out", str(out)])
     trials = json.loads((out / "results.json").read_text())["trials"]

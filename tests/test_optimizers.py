@@ -162,7 +162,7 @@ def test_every_parameter_is_trained_once(name: str, widths: list[int]) -> None:
 
 
 def test_muon_trains_hidden_coefficients_and_adam_the_rest() -> None:
-    field = KAN([2, 8, 8, 1], [10, [5, 10], 10])
+    field = KAN(2, 1, [8, 8], [10, [5, 10], 10])
     muon, adam = build_optimizers(field, "muon", lr=0.1, adam_lr=0.01)
     assert isinstance(muon, Muon) and isinstance(adam, torch.optim.Adam)
     hidden = field.layers[1]
@@ -174,7 +174,7 @@ def test_muon_trains_hidden_coefficients_and_adam_the_rest() -> None:
 
 
 def test_adam_alone_gets_the_rate_that_is_named() -> None:
-    (adam,) = build_optimizers(KAN([2, 8, 8, 1]), "adam", lr=0.1, adam_lr=0.01)
+    (adam,) = build_optimizers(KAN(2, 1, [8, 8]), "adam", lr=0.1, adam_lr=0.01)
     assert adam.param_groups[0]["lr"] == 0.1
 
 

@@ -46,7 +46,7 @@ def test_errors_are_relative():
 
 
 def test_a_field_s_slope_is_its_derivative_and_trains():
-    field = KAN([1, 4, 1], 6).double()
+    field = KAN(1, 1, [4], 6).double()
     x = torch.linspace(-0.9, 0.9, 7, dtype=torch.float64)[:, None]
     u, slope = value_and_slope(field, x)
     step = 1e-6

@@ -15,7 +15,7 @@ from kanfield.runs.run import load
 from kanfield.training.fit import fit
 
 CAPS = {"smooth": 2.0, "lossless": 4.0, "compact": 0.5}
-NAMES = ("widths", "grids", "order", "noise", "frequency", "directions")
+NAMES = ("widths", "grids", "order", "init_noise", "init_frequency", "num_directions")
 
 
 def square(side: int, channels: int = 3) -> ImageStats:
@@ -23,7 +23,7 @@ def square(side: int, channels: int = 3) -> ImageStats:
 
 
 def count(settings, channels: int) -> int:
-    units = [settings["directions"], *settings["widths"], channels]
+    units = [settings["num_directions"], *settings["widths"], channels]
     return parameters(units, settings["grids"], settings["order"])
 
 
@@ -44,7 +44,7 @@ def test_parameters_a_pixel_stay_under_the_cap(name, channels, side):
 @pytest.mark.parametrize("name", PRESETS)
 def test_settings_follow_the_pixels_that_are_seen(name):
     quarter = preset_settings(name, ImageStats(longest=256, pixels=65536, seen=16384, channels=3))
-    assert quarter["frequency"] == preset_settings(name, square(128))["frequency"]
+    assert quarter["init_frequency"] == preset_settings(name, square(128))["init_frequency"]
     assert quarter["steps"] == pytest.approx(preset_settings(name, square(256))["steps"] / 4, rel=0.01)
     assert count(quarter, 3) <= CAPS[name] * 65536
 
@@ -66,11 +66,11 @@ def test_every_shape_gets_a_field_that_runs(name, height, width):
 @pytest.mark.parametrize("name", PRESETS)
 def test_settings_grow_with_the_image(name):
     rows = [preset_settings(name, square(side)) for side in (32, 64, 128, 256, 512, 1024, 2048)]
-    for key in ("widths", "grids", "frequency", "steps"):
+    for key in ("widths", "grids", "init_frequency", "steps"):
         values = [row[key] for row in rows]
         assert values == sorted(values), key
     assert rows[-1]["steps"] < 64**2 * rows[0]["steps"]  # a larger image is not seen as often
-    assert all(math.isfinite(row["frequency"]) for row in rows)
+    assert all(math.isfinite(row["init_frequency"]) for row in rows)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -85,8 +85,8 @@ def test_smooth_bridges_gaps():
 
 def test_a_run_of_before_directions_loads(tmp_path):
     picture = Image(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), "L")
-    run = fit(picture, out=tmp_path, widths=[4], grids=[8, 8], steps=20, directions=0)
-    old = [line for line in run.folder.config.read_text().splitlines() if "directions" not in line]
+    run = fit(picture, out=tmp_path, options={"widths": [4], "grids": [8, 8]}, steps=20, num_directions=0)
+    old = [line for line in run.folder.config.read_text().splitlines() if "num_directions" not in line]
     run.folder.config.write_text("\n".join(line for line in old if "smoothness" not in line) + "\n")
     again = load(run.path)
     assert again.field.layers[0].in_features == 2

@@ -292,7 +292,7 @@ def test_extension_to_a_multiple_is_exact(order, old, new):
 
 def test_extension_to_any_size_is_as_good_as_least_squares():
     torch.manual_seed(1)
-    field = KAN([2, 3, 1], 8).double()
+    field = KAN(2, 1, [3], 8).double()
     x = 2 * torch.rand(200, 2, dtype=torch.float64) - 1
     field.fit_ranges(x)
     before = field(x)

@@ -276,7 +276,7 @@ def test_a_signalled_process_exits_with_the_signals_code(image, reference, tmp_p
     _same_end(run, reference)
 
 
-SMALL = {"widths": [8, 8], "grids": [8, 4, 4], "batch_size": 256, "threads": 1}
+SMALL = {"options": {"widths": [8, 8], "grids": [8, 4, 4]}, "batch_size": 256, "threads": 1}
 
 
 @pytest.mark.parametrize(

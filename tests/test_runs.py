@@ -23,7 +23,7 @@ from kanfield.training.fit import fit
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
 
-SMALL = {"widths": [4], "grids": [8, 8], "steps": 10, "threads": 1}
+SMALL = {"options": {"widths": [4], "grids": [8, 8]}, "steps": 10, "threads": 1}
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ TINY = Scaling(
 
 
 def test_whitening_keeps_the_function_and_makes_the_gram_matrix_the_identity():
-    field = KAN([2, 3, 1], 6).double()
+    field = KAN(2, 1, [3], 6).double()
     x, before = (
         2 * torch.rand(20, 2, dtype=torch.float64) - 1,
         {n: p.clone() for n, p in field.named_parameters()},
@@ -50,7 +50,7 @@ def test_whitened_l_bfgs_gets_further_in_as_many_steps():
     reached = {}
     for white in (False, True):
         torch.manual_seed(0)
-        field = KAN([1, 1], 60).double()
+        field = KAN(1, 1, [], 60).double()
 
         def loss(field=field):
             return (field(x) - y).square().mean()

@@ -106,7 +106,7 @@ class Tape:
 def train(make: Any, rates_on_device: bool, steps: int) -> tuple[list[float], list[Tensor]]:
     """Losses and parameters of a small fit whose rates change at every step and whose grids move."""
     torch.manual_seed(0)
-    field = KAN([2, 6, 6, 1], [8, 4, 4], order=2)
+    field = KAN(2, 1, [6, 6], [8, 4, 4], order=2)
     optimizers = build_optimizers(field, "muon", 1e-2, 5e-3, rates_on_device)
     step = make(Step(field, optimizers))
     data = torch.Generator().manual_seed(1)
@@ -214,7 +214,7 @@ def test_sixteen_bits_are_unsigned_when_they_are_read() -> None:
 
 def test_compiling_ahead_leaves_the_field_as_it_was() -> None:
     torch.manual_seed(0)
-    field = KAN([2, 4, 1], 4)
+    field = KAN(2, 1, [4], 4)
     before = [p.detach().clone() for p in field.parameters()]
     calls = []
     field.register_forward_hook(lambda *_: calls.append(1))
@@ -231,7 +231,12 @@ def test_a_fit_on_the_triton_kernels_ends_as_on_the_reference(tmp_path) -> None:
     for backend in ("triton", "reference"):
         with use_backend(backend):
             run = fit(
-                picture(8), out=tmp_path, widths=[4], grids=[4, 3], steps=4, batch_size=16, device="cpu"
+                picture(8),
+                out=tmp_path,
+                options={"widths": [4], "grids": [4, 3]},
+                steps=4,
+                batch_size=16,
+                device="cpu",
             )
         assert run.metrics["backend"] == backend
         found.append(run.psnr)

@@ -32,7 +32,7 @@ from kanfield.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
 
-SMALL = {"widths": [8], "grids": [8, 4], "batch_size": 64, "threads": 1}
+SMALL = {"options": {"widths": [8], "grids": [8, 4]}, "batch_size": 64, "threads": 1}
 _edge_figure = monitors.edge_figure
 
 
@@ -81,7 +81,7 @@ def _after_step(monkeypatch, number, action):
 
 @torch.no_grad()
 def _fill(trainer, value):
-    for parameter in trainer.net.parameters():
+    for parameter in trainer.field.parameters():
         parameter.fill_(value)
 
 
@@ -91,7 +91,11 @@ def _fill(trainer, value):
 @pytest.mark.parametrize("optimizer", ["muon", "adam"])
 def test_psnr_climbs(image, tmp_path, optimizer):
     run = fit(
-        image, out=tmp_path, steps=150, optimizer=optimizer, **{**SMALL, "widths": [8, 8], "grids": [8, 4, 4]}
+        image,
+        out=tmp_path,
+        steps=150,
+        optimizer=optimizer,
+        **{**SMALL, "options": {"widths": [8, 8], "grids": [8, 4, 4]}},
     )
     psnr = [float(row["psnr"]) for row in _rows(run) if row["psnr"]]
     assert run.psnr > 25
@@ -139,7 +143,7 @@ def test_first_crossings_are_noted(image, tmp_path):
 def test_smoothing_dies_away_with_the_run(image, tmp_path, monkeypatch):
     shares = []
     monkeypatch.setattr(KAN, "smooth", lambda self, share: shares.append(share))
-    fit(image, out=tmp_path, widths=[4], grids=[8, 8], steps=40, smoothness=1e-3)
+    fit(image, out=tmp_path, options={"widths": [4], "grids": [8, 8]}, steps=40, smoothness=1e-3)
     assert shares == pytest.approx([1e-2 * (1 - step / 41) for step in (1, 11, 21, 31)])
 
 

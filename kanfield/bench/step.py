@@ -22,7 +22,6 @@ from kanfield.splines.backend import native, triton_unavailable
 from kanfield.training.memory import is_out_of_memory
 from kanfield.training.optimizers import build_optimizers
 from kanfield.training.step import EAGER_STEPS, GraphedStep, Step, make_step
-from kanfield.training.trainer import HasGrids
 
 QUICK_BATCH = 256
 SIDE = 256  # pixels of the image whose presets are timed
@@ -114,9 +113,8 @@ class _Stepper:
         plain = training.eager or device.type != "cuda"
         self._step = Step(field, optimizers) if plain else make_step(field, optimizers, compiled=False)
         with self._using():
-            if isinstance(field, HasGrids):
-                field.fit_ranges(self._x)
-            self.backend = getattr(field, "backend", "torch")
+            field.fit_ranges(self._x)
+            self.backend = field.backend
             for _ in range(1 if plain else EAGER_STEPS + 1):
                 self._step(self._x, self._target)
 

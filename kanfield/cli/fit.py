@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 _CONFIG = (
     "YAML file of settings, such as a run's own config.yaml; flags beat it. configs/example.yaml explains "
-    "all its keys, also those without a flag: noise, frequency, directions, adam_lr, range_steps, "
-    "smoothness, phases."
+    "all its keys, also those without a flag: adam_lr, range_steps, smoothness, phases."
 )
+_OPTIONS = ("widths", "grids", "order")  # options of the field that have a flag of their own
 
 
 @dataclass
@@ -109,6 +109,8 @@ class Fit:
     def _settings(self) -> dict[str, Any]:
         others = {"image", "resume", "out", "config", "json", "quiet"}
         given = {k: v for k, v in vars(self).items() if k not in others and v is not None and v is not False}
+        options = {**given.pop("options", {}), **{k: given.pop(k) for k in _OPTIONS if k in given}}
+        given |= {"options": options} if options else {}
         return {k: str(v) if isinstance(v, Path) else v for k, v in given.items()}
 
     def _check_resume(self, flags: dict[str, Any]) -> None:

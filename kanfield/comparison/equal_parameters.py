@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from kanfield.config.settings import FIELD_SETTINGS, Settings
+from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.fields import find_family
 from kanfield.runs.run import make_field
@@ -14,18 +14,20 @@ _HALVINGS = 40
 
 
 def count_parameters(settings: Settings, channels: int) -> int:
-    """Number of parameters of the field that resolved settings ask for."""
+    """Count the parameters of the field that resolved settings ask for."""
     return sum(p.numel() for p in make_field(settings, channels).parameters())
 
 
 def match_parameters(settings: Settings, channels: int, wanted: int) -> Settings:
-    """Resolved settings, resized so that the field has about ``wanted`` parameters.
+    """Resize the field of resolved settings to about ``wanted`` parameters.
 
     Args:
+        settings: resolved ones.
         channels: of the image.
+        wanted: number of parameters.
 
     Raises:
-        InputError: no size comes within 5 %.
+        InputError: no size comes within 5 %, or the family does not say how to resize it.
     """
     low, high = 1e-4, 1e3  # times as many
     best = settings
@@ -46,7 +48,10 @@ def match_parameters(settings: Settings, channels: int, wanted: int) -> Settings
 
 
 def _resized(settings: Settings, factor: float) -> Settings:
-    own = {key: getattr(settings, key) for key in FIELD_SETTINGS if getattr(settings, key) is not None}
-    options = find_family(settings.model).resize({**own, **(settings.options or {})}, factor)
-    own = {key: options.pop(key) for key in FIELD_SETTINGS if key in options}
-    return dataclasses.replace(settings, **own, options=options or None)
+    resize = find_family(settings.model).resize
+    if resize is None:
+        raise InputError(
+            f"--equal-parameters: {settings.model} does not say how to resize it; leave the option out, or "
+            "give resize= where the family is registered"
+        )
+    return dataclasses.replace(settings, options=resize(settings.options or {}, factor))

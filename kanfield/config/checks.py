@@ -1,30 +1,29 @@
-"""Impossible values and contradictions among the settings of a fit, each told by its option's name."""
+"""Impossible values and contradictions among the settings of a fit, each named by its option."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from kanfield.config.presets import PRESETS
+from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 
-if TYPE_CHECKING:
-    from kanfield.config.settings import Settings
-
-MAX_GRID = 100_000
-MAX_HIDDEN_GRID = 2_000  # moving a grid costs a least-squares problem of its size
-MAX_SMOOTHNESS = 0.02  # ten steps at a time, a quarter of a second difference is the most that is stable
+# Of one step: ten are applied at a time, and KANLayer.smooth_coefficients takes up to 0.25.
+MAX_SMOOTHNESS = 0.02
 MATRIX_PRECISIONS = ("tf32x3", "tf32", "bf16")  # of a GPU's matrix units, for products inside the splines
 _POSITIVE = ("steps", "seconds", "batch_size", "lr", "adam_lr", "threads", "checkpoint_seconds", "max_pixels")
 
 
 def preset_of(settings: Settings) -> str:
-    """The preset that fills the gaps: the one named, or what the goal suggests."""
+    """Return the preset that fills the gaps: the one named, or what the goal suggests."""
     return settings.preset or ("lossless" if settings.lossless else "smooth")
 
 
 def check(s: Settings) -> None:
     """Look for impossible values and contradictions among those that are set.
+
+    Args:
+        s: the settings.
 
     Raises:
         InputError: there is one; the message names the option.
@@ -45,7 +44,7 @@ def check(s: Settings) -> None:
     require(preset_of(s) in PRESETS, f"--preset {s.preset} is unknown; use one of {', '.join(PRESETS)}")
     for key in _POSITIVE:
         positive(key.replace("_", "-"), getattr(s, key))
-    for key in ("noise", "frequency", "directions", "range_steps", "smoothness"):
+    for key in ("range_steps", "smoothness"):
         value = getattr(s, key)
         fine = value is None or (math.isfinite(value) and value >= 0)
         require(fine, f"{key}: {value} is impossible, give a number of zero or more")
@@ -63,7 +62,6 @@ def check(s: Settings) -> None:
         f"smoothness: {s.smoothness} is impossible, it is the KAN's and at most {MAX_SMOOTHNESS}",
     )
     require(s.size is None or s.size >= 2, f"--size {s.size} is too small: give 2 pixels or more")
-    require(s.order in (None, 1, 2, 3), f"--order {s.order} is impossible: splines have order 1, 2 or 3")
     require(s.optimizer in (None, "muon", "adam"), f"--optimizer {s.optimizer} is unknown: use muon or adam")
     require(
         s.precision in ("fp32", "fp64") or s.precision in MATRIX_PRECISIONS,
@@ -90,26 +88,6 @@ def check(s: Settings) -> None:
     require(
         not (s.spectrum and s.mask),
         "--spectrum and --mask contradict each other: an image with parts missing has no spectrum",
-    )
-    widths, grids = s.widths or [], s.grids or []
-    require(all(w >= 1 for w in widths), f"--widths {widths}: every width must be at least 1")
-    for grid in grids:
-        levels = [grid] if isinstance(grid, int) else grid
-        fine = bool(levels) and all(1 <= g <= MAX_GRID for g in levels)
-        fine = fine and all(max(levels) % g == 0 for g in levels)
-        require(
-            fine,
-            f"--grids {grid}: sizes lie between 1 and {MAX_GRID:,}, and nested levels divide the largest",
-        )
-    hidden = [max([grid] if isinstance(grid, int) else grid) for grid in grids[1:]]
-    require(
-        max(hidden, default=0) <= MAX_HIDDEN_GRID,
-        f"--grids {max(hidden, default=0)}: layers after the first take up to {MAX_HIDDEN_GRID:,} cells",
-    )
-    require(
-        s.grids is None or s.widths is None or len(grids) == len(widths) + 1,
-        f"--widths names {len(widths)} hidden layers, so --grids needs {len(widths) + 1} sizes, "
-        f"not {len(grids)}",
     )
     for phase in s.phases or []:
         positive("phases steps", phase.steps)

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import textwrap
 import types
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
 from kanfield.config.settings import Settings
-from kanfield.errors import InputError
+from kanfield.errors import InputError, suggest
+
+_NAMES = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    Path: "a path",
+    types.NoneType: "nothing",
+}
+# What people write beside the other settings and belongs under options.
+_FIELD_OPTIONS = ("widths", "grids", "order", "init_noise", "init_frequency", "num_directions")
 
 
 def coerce(value: Any, hint: Any, where: str) -> Any:
-    """``value`` as the type that ``hint`` asks for.
+    """Convert a plain value to an annotated type.
 
     Args:
         value: what a YAML file or the command line gave.
-        hint: a type, a union, ``Literal``, ``list``, ``dict``, or a dataclass, which is written as its keys.
+        hint: ``int``, ``float``, ``str``, ``bool``, ``Path``, None, a union, ``Literal``, a list, sequence,
+            tuple of one type or ``dict``, or a dataclass, which is written as its keys. Any other type is
+            not checked.
         where: whose value it is, for the message.
 
     Raises:
@@ -31,6 +44,8 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
     0.001
     """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return coerce(value, arguments[0], where)
     if origin in (typing.Union, types.UnionType):
         for option in arguments:
             try:
@@ -43,9 +58,10 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
     elif origin is dict:
         if isinstance(value, dict):
             return {str(key): item for key, item in value.items()}
-    elif origin is list:
-        if isinstance(value, list):
-            return [coerce(item, arguments[0], where) for item in value]
+    elif origin in (list, tuple, Sequence):
+        if isinstance(value, (list, tuple)):
+            items = [coerce(item, arguments[0], where) for item in value]
+            return tuple(items) if origin is tuple else items
     elif dataclasses.is_dataclass(hint):
         if type(value) is hint:
             return value
@@ -59,42 +75,59 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
                 return float(value)
             except ValueError:
                 pass
+    elif hint is Path:
+        if isinstance(value, (str, Path)):
+            return Path(value)
     elif hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
-    elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
+    elif hint not in _NAMES or (isinstance(value, hint) and (hint is bool or not isinstance(value, bool))):
         return value
     shown = textwrap.shorten(repr(value), 60, placeholder="...")
     raise InputError(f"{where}: {shown} is not what belongs there ({describe(hint)})")
 
 
 def describe(hint: Any) -> str:
-    """A type in a person's words.
+    """Describe a type in plain words.
+
+    Args:
+        hint: as for :func:`coerce`.
 
     >>> describe(list[int] | None)
     'a list of whole numbers'
+    >>> describe(list[int | list[int]])
+    'a list of whole numbers or lists of whole numbers'
     """
-    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    names |= {type(None): "nothing"}
-    if hint in names:
-        return names[hint]
+    if hint in _NAMES:
+        return _NAMES[hint]
     if dataclasses.is_dataclass(hint):
         letters = {int: "N", float: "X"}
         keys = typing.get_type_hints(hint).items()
         return "{" + ", ".join(f"{key}: {letters.get(kind, '...')}" for key, kind in keys) + "}"
-    arguments = typing.get_args(hint)
-    if typing.get_origin(hint) is dict:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return describe(arguments[0])
+    if origin is dict:
         return "keys and values"
-    if typing.get_origin(hint) is list:
-        one = describe(arguments[0])
-        plural = {"a whole number": "whole numbers"}.get(one, "grid sizes or lists of them")
-        return f"a list of {one if dataclasses.is_dataclass(arguments[0]) else plural}"
-    if typing.get_origin(hint) is Literal:
+    if origin in (list, tuple, Sequence):
+        return f"a list of {_plural(arguments[0])}"
+    if origin is Literal:
         return " or ".join(arguments)
-    return " or ".join(describe(a) for a in arguments if a is not type(None))
+    return " or ".join(describe(a) for a in arguments if a is not types.NoneType)
+
+
+def _plural(hint: Any) -> str:
+    """Describe several values of a type."""
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    described = [describe(each) for each in (typing.get_args(hint) if union else [hint])]
+    plurals = {"a whole number": "whole numbers", "a number": "numbers", "a path": "paths"}
+    return " or ".join(plurals.get(each, each.replace("a list of", "lists of")) for each in described)
 
 
 def read_settings(path: Path) -> tuple[Settings, str | None]:
-    """Settings from a YAML file, and the image it names (None for none).
+    """Read settings from a YAML file, and the image it names (None for none).
+
+    Args:
+        path: of the file.
 
     Raises:
         InputError: the file cannot be read, a key is unknown (the nearest one is named) or a value has the
@@ -108,9 +141,9 @@ def read_settings(path: Path) -> tuple[Settings, str | None]:
     except (yaml.YAMLError, ValueError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         where = "" if line is None else f" at line {line + 1}"
-        raise InputError(f"{path} is not YAML{where}: one 'key: value' a line") from None
+        raise InputError(f"{path} is not YAML{where}: one 'key: value' per line") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds no settings: one 'key: value' a line")
+        raise InputError(f"{path} holds no settings: one 'key: value' per line")
     for key in ("image", "mask"):  # paths are meant from the file's folder, where there is such a file
         if content.get(key) is not None and (path.parent / str(content[key])).exists():
             content[key] = str(path.parent / str(content[key]))
@@ -119,7 +152,14 @@ def read_settings(path: Path) -> tuple[Settings, str | None]:
 
 
 def settings_from(content: dict[str, Any], prefix: str = "") -> Settings:
-    """Settings from plain keys and values; errors begin with ``prefix`` and the key.
+    """Make settings of plain keys and values.
+
+    Args:
+        content: values by the names of :class:`Settings`.
+        prefix: what errors begin with, before the key.
+
+    Raises:
+        InputError: a key is unknown or a value has the wrong type.
 
     >>> settings_from({"steps": 100, "lr": 1e-3}).steps
     100
@@ -127,14 +167,23 @@ def settings_from(content: dict[str, Any], prefix: str = "") -> Settings:
     hints = typing.get_type_hints(Settings)
     for key in content:
         if key not in hints:
-            near = difflib.get_close_matches(str(key), hints, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; known keys: {', '.join(hints)}"
-            raise InputError(f"{prefix}unknown key '{key}'{hint}")
+            raise InputError(f"{prefix}unknown key '{key}'{_hint(str(key), list(hints))}")
     values = {key: coerce(value, hints[key], f"{prefix}{key}") for key, value in content.items()}
     return Settings(**values)
 
 
+def _hint(key: str, known: list[str]) -> str:
+    if key in _FIELD_OPTIONS:
+        return f"; it is an option of the field: write options: {{{key}: ...}}"
+    return suggest(key, known, "known keys:")
+
+
 def to_plain(settings: Settings, image: str) -> dict[str, Any]:
-    """Plain keys and values that :func:`read_settings` reads back, without those that are off."""
+    """Turn settings into what :func:`read_settings` reads back, without those that are off.
+
+    Args:
+        settings: what to write.
+        image: path of the image.
+    """
     content = {"image": image, **dataclasses.asdict(settings)}
     return {key: value for key, value in content.items() if value is not None}

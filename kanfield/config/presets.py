@@ -1,4 +1,4 @@
-"""The KAN's presets: settings worked out from the number of pixels that a fit may see, and of channels."""
+"""The KAN's presets: settings computed from the number of pixels that a fit may see, and of channels."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ImageStats:
-    """What a preset looks at.
+    """What a preset needs to know of an image.
 
     Attributes:
-        longest: the longer side in pixels. pixels: of the whole image. seen: those trained on.
+        longest: pixels of the longer side.
+        pixels: of the whole image.
+        seen: pixels that are trained on.
         channels: alpha included.
     """
 
@@ -36,16 +38,16 @@ class ImageStats:
 class _Rule:
     """Constants of a preset; what grows with the image is given for 256 x 256 seen pixels."""
 
-    cap: float  # parameters a pixel
+    cap: float  # parameters per pixel
     layers: int  # hidden ones
     width: int  # units of a hidden layer, where the cap allows
     widest: int  # of any image
-    directions: int
+    num_directions: int
     first_grid: int
     hidden_grid: int  # of every layer but the first
     order: int
-    frequency: float  # cycles over the longer side
-    noise: float
+    init_frequency: float  # cycles over the longer side
+    init_noise: float
     lr: float
     adam_lr: float
     steps: int
@@ -63,12 +65,12 @@ PRESETS = {
         layers=3,
         width=64,
         widest=96,
-        directions=8,
+        num_directions=8,
         first_grid=64,
         hidden_grid=8,
         order=2,
-        frequency=4.5,
-        noise=0.05,
+        init_frequency=4.5,
+        init_noise=0.05,
         lr=1e-2,
         adam_lr=5e-3,
         steps=2400,
@@ -84,12 +86,12 @@ PRESETS = {
         layers=1,
         width=160,
         widest=256,
-        directions=6,
+        num_directions=6,
         first_grid=200,
         hidden_grid=200,
         order=1,
-        frequency=8.0,
-        noise=0.01,
+        init_frequency=8.0,
+        init_noise=0.01,
         lr=3e-3,
         adam_lr=3e-3,
         steps=2000,
@@ -99,18 +101,18 @@ PRESETS = {
         channels_growth=1.5,
         smoothness=0.0,
     ),
-    # What a field is worth as a representation.
+    # Few parameters.
     "compact": _Rule(
         cap=0.5,
         layers=3,
         width=32,
         widest=96,
-        directions=4,
+        num_directions=4,
         first_grid=32,
         hidden_grid=10,
         order=2,
-        frequency=6.0,
-        noise=0.05,
+        init_frequency=6.0,
+        init_noise=0.05,
         lr=1e-2,
         adam_lr=1e-2,
         steps=1984,
@@ -124,8 +126,7 @@ PRESETS = {
 
 # The settings that a preset decides.
 PRESET_KEYS = (
-    *("widths", "grids", "order", "noise", "frequency", "directions"),
-    *("steps", "batch_size", "optimizer", "lr", "adam_lr", "range_steps", "smoothness"),
+    *("options", "steps", "batch_size", "optimizer", "lr", "adam_lr", "range_steps", "smoothness"),
 )
 
 OPTIMIZER, BATCH, RANGE_STEPS = "muon", 2048, 200
@@ -135,43 +136,49 @@ _FEWEST_STEPS = 400
 _GRID_RANGE = 4, 1024
 
 
-def preset_settings(preset: str, scale: ImageStats) -> dict[str, Any]:
-    """What a preset sets, by the names of :class:`kanfield.config.settings.Settings`.
+def preset_settings(preset: str, stats: ImageStats) -> dict[str, Any]:
+    """Compute what a preset decides, by the names of :class:`kanfield.config.settings.Settings`.
 
-    The field grows with the image until it meets the preset's cap on parameters a pixel; the first grid and
+    The field grows with the image until it meets the preset's cap on parameters per pixel; the first grid and
     the frequency of the initial waves grow with the resolution that the fit sees.
 
-    >>> preset_settings("smooth", ImageStats(256, 65536, 65536, 1))["grids"]
+    Args:
+        preset: ``"smooth"``, ``"lossless"`` or ``"compact"``.
+        stats: of the image.
+
+    >>> preset_settings("smooth", ImageStats(256, 65536, 65536, 1))["options"]["grids"]
     [64, 8, 8, 8]
     """
     rule = PRESETS[preset]
-    growth = scale.resolution / _REFERENCE
-    widths, grids = _field(rule, scale, growth)
-    size = scale.pixels / _REFERENCE**2
+    growth = stats.resolution / _REFERENCE
+    widths, grids = _field(rule, stats, growth)
+    size = stats.pixels / _REFERENCE**2
     steps = rule.steps * size ** (rule.steps_growth if size > 1 else rule.steps_shrink)
-    steps = min(steps * scale.channels**rule.channels_growth, rule.most_steps)
-    steps *= scale.seen / scale.pixels  # hidden pixels or not, one that is seen is seen as often
+    steps = min(steps * stats.channels**rule.channels_growth, rule.most_steps)
+    steps *= stats.seen / stats.pixels  # hidden pixels or not, one that is seen is seen as often
     return {
-        "widths": widths,
-        "grids": grids,
-        "order": rule.order,
-        "noise": rule.noise,
-        "frequency": round(rule.frequency * growth, 2),
-        "directions": rule.directions,
+        "options": {
+            "widths": widths,
+            "grids": grids,
+            "order": rule.order,
+            "init_noise": rule.init_noise,
+            "init_frequency": round(rule.init_frequency * growth, 2),
+            "num_directions": rule.num_directions,
+        },
         "steps": max(_FEWEST_STEPS, math.ceil(steps)),
-        "batch_size": min(BATCH, scale.seen),
+        "batch_size": min(BATCH, stats.seen),
         "optimizer": OPTIMIZER,
         "lr": rule.lr,
         "adam_lr": rule.adam_lr,
         "range_steps": RANGE_STEPS,
         # Without gaps there is nothing to bridge, and smoothing only costs sharpness.
-        "smoothness": rule.smoothness if scale.seen < scale.pixels else 0.0,
+        "smoothness": rule.smoothness if stats.seen < stats.pixels else 0.0,
     }
 
 
-def _field(rule: _Rule, scale: ImageStats, growth: float) -> tuple[list[int], list[int]]:
+def _field(rule: _Rule, stats: ImageStats, growth: float) -> tuple[list[int], list[int]]:
     """The widest field under the cap; where none fits, ever coarser grids and the narrowest one."""
-    side = math.sqrt(scale.pixels) / _REFERENCE
+    side = math.sqrt(stats.pixels) / _REFERENCE
     widest = min(rule.widest, round(rule.width * side**_WIDTH_GROWTH))
     # Kernels work on sixteen outputs at a time; where there are few, every unit counts.
     candidates = [width for width in range(max(4, widest), 3, -1) if width % 16 == 0 or width < 48]
@@ -180,8 +187,8 @@ def _field(rule: _Rule, scale: ImageStats, growth: float) -> tuple[list[int], li
         first = min(max(first, _GRID_RANGE[0]), _GRID_RANGE[1])
         grids = [first, *[hidden] * rule.layers]
         for width in candidates:
-            units = [rule.directions, *[width] * rule.layers, scale.channels]
-            if parameters(units, grids, rule.order) <= rule.cap * scale.pixels:
+            units = [rule.num_directions, *[width] * rule.layers, stats.channels]
+            if parameters(units, grids, rule.order) <= rule.cap * stats.pixels:
                 return units[1:-1], grids
         if first == _GRID_RANGE[0] and hidden == 2:
             return units[1:-1], grids
@@ -189,10 +196,12 @@ def _field(rule: _Rule, scale: ImageStats, growth: float) -> tuple[list[int], li
 
 
 def parameters(units: Sequence[int], grids: Sequence[int], order: int) -> int:
-    """Number of parameters of a KAN, base weights included.
+    """Count the parameters of a KAN, base weights included.
 
     Args:
-        units: what each layer sees, from the directions (or coordinates) of the first to the channels.
+        units: inputs of each layer, from the directions (or coordinates) of the first, and the channels.
+        grids: cells of each layer.
+        order: of the splines.
 
     >>> parameters([2, 64, 64, 64, 1], [48, 10, 10, 10], 2)
     113856

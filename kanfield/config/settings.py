@@ -1,22 +1,14 @@
-"""Settings of a fit: one schema for flags, configuration files and the run's own ``config.yaml``.
-
-Knows nothing of torch, so the command line can show its help at once."""
+"""Settings of a fit: one schema for flags, configuration files and the run's own ``config.yaml``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Levels = int | list[int]
-
-
-# The settings that a family may take when it is built; what else it takes stands in ``options``.
-FIELD_SETTINGS = ("widths", "grids", "order", "noise", "frequency", "directions")
-
 
 @dataclass
 class Phase:
-    """A stretch of training at one rate, with a fresh optimiser: ``{steps: 5000, lr: 0.001}``."""
+    """A stretch of training at one learning rate, with a fresh optimiser: ``{steps: 5000, lr: 0.001}``."""
 
     steps: int
     lr: float
@@ -24,7 +16,11 @@ class Phase:
 
 @dataclass
 class Settings:
-    """What a fit can be told. None leaves the choice to the preset, or switches a thing off."""
+    """What a fit is asked for. None leaves the choice to the preset, or switches a thing off.
+
+    ``configs/example.yaml`` explains every setting; ``options`` are those of the family of fields
+    (:attr:`kanfield.fields.Family.options`).
+    """
 
     model: str = "kan"
     preset: str | None = None
@@ -32,12 +28,6 @@ class Settings:
     max_pixels: int | None = None
     held_out: str | None = None
     mask: str | None = None
-    widths: list[int] | None = None
-    grids: list[Levels] | None = None
-    order: int | None = None
-    noise: float | None = None
-    frequency: float | None = None
-    directions: int | None = None
     options: dict[str, Any] | None = None
     steps: int | None = None
     seconds: float | None = None

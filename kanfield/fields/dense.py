@@ -8,52 +8,64 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from kanfield.fields.field import Field
 
-class DenseNetwork(nn.Module, abc.ABC):
+
+class DenseNetwork(Field):
     """Linear layers, an activation after each, and a linear layer at the end.
 
     Args:
-        inputs, outputs: numbers of both. widths: units of the hidden layers.
+        in_features: numbers of a coordinate.
+        out_features: numbers of a value.
+        widths: units of the hidden layers.
 
     Attributes:
-        hidden: the hidden layers. last: the layer at the end.
+        hidden: the hidden layers.
+        last: the layer at the end.
 
     Raises:
         ValueError: a number is below 1, or there is no hidden layer.
     """
 
-    def __init__(self, inputs: int, outputs: int, widths: Sequence[int]) -> None:
+    def __init__(self, in_features: int, out_features: int, widths: Sequence[int]) -> None:
         super().__init__()
-        if inputs < 1 or outputs < 1 or not widths or min(widths) < 1:
-            raise ValueError(f"a network needs units in every layer, got {inputs}, {list(widths)}, {outputs}")
-        sizes = [inputs, *widths]
+        if in_features < 1 or out_features < 1 or not widths or min(widths) < 1:
+            raise ValueError(
+                f"a network needs units in every layer, got {[in_features, *widths, out_features]}"
+            )
+        sizes = [in_features, *widths]
         self.hidden = nn.ModuleList(nn.Linear(i, o) for i, o in itertools.pairwise(sizes))
-        self.last = nn.Linear(widths[-1], outputs)
+        self.last = nn.Linear(widths[-1], out_features)
 
     @abc.abstractmethod
     def activate(self, z: Tensor, layer: int) -> Tensor:
-        """What hidden layer number ``layer`` makes of its linear part, shape for shape."""
+        """Apply an activation elementwise.
+
+        Args:
+            z: linear part of a hidden layer, ``(*, width)``.
+            layer: number of the layer, from 0.
+        """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Values ``(*, outputs)`` at ``(*, inputs)``."""
+        """Values ``(*, out_features)`` at ``(*, in_features)``."""
         for number, layer in enumerate(self.hidden):
             x = self.activate(layer(x), number)
         y: Tensor = self.last(x)
         return y
 
     def linear_layers(self) -> list[nn.Linear]:
-        """The hidden layers, as what they are."""
+        """The hidden layers, typed."""
         return [layer for layer in self.hidden if isinstance(layer, nn.Linear)]
 
     def muon_parameters(self) -> list[Tensor]:
-        """What Muon trains: weights between hidden layers. On coordinates orthogonalisation loses."""
+        """Weights between hidden layers; orthogonalised updates of the first layer lose quality."""
         return [layer.weight for layer in self.linear_layers()[1:]]
 
 
 def layer_shapes(
-    inputs: int, outputs: int, widths: Sequence[int], grids: Sequence[int]
+    in_features: int, out_features: int, widths: Sequence[int], grids: Sequence[int]
 ) -> list[tuple[int, int, int]]:
-    """Inputs, outputs and grid size of every layer of a network.
+    """Input features, output features and grid size of every layer of a network.
 
     Raises:
         ValueError: widths and grids do not fit each other, or a number is below 1.
@@ -61,7 +73,7 @@ def layer_shapes(
     >>> layer_shapes(2, 3, widths=[16], grids=[32, 8])
     [(2, 16, 32), (16, 3, 8)]
     """
-    sizes = [inputs, *widths, outputs]
+    sizes = [in_features, *widths, out_features]
     if len(grids) != len(sizes) - 1:
         raise ValueError(f"{len(widths)} hidden layers need {len(sizes) - 1} grids, got {len(grids)}")
     if not all(isinstance(grid, int) for grid in grids):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from kanfield.fields.registry import Recipe, register
+from kanfield.fields.registry import Recipe, register, resize_widths
 from kanfield.fields.siren import SineNetwork
 
 
@@ -16,6 +16,7 @@ from kanfield.fields.siren import SineNetwork
     "sines of variable period (Liu et al., 2024)",
     # A third of what is best at 600 steps, as for SIREN.
     [Recipe("muon", 1e-3, 3e-4), Recipe("adam", 5e-4)],
+    resize=resize_widths,
 )
 class Finer(SineNetwork):
     """Layers ``sin(omega_0 (|z| + 1) z)`` with ``z = W x + b``; initialised as :class:`SineNetwork` says.
@@ -23,8 +24,11 @@ class Finer(SineNetwork):
     As in the authors' code no gradient flows through the factor ``|z| + 1``.
 
     Args:
-        inputs, outputs: numbers of both. widths: units of the hidden layers.
-        omega_0: of the first layer. hidden_omega_0: of the others.
+        in_features: numbers of a coordinate.
+        out_features: numbers of a value.
+        widths: units of the hidden layers.
+        omega_0: of the first layer.
+        hidden_omega_0: of the others.
         first_bias: biases of the first layer start uniformly within this, which is what spreads the
             frequencies; 0 keeps torch's default.
 
@@ -34,14 +38,14 @@ class Finer(SineNetwork):
 
     def __init__(
         self,
-        inputs: int,
-        outputs: int,
+        in_features: int,
+        out_features: int,
         widths: Sequence[int] = (128, 128, 128, 128),
         omega_0: float = 30.0,
         hidden_omega_0: float = 30.0,
         first_bias: float = 0.0,
     ) -> None:
-        super().__init__(inputs, outputs, widths, omega_0, hidden_omega_0)
+        super().__init__(in_features, out_features, widths, omega_0, hidden_omega_0)
         if first_bias < 0:
             raise ValueError(f"first_bias must be zero or more, got {first_bias}")
         if first_bias:

@@ -8,19 +8,22 @@ import torch
 from torch import Tensor
 
 from kanfield.fields.dense import DenseNetwork
-from kanfield.fields.registry import Recipe, register
+from kanfield.fields.registry import Recipe, register, resize_widths
 
 
 @register(
     "gauss",
     "Gaussian activations (Ramasinghe and Lucey, 2022)",
     [Recipe("muon", 3e-3, 5e-3), Recipe("adam", 5e-3)],
+    resize=resize_widths,
 )
 class Gauss(DenseNetwork):
     """Layers ``exp(-(scale z)^2)`` with ``z = W x + b``, initialised by torch's default.
 
     Args:
-        inputs, outputs: numbers of both. widths: units of the hidden layers.
+        in_features: numbers of a coordinate.
+        out_features: numbers of a value.
+        widths: units of the hidden layers.
         scale: the larger, the narrower the bells and the finer the details; 30 in the WIRE and FINER papers'
             comparisons, on images of 512 pixels.
 
@@ -33,12 +36,12 @@ class Gauss(DenseNetwork):
 
     def __init__(
         self,
-        inputs: int,
-        outputs: int,
+        in_features: int,
+        out_features: int,
         widths: Sequence[int] = (128, 128, 128, 128),
         scale: float = 10.0,
     ) -> None:
-        super().__init__(inputs, outputs, widths)
+        super().__init__(in_features, out_features, widths)
         if not scale > 0:
             raise ValueError(f"scale must be above zero, got {scale}")
         self.scale = scale

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from kanfield.fields.field import Field
 from kanfield.fields.mlp import MLP
 from kanfield.fields.registry import Recipe, register
 
@@ -27,16 +28,18 @@ class HashEncoding(nn.Module):
     its table is dense, any other is hashed.
 
     Args:
-        inputs: numbers of a coordinate, 1 to 3.
-        levels, features: resolutions, and features at each.
+        in_features: numbers of a coordinate, 1 to 3.
+        levels: number of resolutions.
+        features: features at each.
         log2_hashmap_size: entries of a level's table, at most, as a power of two; need not be whole.
-        base_resolution: of the coarsest level. per_level_scale: from one level to the next.
+        base_resolution: vertices per side of the coarsest level.
+        per_level_scale: factor from one level to the next.
 
     Attributes:
         table: the features of all levels, shape ``(entries, features)``.
 
     Shape:
-        - Input: ``(N, inputs)`` in [-1, 1].
+        - Input: ``(N, in_features)`` in [-1, 1].
         - Output: ``(N, levels * features)``.
 
     >>> HashEncoding(2, levels=4)(torch.rand(10, 2)).shape
@@ -52,7 +55,7 @@ class HashEncoding(nn.Module):
 
     def __init__(
         self,
-        inputs: int,
+        in_features: int,
         levels: int = 16,
         features: int = 2,
         log2_hashmap_size: float = 19,
@@ -60,8 +63,8 @@ class HashEncoding(nn.Module):
         per_level_scale: float = 2.0,
     ) -> None:
         super().__init__()
-        if not 1 <= inputs <= len(_PRIMES):
-            raise ValueError(f"a hash grid takes 1 to {len(_PRIMES)} coordinates, got {inputs}")
+        if not 1 <= in_features <= len(_PRIMES):
+            raise ValueError(f"a hash grid takes 1 to {len(_PRIMES)} coordinates, got {in_features}")
         if levels < 1 or features < 1 or base_resolution < 2 or not per_level_scale >= 1:
             raise ValueError("levels and features start at 1, base_resolution at 2, per_level_scale at 1")
         if not 1 <= log2_hashmap_size <= 30:
@@ -69,14 +72,14 @@ class HashEncoding(nn.Module):
         scales = [base_resolution * per_level_scale**level - 1 for level in range(levels)]
         sides = [math.ceil(scale) + 1 for scale in scales]
         most = round(2**log2_hashmap_size)
-        sizes = [min(-(-(side**inputs) // 8) * 8, most) for side in sides]
+        sizes = [min(-(-(side**in_features) // 8) * 8, most) for side in sides]
         self.register_buffer("scales", torch.tensor(scales))
-        self.register_buffer("strides", torch.tensor([[s**d for d in range(inputs)] for s in sides]))
+        self.register_buffer("strides", torch.tensor([[s**d for d in range(in_features)] for s in sides]))
         self.register_buffer("sizes", torch.tensor(sizes))
         self.register_buffer("offsets", torch.tensor([0, *itertools.accumulate(sizes)][:-1]))
-        hashed = [side**inputs > size for side, size in zip(sides, sizes, strict=True)]
+        hashed = [side**in_features > size for side, size in zip(sides, sizes, strict=True)]
         self.register_buffer("hashed", torch.tensor(hashed))
-        self.register_buffer("corners", torch.tensor(list(itertools.product((0, 1), repeat=inputs))))
+        self.register_buffer("corners", torch.tensor(list(itertools.product((0, 1), repeat=in_features))))
         self.table = nn.Parameter(torch.empty(sum(sizes), features))
         nn.init.uniform_(self.table, -_INITIAL, _INITIAL)
 
@@ -115,12 +118,18 @@ def resize_tables(options: dict[str, Any], factor: float) -> dict[str, Any]:
     [Recipe("muon", 3e-3, 3e-3), Recipe("adam", 3e-3)],
     resize=resize_tables,
 )
-class HashGrid(nn.Module):
+class HashGrid(Field):
     """A hash encoding (see :class:`HashEncoding`) and an MLP on its features.
 
     Args:
-        inputs, outputs: numbers of both. widths: units of the MLP's hidden layers.
-        levels, features, log2_hashmap_size, base_resolution, per_level_scale: of the encoding.
+        in_features: numbers of a coordinate.
+        out_features: numbers of a value.
+        widths: units of the MLP's hidden layers.
+        levels: see :class:`HashEncoding`, as for the four options that follow.
+        features: per level.
+        log2_hashmap_size: entries of a level's table, as a power of two.
+        base_resolution: vertices per side of the coarsest level.
+        per_level_scale: factor from one level to the next.
 
     Raises:
         ValueError: a number is out of its range.
@@ -130,12 +139,12 @@ class HashGrid(nn.Module):
     """
 
     # Gradients of entries that few pixels touch are tiny; the paper's settings let Adam follow them.
-    adam_options: ClassVar[dict[str, Any]] = {"betas": (0.9, 0.99), "eps": 1e-15}
+    adam_options: Mapping[str, Any] = {"betas": (0.9, 0.99), "eps": 1e-15}
 
     def __init__(
         self,
-        inputs: int,
-        outputs: int,
+        in_features: int,
+        out_features: int,
         widths: Sequence[int] = (64, 64),
         levels: int = 12,
         features: int = 2,
@@ -145,15 +154,15 @@ class HashGrid(nn.Module):
     ) -> None:
         super().__init__()
         self.encoding = HashEncoding(
-            inputs, levels, features, log2_hashmap_size, base_resolution, per_level_scale
+            in_features, levels, features, log2_hashmap_size, base_resolution, per_level_scale
         )
-        self.network = MLP(levels * features, outputs, widths)
+        self.network = MLP(levels * features, out_features, widths)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Values ``(N, outputs)`` at ``(N, inputs)``."""
+        """Values ``(N, out_features)`` at ``(N, in_features)``."""
         y: Tensor = self.network(self.encoding(x))
         return y
 
     def muon_parameters(self) -> list[Tensor]:
-        """What Muon trains: weights between the MLP's hidden layers."""
+        """Weights between the MLP's hidden layers."""
         return self.network.muon_parameters()

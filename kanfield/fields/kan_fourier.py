@@ -8,16 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from kanfield.fields.dense import layer_shapes
-from kanfield.fields.registry import Recipe, register
+from kanfield.fields.field import Field
+from kanfield.fields.registry import Recipe, register, resize_widths
 
 
 class FourierLayer(nn.Module):
     """``y = sum_k a_k cos(k x) + b_k sin(k x) + bias`` with coefficients of its own on every edge.
 
-    Coefficients start so that outputs have about the variance of the inputs.
+    Coefficients start so that outputs have about unit variance, whatever the inputs.
 
     Args:
-        inputs, outputs: numbers of both. harmonics: terms k = 1, 2, ... of a series.
+        in_features: numbers of a coordinate.
+        out_features: numbers of a value.
+        harmonics: terms k = 1, 2, ... of a series.
 
     >>> FourierLayer(2, 5, harmonics=8)(torch.rand(10, 2)).shape
     torch.Size([10, 5])
@@ -25,17 +28,17 @@ class FourierLayer(nn.Module):
 
     factors: Tensor
 
-    def __init__(self, inputs: int, outputs: int, harmonics: int) -> None:
+    def __init__(self, in_features: int, out_features: int, harmonics: int) -> None:
         super().__init__()
         if harmonics < 1:
             raise ValueError(f"a layer needs 1 harmonic or more, got {harmonics}")
         self.register_buffer("factors", torch.arange(1, harmonics + 1))
-        self.coef = nn.Parameter(torch.empty(inputs * 2 * harmonics, outputs))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        nn.init.normal_(self.coef, std=(inputs * harmonics) ** -0.5)
+        self.coef = nn.Parameter(torch.empty(in_features * 2 * harmonics, out_features))
+        self.bias = nn.Parameter(torch.zeros(out_features))
+        nn.init.normal_(self.coef, std=(in_features * harmonics) ** -0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape ``(*, inputs)`` to ``(*, outputs)``."""
+        """Shape ``(*, in_features)`` to ``(*, out_features)``."""
         angles = x[..., None] * self.factors
         return torch.cat([angles.cos(), angles.sin()], -1).flatten(-2) @ self.coef + self.bias
 
@@ -44,12 +47,15 @@ class FourierLayer(nn.Module):
     "kan-fourier",
     "KAN with Fourier series for edges",
     [Recipe("muon", 3e-3, 3e-3), Recipe("adam", 3e-3)],
+    resize=resize_widths,
 )
-class FourierKAN(nn.Module):
+class FourierKAN(Field):
     """Kolmogorov-Arnold network with a Fourier series on every edge; see :class:`FourierLayer`.
 
     Args:
-        inputs, outputs: numbers of both. widths: units of the hidden layers.
+        in_features: numbers of a coordinate.
+        out_features: numbers of a value.
+        widths: units of the hidden layers.
         grids: harmonics of an edge, one number a layer; what a sample costs grows with it.
 
     Raises:
@@ -61,20 +67,20 @@ class FourierKAN(nn.Module):
 
     def __init__(
         self,
-        inputs: int,
-        outputs: int,
+        in_features: int,
+        out_features: int,
         widths: Sequence[int] = (64, 64),
         grids: Sequence[int] = (64, 4, 4),
     ) -> None:
         super().__init__()
-        shapes = layer_shapes(inputs, outputs, widths, grids)
+        shapes = layer_shapes(in_features, out_features, widths, grids)
         self.layers = nn.Sequential(*(FourierLayer(*shape) for shape in shapes))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Values ``(*, outputs)`` at ``(*, inputs)``."""
+        """Values ``(*, out_features)`` at ``(*, in_features)``."""
         y: Tensor = self.layers(x)
         return y
 
     def muon_parameters(self) -> list[Tensor]:
-        """What Muon trains: coefficients of hidden layers."""
+        """Coefficients of hidden layers."""
         return [layer.coef for layer in list(self.layers)[1:-1] if isinstance(layer, FourierLayer)]

@@ -33,11 +33,11 @@ class KANLayer(nn.Module):
             levels: the layer is the sum of splines at all of them, merged before it is evaluated.
         order: polynomial degree k: 1, 2 or 3.
         base: the smooth branch beside the splines, ``"silu"`` or None for none.
-        noise: spread of a fresh layer's splines: coefficients are drawn with this over the square
+        init_noise: spread of a fresh layer's splines: coefficients are drawn with this over the square
             root of the number of splines that are summed.
-        frequency: for layers that see coordinates: fresh splines also hold a sine wave each, of random phase
-            and a random number of cycles over [-1, 1] with this standard deviation. As with Fourier features
-            (arXiv:2006.10739) it sets how fine the details are that training starts from.
+        init_frequency: for layers that see coordinates: fresh splines also hold a sine wave each, of random
+            phase and a random number of cycles over [-1, 1] with this standard deviation. As with Fourier
+            features (arXiv:2006.10739) it sets how fine the details are that training starts from.
         precision: of products with coefficients and gradients, ``"fp32"``, ``"tf32x3"``, ``"tf32"`` or
             ``"bf16"``, see :mod:`kanfield.splines.precision`; parameters are float32 all the same.
 
@@ -70,8 +70,8 @@ class KANLayer(nn.Module):
         grid_size: Levels = 10,
         order: int = 3,
         base: str | None = "silu",
-        noise: float = 0.05,
-        frequency: float = 0.0,
+        init_noise: float = 0.05,
+        init_frequency: float = 0.0,
         precision: str = "fp32",
     ) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class KANLayer(nn.Module):
             raise ValueError(f"base {base!r} is not 'silu' or None")
         self.in_features, self.out_features = in_features, out_features
         self.levels, self.order, self.base = levels, order, base
-        self.noise, self.frequency, self.precision = noise, frequency, precision
+        self.init_noise, self.init_frequency, self.precision = init_noise, init_frequency, precision
         self.coef = nn.Parameter(torch.empty(in_features * (levels[0] + order), out_features))
         self.coarse_coef = nn.ParameterList(
             torch.empty(in_features * (size + order), out_features) for size in levels[1:]
@@ -102,8 +102,8 @@ class KANLayer(nn.Module):
     def reset_parameters(self) -> None:
         """Draw fresh parameters and reset the ranges to [-1, 1]."""
         for coef in (self.coef, *self.coarse_coef):
-            nn.init.normal_(coef, std=self.noise / (self.in_features * len(self.levels)) ** 0.5)
-        if self.frequency:
+            nn.init.normal_(coef, std=self.init_noise / (self.in_features * len(self.levels)) ** 0.5)
+        if self.init_frequency:
             with torch.no_grad():
                 self.coef.add_(self._waves())
         if self.base_weight is not None:
@@ -117,7 +117,7 @@ class KANLayer(nn.Module):
         # A coefficient's spline is centred here (its Greville point), in [-1, 1] and a little beyond.
         centres = 2 * (torch.arange(rows) - (self.order - 1) / 2) / self.grid_size - 1
         shape = (self.in_features, 1, self.out_features)
-        cycles, phase = self.frequency * torch.randn(shape), 2 * torch.pi * torch.rand(shape)
+        cycles, phase = self.init_frequency * torch.randn(shape), 2 * torch.pi * torch.rand(shape)
         amplitude = WAVE_SPREAD * (2 / self.in_features) ** 0.5
         waves: Tensor = amplitude * torch.sin(torch.pi * cycles * centres[:, None] + phase)
         return waves.reshape(-1, self.out_features).to(self.coef)
@@ -191,8 +191,9 @@ class KANLayer(nn.Module):
 
     @torch.no_grad()
     def extend(self, size: int) -> None:
-        """Move to a grid of ``size`` cells over the same range: exactly where that is a multiple of the old
-        one, else by least squares on each spline (grid extension, arXiv:2404.19756, eq. 2.16).
+        """Move to a grid of ``size`` cells over the same range (grid extension, arXiv:2404.19756, eq. 2.16).
+
+        Exact where that is a multiple of the old one, else by least squares on each spline.
 
         Moments of optimisers do not follow: use it between two trainings.
 
@@ -243,15 +244,15 @@ class KANLayer(nn.Module):
         self.upper.copy_(upper)
 
     @torch.no_grad()
-    def smooth_coefficients(self, share: float) -> None:
-        """Move every coefficient of the finest level towards the mean of its two neighbours.
+    def smooth_coefficients(self, rate: float) -> None:
+        """Diffuse every coefficient of the finest level towards the mean of its two neighbours.
 
         Args:
-            share: of the second difference that is added; from 0, for nothing, to 0.25, beyond which ripples
-                grow.
+            rate: share of the second difference that is added, 0 to 0.25. Up to there the finest ripple
+                decays without a change of sign; beyond 0.5 it would grow.
         """
         rows = self.coef.view(self.in_features, -1, self.out_features)
-        rows[:, 1:-1] += share * (rows[:, 2:] - 2 * rows[:, 1:-1] + rows[:, :-2])
+        rows[:, 1:-1] += rate * (rows[:, 2:] - 2 * rows[:, 1:-1] + rows[:, :-2])
 
     def fraction_outside(self, x: Tensor) -> Tensor:
         """Fraction (0 to 1) of the numbers in ``x``, shape ``(*, I)``, that lie outside their grids."""

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kanfield.fields.dense import layer_shapes
-from kanfield.fields.registry import Recipe, register
+from kanfield.fields.field import Field
+from kanfield.fields.registry import Recipe, register, resize_widths
 
 _BORDER = 2.0  # normalised values lie within, mostly
 
@@ -18,7 +19,9 @@ class RBFLayer(nn.Module):
     """A sum of Gaussian bells on every edge, beside a linear layer of SiLU.
 
     Args:
-        inputs, outputs: numbers of both. centres: bells of an edge, spread evenly over [-border, border] and
+        in_features: numbers of a coordinate.
+        out_features: numbers of a value.
+        centres: bells of an edge, spread evenly over [-border, border] and
             as wide as they are apart.
         normalize: whether inputs pass a layer norm first. On coordinates it would leave nothing but their
             order, so the first layer of a field goes without.
@@ -29,20 +32,20 @@ class RBFLayer(nn.Module):
 
     centres: Tensor
 
-    def __init__(self, inputs: int, outputs: int, centres: int, normalize: bool = True) -> None:
+    def __init__(self, in_features: int, out_features: int, centres: int, normalize: bool = True) -> None:
         super().__init__()
         if centres < 2:
             raise ValueError(f"a layer needs 2 centres or more, got {centres}")
         border = _BORDER if normalize else 1.0
         self.spread = 2 * border / (centres - 1)
         self.register_buffer("centres", torch.linspace(-border, border, centres))
-        self.norm = nn.LayerNorm(inputs) if normalize else None
-        self.coef = nn.Parameter(torch.empty(inputs * centres, outputs))
-        self.base = nn.Linear(inputs, outputs)
+        self.norm = nn.LayerNorm(in_features) if normalize else None
+        self.coef = nn.Parameter(torch.empty(in_features * centres, out_features))
+        self.base = nn.Linear(in_features, out_features)
         nn.init.trunc_normal_(self.coef, std=0.1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape ``(*, inputs)`` to ``(*, outputs)``."""
+        """Shape ``(*, in_features)`` to ``(*, out_features)``."""
         z = x if self.norm is None else self.norm(x)
         bells = torch.exp(-((z[..., None] - self.centres) / self.spread).square())
         y: Tensor = bells.flatten(-2) @ self.coef + self.base(functional.silu(x))
@@ -53,12 +56,15 @@ class RBFLayer(nn.Module):
     "kan-rbf",
     "KAN with Gaussian edges (FastKAN: Li, 2024)",
     [Recipe("muon", 1e-2, 3e-3), Recipe("adam", 3e-3)],
+    resize=resize_widths,
 )
-class RBFKAN(nn.Module):
+class RBFKAN(Field):
     """Kolmogorov-Arnold network with Gaussian bells for splines; see :class:`RBFLayer`.
 
     Args:
-        inputs, outputs: numbers of both. widths: units of the hidden layers.
+        in_features: numbers of a coordinate.
+        out_features: numbers of a value.
+        widths: units of the hidden layers.
         grids: bells of an edge, one number a layer; what a sample costs grows with it.
 
     Raises:
@@ -70,22 +76,22 @@ class RBFKAN(nn.Module):
 
     def __init__(
         self,
-        inputs: int,
-        outputs: int,
+        in_features: int,
+        out_features: int,
         widths: Sequence[int] = (64, 64, 64),
         grids: Sequence[int] = (64, 8, 8, 8),
     ) -> None:
         super().__init__()
-        shapes = layer_shapes(inputs, outputs, widths, grids)
+        shapes = layer_shapes(in_features, out_features, widths, grids)
         self.layers = nn.Sequential(
             *(RBFLayer(*shape, normalize=number > 0) for number, shape in enumerate(shapes))
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Values ``(*, outputs)`` at ``(*, inputs)``."""
+        """Values ``(*, out_features)`` at ``(*, in_features)``."""
         y: Tensor = self.layers(x)
         return y
 
     def muon_parameters(self) -> list[Tensor]:
-        """What Muon trains: coefficients of hidden layers."""
+        """Coefficients of hidden layers."""
         return [layer.coef for layer in list(self.layers)[1:-1] if isinstance(layer, RBFLayer)]

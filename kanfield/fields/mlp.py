@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kanfield.fields.dense import DenseNetwork
-from kanfield.fields.registry import Recipe, register
+from kanfield.fields.registry import Recipe, register, resize_widths
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
@@ -23,6 +23,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "mlp",
     "multilayer perceptron (relu, tanh, silu or gelu)",
     [Recipe("muon", 1e-1, 1e-2), Recipe("adam", 1e-2)],
+    resize=resize_widths,
 )
 class MLP(DenseNetwork):
     """Multilayer perceptron.
@@ -31,7 +32,9 @@ class MLP(DenseNetwork):
     (2010) do for tanh; biases at zero.
 
     Args:
-        inputs, outputs: numbers of both. widths: units of the hidden layers.
+        in_features: numbers of a coordinate.
+        out_features: numbers of a value.
+        widths: units of the hidden layers.
         activation: ``"relu"``, ``"tanh"``, ``"silu"`` or ``"gelu"``.
 
     Raises:
@@ -42,9 +45,13 @@ class MLP(DenseNetwork):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, widths: Sequence[int] = (256, 256, 256), activation: str = "relu"
+        self,
+        in_features: int,
+        out_features: int,
+        widths: Sequence[int] = (256, 256, 256),
+        activation: str = "relu",
     ) -> None:
-        super().__init__(inputs, outputs, widths)
+        super().__init__(in_features, out_features, widths)
         if activation not in _ACTIVATIONS:
             raise ValueError(f"activation {activation} is none of {', '.join(_ACTIVATIONS)}")
         self.activation = activation

@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from kanfield.fields.field import Field
 from kanfield.fields.mlp import MLP
-from kanfield.fields.registry import Recipe, register
+from kanfield.fields.registry import Recipe, register, resize_widths
 
 
 @register(
     "posenc",
     "sines at octaves and a ReLU MLP (Mildenhall et al., 2020)",
     [Recipe("muon", 3e-2, 3e-3), Recipe("adam", 3e-3)],
+    resize=resize_widths,
 )
-class PositionalEncoding(nn.Module):
+class PositionalEncoding(Field):
     """The coordinates with ``sin(2^l pi x)`` and ``cos(2^l pi x)`` of each, then a ReLU MLP.
 
     Args:
-        inputs, outputs: numbers of both. widths: units of the hidden layers.
+        in_features: numbers of a coordinate.
+        out_features: numbers of a value.
+        widths: units of the hidden layers.
         levels: octaves; 10 in the paper. The finest has ``2^(levels - 1)`` cycles over [-1, 1], the longer
             side of an image: 8 levels reach the Nyquist limit of 256 pixels.
 
@@ -34,20 +38,20 @@ class PositionalEncoding(nn.Module):
     factors: Tensor
 
     def __init__(
-        self, inputs: int, outputs: int, widths: Sequence[int] = (256, 256, 256), levels: int = 10
+        self, in_features: int, out_features: int, widths: Sequence[int] = (256, 256, 256), levels: int = 10
     ) -> None:
         super().__init__()
         if levels < 1:
             raise ValueError(f"levels must be 1 or more, got {levels}")
         self.register_buffer("factors", torch.pi * 2.0 ** torch.arange(levels))
-        self.network = MLP(inputs * (2 * levels + 1), outputs, widths)
+        self.network = MLP(in_features * (2 * levels + 1), out_features, widths)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Values ``(*, outputs)`` at ``(*, inputs)``."""
+        """Values ``(*, out_features)`` at ``(*, in_features)``."""
         angles = (x[..., None] * self.factors).flatten(-2)
         y: Tensor = self.network(torch.cat([x, angles.sin(), angles.cos()], -1))
         return y
 
     def muon_parameters(self) -> list[Tensor]:
-        """What Muon trains: weights between hidden layers, and those on the features."""
+        """Weights between hidden layers, and those on the features."""
         return [self.network.linear_layers()[0].weight, *self.network.muon_parameters()]

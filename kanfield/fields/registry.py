@@ -1,24 +1,23 @@
 """Families of fields by name: kanfield's own, and those that installed packages add.
 
 A family registers what builds its fields with :func:`register`. A package adds one by naming the module (or
-the class) in its entry points, group ``kanfield.fields``. Knows nothing of torch until a family is asked for.
+the class) in its entry points, group ``kanfield.fields``. torch is imported when a family is asked for.
 """
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from kanfield.errors import InputError
+from kanfield.errors import InputError, suggest
 
 if TYPE_CHECKING:
-    from torch import nn
+    from kanfield.fields.field import Field
 
 ENTRY_POINTS = "kanfield.fields"
 
@@ -39,7 +38,7 @@ _BUILT_IN = {
 }
 
 Resize = Callable[[dict[str, Any], float], dict[str, Any]]
-_Builder = TypeVar("_Builder", bound="Callable[..., nn.Module]")
+_Builder = TypeVar("_Builder", bound="Callable[..., Field]")
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,8 @@ class Recipe:
 
     Attributes:
         optimizer: ``"adam"``, or ``"muon"`` for the field's ``muon_parameters()`` and Adam for the rest.
-        lr: peak rate of that optimiser. adam_lr: with Muon, Adam's.
+        lr: peak learning rate of that optimiser.
+        adam_lr: with Muon, Adam's.
     """
 
     optimizer: Literal["muon", "adam"]
@@ -61,31 +61,36 @@ class Family:
     """A kind of field.
 
     Attributes:
-        name: what ``--model`` takes. summary: one line for ``kanfield models``.
-        build: ``build(inputs, outputs, **options)`` gives a fresh field.
+        name: what ``--model`` takes.
+        summary: one line for ``kanfield models``.
+        build: ``build(in_features, out_features, **options)`` gives a fresh field.
         recipes: how it is best trained, the best first; at most one for each optimiser.
-        resize: ``resize(options, factor)`` gives options for about ``factor`` times as many parameters.
-        unavailable: why it cannot be built here and what mends that, or None.
+        resize: ``resize(options, factor)`` gives options for about ``factor`` times as many parameters; None
+            where the family does not say.
+        unavailable: why it cannot be built here and how to fix that, or None.
     """
 
     name: str
     summary: str
-    build: Callable[..., nn.Module]
+    build: Callable[..., Field]
     recipes: Sequence[Recipe]
-    resize: Resize
+    resize: Resize | None = None
     unavailable: str | None = None
 
     @property
     def options(self) -> dict[str, Any]:
-        """Names of the settings that ``build`` takes beside inputs and outputs, with their defaults."""
+        """Names of the options that ``build`` takes beside its features, with their defaults."""
         parameters = list(inspect.signature(self.build).parameters.values())[2:]
         return {p.name: p.default for p in parameters if p.default is not p.empty}
 
     @property
     def hints(self) -> dict[str, Any]:
-        """Types of :attr:`options`, of those that are annotated."""
+        """Types of :attr:`options`, by name; none where an annotation cannot be read."""
         target = self.build.__init__ if inspect.isclass(self.build) else self.build  # type: ignore[misc]
-        return typing.get_type_hints(target)
+        try:
+            return typing.get_type_hints(target)
+        except NameError:  # a plug-in may import names for type checkers alone
+            return {}
 
     def recipe(self, optimizer: str | None = None) -> Recipe:
         """The best recipe, or that of an optimiser; one without a recipe of its own gets usual rates."""
@@ -94,8 +99,8 @@ class Family:
         own = [recipe for recipe in self.recipes if recipe.optimizer == optimizer]
         return (own or [Recipe("muon", 1e-2, 1e-3) if optimizer == "muon" else Recipe("adam", 1e-3)])[0]
 
-    def check(self, names: Mapping[str, Any], prefix: str = "options") -> None:
-        """Look for settings that the family does not have.
+    def check(self, names: Iterable[str]) -> None:
+        """Look for options that the family does not have.
 
         Raises:
             InputError: there is one; the nearest that it has is named.
@@ -103,15 +108,18 @@ class Family:
         known = list(self.options)
         for name in names:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known) or 'none'}"
-                raise InputError(f"{prefix}: {name} is no setting of {self.name}; {hint}")
+                hint = suggest(name, known, "it has")
+                raise InputError(f"--model {self.name}: {name} is not an option of {self.name}{hint}")
 
 
 def resize_widths(options: dict[str, Any], factor: float) -> dict[str, Any]:
-    """Options with widths scaled by the root of a factor, and so a dense network's parameters by the factor.
+    """Scale widths by the square root of a factor, and so a dense network's parameters by the factor.
 
     Roundings differ from layer to layer, so that widths grow one at a time.
+
+    Args:
+        options: those of the family, with ``widths``.
+        factor: how many times as many parameters are wanted.
 
     >>> resize_widths({"widths": [64, 64]}, 0.24)
     {'widths': [31, 32]}
@@ -129,23 +137,25 @@ def register(
     name: str,
     summary: str,
     recipes: Sequence[Recipe] = (Recipe("adam", 1e-3),),
-    resize: Resize = resize_widths,
+    resize: Resize | None = None,
     unavailable: str | None = None,
 ) -> Callable[[_Builder], _Builder]:
-    """Decorator that gives a field class (or a function that builds one) a name.
+    """Give a field class, or a function that builds one, a name (a decorator).
 
-    The class is called as ``build(inputs, outputs, **options)``; its keyword arguments with a default become
-    the family's options. Its ``forward`` maps coordinates ``(N, inputs)`` in [-1, 1] to values
-    ``(N, outputs)`` in [-1, 1]. Optional: a method ``muon_parameters()`` that lists what Muon
-    trains, and an attribute ``adam_options`` with keywords for Adam, such as ``betas``.
+    The class is called as ``build(in_features, out_features, **options)`` and gives a
+    :class:`kanfield.fields.Field`; its keyword arguments with a default become the family's options, and
+    their annotations the types of these.
 
     Args:
+        name: what ``--model`` takes.
+        summary: one line for ``kanfield models``.
         recipes: how the family is best trained, see :class:`Recipe`.
-        resize: how to give it more or fewer parameters, see :class:`Family`.
+        resize: how to give it more or fewer parameters, see :class:`Family`; without, ``--equal-parameters``
+            refuses it.
         unavailable: why it cannot be built here, for families that need another package.
 
     >>> @register("constant", "one colour everywhere")
-    ... def constant(inputs: int, outputs: int, scale: float = 1.0):
+    ... def constant(in_features: int, out_features: int, scale: float = 1.0):
     ...     ...
     >>> find_family("constant").options
     {'scale': 1.0}
@@ -188,17 +198,22 @@ def find_family(name: str) -> Family:
         elif name in (plug_ins := _plug_ins()):
             _load(name, plug_ins[name])
         else:
-            near = difflib.get_close_matches(name, family_names(), n=1)
-            hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(family_names())}"
-            raise InputError(f"--model {name} is unknown; {hint}")
+            raise InputError(f"--model {name} is unknown{suggest(name, family_names())}")
     return _families[name]
 
 
-def build_field(name: str, inputs: int, outputs: int, options: Mapping[str, Any]) -> nn.Module:
-    """A fresh field of a family.
+def build_field(name: str, in_features: int, out_features: int, options: Mapping[str, Any]) -> Field:
+    """Build a fresh field of a family.
+
+    Args:
+        name: of the family.
+        in_features: numbers of a coordinate.
+        out_features: numbers of a value.
+        options: of the family, see :attr:`Family.options`.
 
     Raises:
-        InputError: the family is unknown or unavailable here, or an option is unknown or impossible.
+        InputError: the family is unknown or unavailable here, an option is unknown or impossible, or what it
+            builds is not a :class:`kanfield.fields.Field`.
 
     >>> build_field("kan", 2, 3, {"widths": [16], "grids": [20, 10]}).layers[0].out_features
     16
@@ -208,9 +223,16 @@ def build_field(name: str, inputs: int, outputs: int, options: Mapping[str, Any]
         raise InputError(f"--model {name} is not available here: {family.unavailable}")
     family.check(options)
     try:
-        return family.build(inputs, outputs, **options)
+        field = family.build(in_features, out_features, **options)
     except (ValueError, TypeError) as error:
         raise InputError(f"--model {name}: {error}") from None
+    from kanfield.fields.field import Field
+
+    if not isinstance(field, Field):
+        raise InputError(
+            f"--model {name} builds a {type(field).__name__}: derive it from kanfield.fields.Field"
+        )
+    return field
 
 
 def _plug_ins() -> dict[str, EntryPoint]:

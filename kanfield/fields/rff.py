@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from kanfield.fields.field import Field
 from kanfield.fields.mlp import MLP
-from kanfield.fields.registry import Recipe, register
+from kanfield.fields.registry import Recipe, register, resize_widths
 
 
 @register(
     "rff",
     "random Fourier features and a ReLU MLP (Tancik et al., 2020)",
     [Recipe("muon", 1e-2, 1e-3), Recipe("adam", 3e-3)],
+    resize=resize_widths,
 )
-class RFF(nn.Module):
+class RFF(Field):
     """Sines and cosines of random frequencies, fixed, then a ReLU MLP.
 
     Args:
-        inputs, outputs: numbers of both. widths: units of the hidden layers.
+        in_features: numbers of a coordinate.
+        out_features: numbers of a value.
+        widths: units of the hidden layers.
         frequencies: how many are drawn; each gives a sine and a cosine.
         sigma: standard deviation of the frequencies, in cycles over [-1, 1], the longer side of an image
             (the paper's unit interval; 10 for its photographs).
@@ -36,8 +40,8 @@ class RFF(nn.Module):
 
     def __init__(
         self,
-        inputs: int,
-        outputs: int,
+        in_features: int,
+        out_features: int,
         widths: Sequence[int] = (256, 256, 256),
         frequencies: int = 256,
         sigma: float = 15.0,
@@ -45,15 +49,15 @@ class RFF(nn.Module):
         super().__init__()
         if frequencies < 1 or not sigma > 0:
             raise ValueError(f"frequencies and sigma must be above zero, got {frequencies} and {sigma}")
-        self.register_buffer("directions", torch.pi * sigma * torch.randn(inputs, frequencies))
-        self.network = MLP(2 * frequencies, outputs, widths)
+        self.register_buffer("directions", torch.pi * sigma * torch.randn(in_features, frequencies))
+        self.network = MLP(2 * frequencies, out_features, widths)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Values ``(*, outputs)`` at ``(*, inputs)``."""
+        """Values ``(*, out_features)`` at ``(*, in_features)``."""
         angles = x @ self.directions
         y: Tensor = self.network(torch.cat([angles.cos(), angles.sin()], -1))
         return y
 
     def muon_parameters(self) -> list[Tensor]:
-        """What Muon trains: weights between hidden layers, and those on the features."""
+        """Weights between hidden layers, and those on the features."""
         return [self.network.linear_layers()[0].weight, *self.network.muon_parameters()]

@@ -9,17 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from kanfield.fields.dense import DenseNetwork
-from kanfield.fields.registry import Recipe, register
+from kanfield.fields.registry import Recipe, register, resize_widths
 
 
 class SineNetwork(DenseNetwork):
     """Layers ``sin(omega z)`` of some kind, with the initialisation of the SIREN paper.
 
-    Weights are uniform: within 1/inputs in the first layer, within sqrt(6/inputs)/omega in the others, the
-    last included; biases keep torch's default, as in the authors' code.
+    Weights are uniform: within 1/I in the first layer of I inputs, within sqrt(6/I)/omega in the others,
+    the last included; biases keep torch's default, as in the authors' code.
 
     Args:
-        inputs, outputs: numbers of both. widths: units of the hidden layers.
+        in_features: numbers of a coordinate.
+        out_features: numbers of a value.
+        widths: units of the hidden layers.
         omega_0: of the first layer: the larger, the finer the details that training starts from.
         hidden_omega_0: of the others.
 
@@ -28,14 +30,19 @@ class SineNetwork(DenseNetwork):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, widths: Sequence[int], omega_0: float, hidden_omega_0: float
+        self,
+        in_features: int,
+        out_features: int,
+        widths: Sequence[int],
+        omega_0: float,
+        hidden_omega_0: float,
     ) -> None:
-        super().__init__(inputs, outputs, widths)
+        super().__init__(in_features, out_features, widths)
         if not (omega_0 > 0 and hidden_omega_0 > 0):
             raise ValueError(f"omega_0 must be above zero, got {omega_0} and {hidden_omega_0}")
         self.omega_0, self.hidden_omega_0 = omega_0, hidden_omega_0
         first, *others = self.linear_layers()
-        nn.init.uniform_(first.weight, -1 / inputs, 1 / inputs)
+        nn.init.uniform_(first.weight, -1 / in_features, 1 / in_features)
         for layer in (*others, self.last):
             bound = math.sqrt(6 / layer.in_features) / hidden_omega_0
             nn.init.uniform_(layer.weight, -bound, bound)
@@ -50,6 +57,7 @@ class SineNetwork(DenseNetwork):
     "sine activations (Sitzmann et al., 2020)",
     # A third of what is best at 600 steps of 4096 pixels: longer fits of smaller batches need calmer rates.
     [Recipe("muon", 1e-3, 7e-4), Recipe("adam", 1e-3)],
+    resize=resize_widths,
 )
 class Siren(SineNetwork):
     """Sinusoidal representation network: layers ``sin(omega_0 (W x + b))``; see :class:`SineNetwork`.
@@ -60,13 +68,13 @@ class Siren(SineNetwork):
 
     def __init__(
         self,
-        inputs: int,
-        outputs: int,
+        in_features: int,
+        out_features: int,
         widths: Sequence[int] = (128, 128, 128, 128),
         omega_0: float = 60.0,
         hidden_omega_0: float = 30.0,
     ) -> None:
-        super().__init__(inputs, outputs, widths, omega_0, hidden_omega_0)
+        super().__init__(in_features, out_features, widths, omega_0, hidden_omega_0)
 
     def activate(self, z: Tensor, layer: int) -> Tensor:
         """The sine, elementwise."""

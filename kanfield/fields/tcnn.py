@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kanfield.fields.hashgrid import HashGrid
+from kanfield.fields.field import Field
+from kanfield.fields.hashgrid import HashGrid, resize_tables
 from kanfield.fields.registry import Recipe, register
 
 _FUSED_WIDTHS = (16, 32, 64, 128)
@@ -29,7 +30,7 @@ def _why_not() -> str | None:
     return None
 
 
-class FusedNetwork(nn.Module):
+class FusedNetwork(Field):
     """What tinycudann builds, with coordinates and values as kanfield has them.
 
     tinycudann takes inputs in [0, 1] and answers in half precision on a GPU; here inputs are in [-1, 1] and
@@ -46,7 +47,7 @@ class FusedNetwork(nn.Module):
         self.module = module
 
     def forward(self, x: Tensor) -> Tensor:
-        """Values ``(N, outputs)``, float32, at ``(N, inputs)``."""
+        """Values ``(N, out_features)``, float32, at ``(N, in_features)``."""
         y: Tensor = self.module((x.float() + 1) / 2)
         return y.float()
 
@@ -68,19 +69,31 @@ def _tinycudann() -> Any:
 
 
 def _seed() -> int:
-    """tinycudann has a generator of its own; its seed follows torch's."""
+    """Draw a seed: tinycudann has a generator of its own; its seed follows torch's."""
     return int(torch.randint(1 << 31, ()))
+
+
+def _resize_whole_tables(options: dict[str, Any], factor: float) -> dict[str, Any]:
+    """As :func:`resize_tables`, in whole powers of two, the only sizes that tinycudann has."""
+    resized = resize_tables(options, factor)
+    return {**resized, "log2_hashmap_size": round(resized["log2_hashmap_size"])}
+
+
+def _resize_equal_widths(options: dict[str, Any], factor: float) -> dict[str, Any]:
+    """Scale all widths alike: tinycudann's hidden layers have one width."""
+    return {**options, "widths": [max(1, round(width * factor**0.5)) for width in options["widths"]]}
 
 
 @register(
     "tcnn-hashgrid",
     "hash grid and fused MLP of tiny-cuda-nn, on NVIDIA GPUs",
     [Recipe("adam", 1e-2)],
+    resize=_resize_whole_tables,
     unavailable=_why_not(),
 )
 def fused_hash_grid(
-    inputs: int,
-    outputs: int,
+    in_features: int,
+    out_features: int,
     widths: Sequence[int] = (64, 64),
     levels: int = 12,
     features: int = 2,
@@ -104,9 +117,9 @@ def fused_hash_grid(
     }
     network = _network(widths)
     field = FusedNetwork(
-        _tinycudann().NetworkWithInputEncoding(inputs, outputs, encoding, network, seed=_seed())
+        _tinycudann().NetworkWithInputEncoding(in_features, out_features, encoding, network, seed=_seed())
     )
-    field.adam_options = HashGrid.adam_options  # type: ignore[assignment]
+    field.adam_options = HashGrid.adam_options
     return field
 
 
@@ -114,12 +127,13 @@ def fused_hash_grid(
     "tcnn-mlp",
     "fused ReLU MLP of tiny-cuda-nn, on NVIDIA GPUs",
     [Recipe("adam", 1e-3)],
+    resize=_resize_equal_widths,
     unavailable=_why_not(),
 )
-def fused_mlp(inputs: int, outputs: int, widths: Sequence[int] = (128, 128, 128)) -> FusedNetwork:
+def fused_mlp(in_features: int, out_features: int, widths: Sequence[int] = (128, 128, 128)) -> FusedNetwork:
     """A plain perceptron, fused: no biases, half precision.
 
     Raises:
         ValueError: widths differ among themselves.
     """
-    return FusedNetwork(_tinycudann().Network(inputs, outputs, _network(widths), seed=_seed()))
+    return FusedNetwork(_tinycudann().Network(in_features, out_features, _network(widths), seed=_seed()))

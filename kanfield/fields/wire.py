@@ -8,40 +8,49 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from kanfield.fields.registry import Recipe, register
+from kanfield.fields.field import Field
+from kanfield.fields.registry import Recipe, register, resize_widths
 
 
 class ComplexLinear(nn.Module):
     """A linear layer of complex numbers, its real and imaginary parts kept as real parameters.
 
-    That way it is cast, saved and optimised like any other layer. Both parts start as torch's linear layers
-    do.
+    So it is cast, saved and optimised like any other layer. Both parts start as torch's linear layers do.
 
     Args:
-        inputs, outputs: numbers of both.
+        in_features: numbers of a coordinate.
+        out_features: numbers of a value.
 
     >>> ComplexLinear(2, 5)(torch.randn(10, 2, dtype=torch.cfloat)).dtype
     torch.complex64
     """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__()
-        self.real, self.imaginary = nn.Linear(inputs, outputs), nn.Linear(inputs, outputs)
+        self.real = nn.Linear(in_features, out_features)
+        self.imaginary = nn.Linear(in_features, out_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Complex ``(*, outputs)`` of complex ``(*, inputs)``."""
+        """Complex ``(*, out_features)`` of complex ``(*, in_features)``."""
         weight = torch.complex(self.real.weight, self.imaginary.weight)
         return nn.functional.linear(x, weight, torch.complex(self.real.bias, self.imaginary.bias))
 
 
-@register("wire", "complex Gabor wavelets (Saragadam et al., 2023)", [Recipe("adam", 5e-3)])
-class Wire(nn.Module):
+@register(
+    "wire",
+    "complex Gabor wavelets (Saragadam et al., 2023)",
+    [Recipe("adam", 5e-3)],
+    resize=resize_widths,
+)
+class Wire(Field):
     """Layers ``exp(i omega_0 z - |scale z|^2)`` with complex ``z = W x + b``; values are the last real part.
 
     Args:
-        inputs, outputs: numbers of both.
+        in_features: numbers of a coordinate.
+        out_features: numbers of a value.
         widths: complex units of the hidden layers; a weight between them counts as two parameters.
-        omega_0: frequency of the wavelets. scale: inverse of their width; the authors take 20 and 10 to 30
+        omega_0: frequency of the wavelets.
+        scale: inverse of their width; the authors take 20 and 10 to 30
             for images.
 
     Raises:
@@ -53,8 +62,8 @@ class Wire(nn.Module):
 
     def __init__(
         self,
-        inputs: int,
-        outputs: int,
+        in_features: int,
+        out_features: int,
         widths: Sequence[int] = (90, 90, 90),
         omega_0: float = 20.0,
         scale: float = 10.0,
@@ -62,15 +71,19 @@ class Wire(nn.Module):
         super().__init__()
         if not (omega_0 > 0 and scale > 0):
             raise ValueError(f"omega_0 and scale must be above zero, got {omega_0} and {scale}")
-        if inputs < 1 or outputs < 1 or not widths or min(widths) < 1:
-            raise ValueError(f"a network needs units in every layer, got {inputs}, {list(widths)}, {outputs}")
+        if in_features < 1 or out_features < 1 or not widths or min(widths) < 1:
+            raise ValueError(
+                f"a network needs units in every layer, got {[in_features, *widths, out_features]}"
+            )
         self.omega_0, self.scale = omega_0, scale
-        self.first = nn.Linear(inputs, widths[0])  # coordinates are real, and so is what it makes of them
-        sizes = [*widths, outputs]
+        self.first = nn.Linear(
+            in_features, widths[0]
+        )  # coordinates are real, and so is what it makes of them
+        sizes = [*widths, out_features]
         self.others = nn.ModuleList(ComplexLinear(i, o) for i, o in itertools.pairwise(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Values ``(*, outputs)`` at ``(*, inputs)``."""
+        """Values ``(*, out_features)`` at ``(*, in_features)``."""
         z = self.first(x)
         for layer in self.others:
             z = layer(torch.exp(1j * self.omega_0 * z - (self.scale * z.abs()).square()))
@@ -78,6 +91,6 @@ class Wire(nn.Module):
         return values
 
     def muon_parameters(self) -> list[Tensor]:
-        """What Muon trains: both parts of the weights between hidden layers."""
+        """Both parts of the weights between hidden layers."""
         hidden = [layer for layer in self.others if isinstance(layer, ComplexLinear)][:-1]
         return [part.weight for layer in hidden for part in (layer.real, layer.imaginary)]

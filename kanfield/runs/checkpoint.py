@@ -16,8 +16,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from kanfield.errors import InputError, RunFailed
+from kanfield.fields.field import Field
 from kanfield.files import replacing
 from kanfield.images import Image
+from kanfield.splines import instruction_set
+from kanfield.splines.backend import BACKENDS
 
 FORMAT = 2  # 1 had no frame, and its runs drew other batches
 
@@ -54,11 +57,15 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         ) from None
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint of this or an older format.
+def read_checkpoint(path: Path, fingerprint: str | None = None) -> Checkpoint:
+    """Read a checkpoint.
+
+    Args:
+        path: of the file.
+        fingerprint: of the image that it must belong to, or None for any.
 
     Raises:
-        InputError: the file is missing, damaged, not kanfield's, or of a newer format.
+        InputError: the file is missing, damaged, not kanfield's, of another format, or of another image.
     """
     if not path.is_file():
         run = path.parent.parent
@@ -76,6 +83,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise InputError(
             f"{path} has checkpoint format {info['format']}, and this kanfield reads up to {FORMAT}: "
             "upgrade kanfield"
+        )
+    if fingerprint is not None and info.get("image") != fingerprint:
+        raise InputError(
+            f"the image is not the one that {path.parent.parent} was fitted to: put that one back"
         )
     return Checkpoint(tensors, info)
 
@@ -151,3 +162,19 @@ def blank_image(frame: dict[str, Any]) -> Image:
         icc_profile=None if profile is None else base64.b64decode(profile),
         value_range=(low, high),
     )
+
+
+def environment(field: Field) -> dict[str, Any]:
+    """Describe what the last bits of a field's weights depend on.
+
+    Args:
+        field: on its device.
+    """
+    splines = field.backend in BACKENDS
+    return {
+        "backend": field.backend,
+        "instruction_set": instruction_set() if splines else torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "device": str(next(field.parameters()).device),
+        "torch": torch.__version__,
+    }

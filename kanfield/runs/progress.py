@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 PSNR_MARKS = range(20, 105, 5)  # dB whose first crossing is noted
 
@@ -28,6 +30,11 @@ class Progress:
     evaluated_at: int = 0
     seconds_to_psnr: dict[str, float] = field(default_factory=dict)
     steps_to_psnr: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def from_checkpoint(cls, info: Mapping[str, Any]) -> Progress:
+        """Take up the progress that a checkpoint's info holds."""
+        return cls(**{key: info[key] for key in cls.__dataclass_fields__ if key in info})
 
     def note(self, psnr: float) -> None:
         """Note the marks that are crossed for the first time."""

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image as PILImage
-from torch import nn
 
 from kanfield.config.checks import MATRIX_PRECISIONS
-from kanfield.config.settings import FIELD_SETTINGS, Settings
+from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.fields import build_field
+from kanfield.fields.field import Field
 from kanfield.images import MAX_PIXELS, Image, read_image
 from kanfield.runs.checkpoint import Checkpoint, blank_image, load_field, read_checkpoint
 from kanfield.runs.folder import RunFolder
@@ -31,7 +31,7 @@ class Run:
 
     Attributes:
         path: the folder.
-        settings: what the fit was told, gaps filled.
+        settings: those of the fit, gaps filled.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -62,15 +62,14 @@ class Run:
         return read_image(self._image, self.settings.size, self.settings.max_pixels or MAX_PIXELS)
 
     @cached_property
-    def frame(self) -> Image:
+    def blank_image(self) -> Image:
         """Size and kind of the image that was fitted, known without its file; its pixels are blank."""
-        info = self._best.info
-        return blank_image(info["frame"]) if "frame" in info else self.image
+        return blank_image(self._best.info["image_spec"])
 
     @cached_property
-    def field(self) -> nn.Module:
+    def field(self) -> Field:
         """The field with its best weights, on the CPU, values in [-1, 1]."""
-        field = make_field(self.settings, self.frame.channels)
+        field = make_field(self.settings, self.blank_image.channels)
         load_field(field, self._best, self.folder.best)
         return field.eval()
 
@@ -87,14 +86,15 @@ class Run:
         """A picture of the field at any size.
 
         Args:
-            scale: pixels of the picture for one of the image. size: ``(width, height)`` instead.
+            scale: pixels of the picture per pixel of the image.
+            size: ``(width, height)`` of the picture instead.
             crop: ``(x0, y0, x1, y1)`` in pixels of the image, or None for all of it.
 
         Raises:
             InputError: the picture would be empty, or the crop leaves the image.
         """
         shape, window = self._view(scale, size, crop)
-        return render(self.field, self.frame, shape, window)
+        return render(self.field, self.blank_image, shape, window)
 
     def derivative(
         self,
@@ -107,13 +107,16 @@ class Run:
 
         Args:
             kind: ``"gradient"``, its length (root mean square over colours), or ``"laplacian"`` (mean over
-                colours). scale, size, crop: as for :meth:`render`.
+                colours).
+            scale: as for :meth:`render`.
+            size: as for :meth:`render`.
+            crop: as for :meth:`render`.
 
         Returns:
             Shape ``(height, width)``; values of the image count from 0 to 1, distances in its pixels.
         """
         shape, window = self._view(scale, size, crop)
-        return derivative(self.field, self.frame, shape, window, kind)
+        return derivative(self.field, self.blank_image, shape, window, kind)
 
     def _view(
         self,
@@ -122,7 +125,7 @@ class Run:
         crop: tuple[float, float, float, float] | None,
     ) -> tuple[tuple[int, int], tuple[float, float, float, float]]:
         """Rows and columns of a picture, and its window in the image; checked."""
-        width, height = self.frame.width, self.frame.height
+        width, height = self.blank_image.width, self.blank_image.height
         x0, y0, x1, y1 = crop or (0, 0, width, height)
         if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
             raise InputError(
@@ -167,18 +170,29 @@ class Run:
 def load(path: str | os.PathLike[str]) -> Run:
     """Open a run folder.
 
+    Args:
+        path: of the folder.
+
     Raises:
         InputError: it is not one, or its config.yaml is damaged.
     """
     return Run(RunFolder.open(Path(path)))
 
 
-def make_field(settings: Settings, channels: int) -> nn.Module:
-    """The fresh field that resolved settings ask for, in their precision; its seed is theirs."""
-    own = {key: getattr(settings, key) for key in FIELD_SETTINGS if getattr(settings, key) is not None}
+def make_field(settings: Settings, channels: int) -> Field:
+    """Build the fresh field that resolved settings ask for, in their precision, from their seed.
+
+    Args:
+        settings: resolved ones.
+        channels: of the image, alpha included.
+
+    Raises:
+        InputError: the field cannot be built.
+    """
+    options = dict(settings.options or {})
     if settings.precision in MATRIX_PRECISIONS:
-        own["precision"] = settings.precision
+        options["precision"] = settings.precision
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        field = build_field(settings.model, 2, channels, {**own, **(settings.options or {})})
+        field = build_field(settings.model, 2, channels, options)
     return field.double() if settings.precision == "fp64" else field

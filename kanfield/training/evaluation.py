@@ -20,12 +20,12 @@ from kanfield.training.target import Target
 
 @dataclass
 class Evaluation:
-    """One look at the image, or at some of its pixels."""
+    """How good a field is on an image, or on some of its pixels."""
 
     psnr: float  # dB, float output, on the pixels trained on; NaN where the field gives NaN
     held_out_psnr: float | None  # dB, on those held out
     wrong: NDArray[np.bool_] | None  # trained pixels whose stored value differs; None where they are floats
-    picture: Image | None  # the reconstruction, where all pixels were looked at
+    picture: Image | None  # the reconstruction, where all pixels were evaluated
 
 
 def evaluate(
@@ -37,7 +37,9 @@ def evaluate(
     """Compare a field with its target.
 
     Args:
-        indices: the pixels to look at, ascending; None for all.
+        field: from coordinates to values.
+        target: the image it is fitted to.
+        indices: the pixels to evaluate, ascending; None for all.
         kept: filled with the field's values in [0, 1] at these pixels, shape ``(N, c)``, where given.
     """
     image = target.image
@@ -65,7 +67,7 @@ def evaluate(
         if pixels is not None:
             pixels[start:stop] = got
     psnr = seen.psnr()
-    assert psnr is not None, "looked at no pixel that is trained on"
+    assert psnr is not None, "evaluated no pixel that is trained on"
     return Evaluation(
         psnr,
         held_out.psnr(),
@@ -106,7 +108,7 @@ def error_map(target: Target, reconstruction: Image, gain: int = 10) -> Image:
 EVALUATION_PIXELS = 1 << 16  # a larger image is judged by this many of its pixels while training goes on
 
 
-_SHARE = 0.05  # of the time, at most about this much goes into looking
+_SHARE = 0.05  # of the time, at most about this much goes into evaluation
 
 
 def evaluation_pixels(target: Target, sampler: PixelSampler) -> NDArray[np.int64] | None:
@@ -125,11 +127,16 @@ def evaluation_pixels(target: Target, sampler: PixelSampler) -> NDArray[np.int64
 
 
 def evaluation_interval(pixels: int, batch_size: int, multiple: int) -> int:
-    """Steps from a look at so many pixels to the next, a multiple of ``multiple``.
+    """Compute the steps between two evaluations.
+
+    Args:
+        pixels: that are evaluated.
+        batch_size: pixels per step.
+        multiple: of which the result is one.
 
     >>> evaluation_interval(65536, batch_size=2048, multiple=10)
     210
     """
-    # A look costs a forward pass over its pixels; a step three over a batch.
+    # An evaluation costs a forward pass over its pixels; a step three over a batch.
     every = pixels / batch_size / (3 * _SHARE)
     return multiple * max(1, round(every / multiple))

@@ -32,7 +32,7 @@ from kanfield.runs.run import Run, load, make_field
 from kanfield.splines import choose_backend
 from kanfield.training.introduction import introduce, introduce_resumed
 from kanfield.training.memory import check_buildable, is_out_of_memory
-from kanfield.training.results import write_results
+from kanfield.training.results import measure, write_results
 from kanfield.training.signals import Signals
 from kanfield.training.target import fingerprint, image_stats, make_target
 from kanfield.training.trainer import Trainer
@@ -50,7 +50,7 @@ def fit(
 
     Args:
         image: a file, or what :func:`kanfield.read_image` returned.
-        settings: what to do; gaps are filled from the preset.
+        settings: of the fit; gaps are filled from the preset.
         out: where the run folder ``<image-stem>/<model>-<NNNN>`` is made.
         console: where progress goes; None for silence.
         **overrides: single settings by name, e.g. ``steps=200`` (see
@@ -67,7 +67,7 @@ def fit(
     >>> import tempfile, numpy as np
     >>> picture = Image(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), "L")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     fit(picture, out=folder, widths=[4], grids=[8, 8], steps=20).metrics["steps"]
+    ...     fit(picture, out=folder, options={"widths": [4], "grids": [8, 8]}, steps=20).metrics["steps"]
     20
     """
     if settings is not None and not isinstance(settings, Settings):
@@ -90,7 +90,7 @@ def fit(
     if device.type == "mps" and settings.precision == "fp64":
         raise InputError("--precision fp64: mps has no double precision; leave it out, or use --device cpu")
     check_buildable(settings, image, device)
-    if settings.model == "kan":  # a backend that is forced and does not serve is told before a folder is made
+    if settings.model == "kan":  # a forced backend that cannot serve is refused before a folder is made
         double = settings.precision == "fp64"
         like = torch.empty(0, device=device, dtype=torch.float64 if double else torch.float32)
         choose_backend(like, "fp32" if double else settings.precision)
@@ -117,6 +117,10 @@ def _image(image: str | os.PathLike[str] | Image, settings: Settings) -> Image:
 def resume(path: str | os.PathLike[str], *, console: Console | None = None) -> Run:
     """Go on with a run where its checkpoint left it; a finished run is returned as it is.
 
+    Args:
+        path: of the run folder.
+        console: where progress goes; None for silence.
+
     Raises:
         InputError: the folder is not a run, or its image has changed or gone.
     """
@@ -125,13 +129,7 @@ def resume(path: str | os.PathLike[str], *, console: Console | None = None) -> R
         if console is not None:
             console.print(f"{run.path} is finished: nothing to do", highlight=False)
         return run
-    settings = run.settings
-    if settings.steps is None and settings.seconds is None and settings.phases is None:
-        raise InputError(
-            f"{run.path} was begun by an older kanfield, which did not write its steps down: fit again with "
-            f"kanfield fit --config {run.folder.config}"
-        )
-    device = pick_device(settings.device)
+    device = pick_device(run.settings.device)
     resumed = run.folder.last.exists()
     return _train(run.folder, run.image, run.settings, device, console, resumed)
 
@@ -146,9 +144,9 @@ def _train(
 ) -> Run:
     with folder.lock(), _threads(settings.threads), Signals() as signals, _translate_errors(folder):
         _remove_leftovers(folder)
-        net = make_field(settings, image.channels).to(device)
-        target = make_target(settings, image, next(net.parameters()))
-        trainer = Trainer(net, target, settings, folder, fingerprint=fingerprint(image))
+        field = make_field(settings, image.channels).to(device)
+        target = make_target(settings, image, next(field.parameters()))
+        trainer = Trainer(field, target, settings, folder, fingerprint=fingerprint(image))
         introduce(console, trainer)
         position = None
         if resumed:
@@ -171,19 +169,20 @@ def _train(
                 closing.callback(trainer.spectrum.close)
             trainer.train(signals)
             trainer.use_best_weights()
-            board.edges(net, trainer.progress.step)
+            board.edges(field, trainer.progress.step)
             curve = read_spectrum(folder.spectrum)
             if curve is not None:
                 figure = spectrum_figure(curve)
                 with replacing(folder.heat_map) as temporary:
                     figure.savefig(temporary, format="png", dpi=160)
                 board.heat_map(figure, trainer.progress.step)
-        write_results(trainer)
+        picture, content = measure(field, target, trainer.progress, settings, folder)
+        write_results(folder, target, picture, content)
     return load(folder.path)
 
 
 def _spectrum_log(trainer: Trainer, board: TensorBoardLog, resumed_at: int | None) -> SpectrumLog:
-    """What watches the spectrum; it shares the trainer's looks where those are at its very pixels."""
+    """Make the spectrum's log; it shares the trainer's evaluations where those are of its very pixels."""
     shares = trainer.eval_pixels is None and trainer.target.count <= SPECTRUM_PIXELS
     return SpectrumLog(
         trainer.image,
@@ -198,7 +197,7 @@ def _spectrum_log(trainer: Trainer, board: TensorBoardLog, resumed_at: int | Non
 
 @contextlib.contextmanager
 def _translate_errors(folder: RunFolder) -> Iterator[None]:
-    """What the machine refuses while a run is on its way, as one line that says what is kept."""
+    """Turn OS and out-of-memory errors into a one-line RunFailed that says what is kept."""
     resume = f"kanfield fit --resume {folder.path}"
     try:
         yield

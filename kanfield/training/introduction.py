@@ -1,4 +1,4 @@
-"""What a fit tells a person before it begins."""
+"""What a fit prints before it begins."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from kanfield.training.trainer import Trainer
 
 
 def introduce(console: Console | None, trainer: Trainer) -> None:
-    """Say what is about to happen, and anything a person should know before."""
+    """Print what is about to happen, and anything a person should know before."""
     if console is None:
         return
     settings, image = trainer.settings, trainer.image
-    device = next(trainer.net.parameters()).device
-    backend, why = str(trainer.machine()["backend"]), ""
+    device = next(trainer.field.parameters()).device
+    backend, why = trainer.field.backend, ""
     if backend in BACKENDS:
         precision = "fp32" if settings.precision == "fp64" else settings.precision
         why = f" ({explain_backend(str(device), precision)[1]})"
-    parameters = sum(t.numel() for t in trainer.net.parameters())
+    parameters = sum(t.numel() for t in trainer.field.parameters())
     pixels = image.height * image.width
     name = image.source.name if image.source else "image"
     kind = f"{settings.model} {settings.preset}" if settings.model == "kan" else settings.model
     slow = device.type == "cpu" and backend == "reference"
-    lines = {
-        f"{name}: {image.width} x {image.height} {image.mode}, {pixels:,} pixels": "",
-        **dict.fromkeys(image.notes, ""),
-        **_goal_notes(trainer),
-        f"{kind}: {parameters:,} parameters, {parameters / pixels:.2f} a pixel": "",
-        f"{device}, {torch.get_num_threads()} threads, {backend} backend{why}": "yellow" if slow else "",
-        f"run folder {trainer.folder.path}; watch it with: tensorboard --logdir {trainer.folder.path}": "",
-    }
-    for line, style in lines.items():
+    folder = trainer.folder.path
+    lines = [
+        (f"{name}: {image.width} x {image.height} {image.mode}, {pixels:,} pixels", ""),
+        *((note, "") for note in image.notes),
+        *_goal_notes(trainer),
+        (f"{kind}: {parameters:,} parameters, {parameters / pixels:.2f} per pixel", ""),
+        (f"{device}, {torch.get_num_threads()} threads, {backend} backend{why}", "yellow" if slow else ""),
+        (f"run folder {folder}; watch it with: tensorboard --logdir {folder}", ""),
+    ]
+    for line, style in lines:
         console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def introduce_resumed(console: Console | None, trainer: Trainer, differences: list[str]) -> None:
-    """Say where a run goes on, and why it may end elsewhere than it would have."""
+    """Print where a run goes on, and why it may end elsewhere than it would have."""
     if console is None:
         return
     console.print(f"resumed at step {trainer.progress.step}", highlight=False)
@@ -53,15 +54,16 @@ def introduce_resumed(console: Console | None, trainer: Trainer, differences: li
         )
 
 
-def _goal_notes(trainer: Trainer) -> dict[str, str]:
+def _goal_notes(trainer: Trainer) -> list[tuple[str, str]]:
     """What is unusual about the goal, as lines with their styles."""
-    lines, missing = {}, trainer.target.missing
+    lines, missing = [], trainer.target.missing
     if missing is not None:
-        lines[f"mask: {missing.sum():,} pixels are missing and will be predicted"] = ""
+        lines.append((f"mask: {missing.sum():,} pixels are missing and will be predicted", ""))
     if trainer.settings.lossless and trainer.image.bits == 16:
         # Rounding of a trained field, measured: 1e-6 at most, 135 dB in the mean.
-        lines[
+        text = (
             "16-bit pixels are exact when no value is off by 1/131,070; fp32 rounds ten times finer, but "
             "training rarely gets so far: the result says how many pixels are not exact"
-        ] = "yellow"
+        )
+        lines.append((text, "yellow"))
     return lines

@@ -7,7 +7,6 @@ import os
 
 import torch
 
-from kanfield.config.presets import parameters
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.images import Image
@@ -45,12 +44,17 @@ def is_out_of_memory(error: Exception) -> bool:
 def _least_memory(settings: Settings, image: Image) -> int:
     """Bytes that a fit surely takes: weights, gradients and moments, or what one chunk makes of a layer."""
     assert settings.batch_size is not None
-    widths = [settings.directions or 2, *(settings.widths or []), image.channels]
-    grids = settings.grids or [0] * (len(widths) - 1)
-    finest = [grid if isinstance(grid, int) else max(grid) for grid in grids]
+    options = settings.options or {}
+    widths = [options.get("num_directions") or 2, *options.get("widths", []), image.channels]
+    grids = options.get("grids", 0)
+    grids = [grids] * (len(widths) - 1) if isinstance(grids, int) else grids
+    finest = [grid if isinstance(grid, int) else max(grid, default=0) for grid in grids]
     samples = min(max(CHUNK, settings.batch_size), image.height * image.width)
     values = samples * max(i + o for i, o in itertools.pairwise(widths))
-    return 4 * max(3 * parameters(widths, finest, settings.order or 0), values)
+    # What does not fit together is refused when it is built.
+    edges = zip(itertools.pairwise(widths), finest, strict=False)
+    weights = sum(i * o * (grid + options.get("order", 0) + 1) for (i, o), grid in edges)
+    return int(4 * max(3 * weights, values))
 
 
 def _memory() -> int | None:

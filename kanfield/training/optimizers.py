@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Adam, Optimizer
+
+from kanfield.fields.field import Field
 
 # One step maps a singular value s to a s + b s^3 + c s^5; five bring them all near 1 (Jordan et al.,
 # Muon, 2024: steep at zero, and within about 0.7..1.2 rather than exactly 1).
@@ -111,19 +113,20 @@ def _by_shape(params: Iterable[Tensor]) -> list[list[Tensor]]:
 
 
 def build_optimizers(
-    field: nn.Module, name: str, lr: float, adam_lr: float, rates_on_device: bool | None = None
+    field: Field, name: str, lr: float, adam_lr: float, rates_on_device: bool | None = None
 ) -> list[Optimizer]:
     """Optimisers for a field: one for ``"adam"``, Muon and Adam for ``"muon"``.
 
     Every group keeps the rate that it was given as ``initial_lr``; :func:`set_rate` changes the one in use.
 
     Args:
-        field: its ``muon_parameters()``, where it has them, are what Muon trains; its ``adam_options``, where
-            it has them, are keywords for Adam.
-        lr: rate of the optimiser named. adam_lr: rate of the parameters that Muon leaves to Adam.
+        field: its ``muon_parameters()`` are what Muon trains, its ``adam_options`` are keywords for Adam.
+        name: ``"muon"`` or ``"adam"``.
+        lr: learning rate of the optimiser named.
+        adam_lr: learning rate of the parameters that Muon leaves to Adam.
         rates_on_device: whether rates are tensors, as the capture of a step needs; None for on CUDA alone.
     """
-    matrices: list[Tensor] = getattr(field, "muon_parameters", list)() if name == "muon" else []
+    matrices = field.muon_parameters() if name == "muon" else []
     taken = {id(p) for p in matrices}
     others = [p for p in field.parameters() if id(p) not in taken]
     device = next(field.parameters()).device
@@ -136,7 +139,7 @@ def build_optimizers(
 
     optimizers: list[Optimizer] = [Muon(matrices, lr=rate(lr))] if matrices else []
     if others:
-        keywords: dict[str, Any] = dict(getattr(field, "adam_options", {}))
+        keywords: dict[str, Any] = dict(field.adam_options)
         plain = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in others)
         if plain and not {"foreach", "differentiable"} & keywords.keys():
             keywords.setdefault("fused", True)  # one call for all of them

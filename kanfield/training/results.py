@@ -14,14 +14,17 @@ import torch
 from kanfield import metrics
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
+from kanfield.fields.field import Field
 from kanfield.files import replacing, write_json
 from kanfield.images import Image, write_image
 from kanfield.machine import pick_device
 from kanfield.monitors.spectrum_log import read_spectrum
+from kanfield.runs.checkpoint import environment, load_field, read_checkpoint
+from kanfield.runs.folder import RunFolder
+from kanfield.runs.progress import Progress
 from kanfield.runs.run import load, make_field
-from kanfield.training.evaluation import error_map
-from kanfield.training.target import fingerprint, make_target
-from kanfield.training.trainer import Trainer
+from kanfield.training.evaluation import error_map, evaluate
+from kanfield.training.target import Target, fingerprint, make_target
 
 _FRAME_MS = 150
 
@@ -29,50 +32,63 @@ _FRAME_MS = 150
 WEBP_SIDE = 16_383  # pixels that WebP can hold a side
 
 
-def measure(trainer: Trainer) -> tuple[Image, dict[str, Any]]:
-    """The reconstruction with the trainer's current weights, and what ``metrics.json`` says of it."""
-    image, p, settings = trainer.image, trainer.progress, trainer.settings
-    peak = peak_memory_bytes(trainer.target.device)  # of the training: LPIPS has a network of its own
-    result = trainer.look()
+def measure(
+    field: Field, target: Target, progress: Progress, settings: Settings, folder: RunFolder
+) -> tuple[Image, dict[str, Any]]:
+    """Draw a field and measure how good it is.
+
+    Args:
+        field: with the weights to judge.
+        target: what it was fitted to.
+        progress: of its training.
+        settings: of the fit, resolved.
+        folder: of the run.
+
+    Returns:
+        The reconstruction, and the content of ``metrics.json``.
+    """
+    image = target.image
+    peak = peak_memory_bytes(target.device)  # of the training: LPIPS has a network of its own
+    result = evaluate(field, target)
     picture, wrong = result.picture, None if result.wrong is None else int(result.wrong.sum())
     assert picture is not None
-    if trainer.target.held_out is not None and wrong is not None:
-        differs, missing = (image.pixels != picture.pixels).any(2).ravel(), trainer.target.missing
-        wrong = int((differs if missing is None else differs & ~missing).sum())
-    parameters = sum(t.numel() for t in trainer.net.parameters())
-    curve = read_spectrum(trainer.folder.spectrum)
+    if target.held_out is not None and wrong is not None:
+        differs = (image.pixels != picture.pixels).any(2).ravel()
+        wrong = int((differs if target.missing is None else differs & ~target.missing).sum())
+    parameters = sum(t.numel() for t in field.parameters())
+    curve = read_spectrum(folder.spectrum)
     content = {
         "psnr": result.psnr,
         "held_out_psnr": result.held_out_psnr,
-        **_compare(trainer, picture),
+        **_compare(target, picture),
         "value_range": list(image.value_range),
         "lossless": wrong == 0,
         "wrong_pixels": wrong,
         "target_reached": _target_reached(settings, result.psnr, wrong),
-        "seconds": round(p.seconds, 3),
-        "steps": p.step,
-        "best_step": p.best_step,
+        "seconds": round(progress.seconds, 3),
+        "steps": progress.step,
+        "best_step": progress.best_step,
         "parameters": parameters,
         "parameters_per_pixel": parameters / (image.height * image.width),
         "peak_memory_bytes": peak,
-        **trainer.machine(),
+        **environment(field),
         "seed": settings.seed,
         "model": settings.model,
         "preset": settings.preset,
-        "run": str(trainer.folder.path),
-        "seconds_to_psnr": p.seconds_to_psnr,
-        "steps_to_psnr": p.steps_to_psnr,
+        "run": str(folder.path),
+        "seconds_to_psnr": progress.seconds_to_psnr,
+        "steps_to_psnr": progress.steps_to_psnr,
         "spectrum": None if curve is None else curve.summary(),
     }
     return picture, content
 
 
-def _compare(trainer: Trainer, picture: Image) -> dict[str, Any]:
-    """Qualities of the whole picture; there is no judging what the fit had no way to know."""
-    image = trainer.image
-    if trainer.target.missing is not None:
+def _compare(target: Target, picture: Image) -> dict[str, Any]:
+    """Qualities of the whole picture; None with a mask, where part of the image is unknown."""
+    if target.missing is not None:
         reason = "with --mask, part of the image is unknown"
         return {"psnr_8bit": None, "ssim": None, "lpips": None, "lpips_reason": reason}
+    image = target.image
     a, b = image.to_8bit().pixels, picture.to_8bit().pixels
     distance, reason_or_none = metrics.lpips(a, b)
     return {
@@ -83,18 +99,23 @@ def _compare(trainer: Trainer, picture: Image) -> dict[str, Any]:
     }
 
 
-def write_results(trainer: Trainer) -> dict[str, Any]:
-    """Write pictures and ``metrics.json`` of the best weights; the file comes last and ends the run."""
-    folder = trainer.folder
-    picture, content = measure(trainer)
-    write_image(folder.path / f"reconstruction{trainer.image.suffix}", picture)
-    if trainer.image.suffix != ".png":
-        write_image(folder.reconstruction, picture.to_8bit())  # to look at
-    write_image(folder.error_map, error_map(trainer.target, picture))
+def write_results(folder: RunFolder, target: Target, picture: Image, content: dict[str, Any]) -> None:
+    """Write pictures and ``metrics.json``; the latter comes last and ends the run.
+
+    Args:
+        folder: of the run.
+        target: what was fitted.
+        picture: the reconstruction.
+        content: of ``metrics.json``.
+    """
+    suffix = target.image.suffix
+    write_image(folder.path / f"reconstruction{suffix}", picture)
+    if suffix != ".png":
+        write_image(folder.reconstruction, picture.to_8bit())  # to view
+    write_image(folder.error_map, error_map(target, picture))
     if folder.frames.is_dir():
         write_timelapse(folder.frames, folder.path / "timelapse.webp")
     write_json(folder.metrics, content)
-    return content
 
 
 def write_timelapse(frames: Path, target: Path) -> None:
@@ -122,9 +143,15 @@ def _target_reached(settings: Settings, psnr: float, wrong: int | None) -> bool 
 
 
 def evaluate_run(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The content of ``metrics.json``, with every quality measured anew on the image as it is now.
+    """Measure a run's best weights again, on the image as it is now.
 
     What belongs to the training (steps, seconds, first crossings) comes from the run's checkpoint.
+
+    Args:
+        path: of the run folder.
+
+    Returns:
+        The content of ``metrics.json``.
 
     Raises:
         InputError: the folder is not a run, has no checkpoint, or its image has changed.
@@ -134,9 +161,11 @@ def evaluate_run(path: str | os.PathLike[str]) -> dict[str, Any]:
         device = pick_device(run.settings.device)
     except InputError:  # fitted on another machine
         device = pick_device("auto")
-    net = make_field(run.settings, run.image.channels).to(device)
-    target = make_target(run.settings, run.image, next(net.parameters()))
-    trainer = Trainer(net, target, run.settings, run.folder, fingerprint=fingerprint(run.image))
-    trainer.restore()
-    trainer.use_best_weights()
-    return measure(trainer)[1]
+    last = read_checkpoint(run.folder.last, fingerprint(run.image))
+    progress = Progress.from_checkpoint(last.info)
+    field = make_field(run.settings, run.image.channels)
+    evaluated = progress.best_psnr is not None
+    load_field(field, read_checkpoint(run.folder.best) if evaluated else last, run.folder.best)
+    field = field.to(device)
+    target = make_target(run.settings, run.image, next(field.parameters()))
+    return measure(field, target, progress, run.settings, run.folder)[1]

@@ -6,21 +6,22 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kanfield.config.settings import Settings
-from kanfield.errors import InputError, RunFailed
+from kanfield.errors import RunFailed
+from kanfield.fields.field import Field
 from kanfield.images import Image
 from kanfield.monitors.base import Monitor, Row
 from kanfield.monitors.spectrum_log import SpectrumLog
 from kanfield.runs.checkpoint import (
     FOCUS,
-    FORMAT,
     Checkpoint,
+    environment,
     image_spec,
     load_field,
     load_optimizers,
@@ -31,8 +32,6 @@ from kanfield.runs.checkpoint import (
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.progress import Progress, is_log_spaced
 from kanfield.runs.rendering import evaluate_field, preview
-from kanfield.splines import instruction_set
-from kanfield.splines.backend import BACKENDS
 from kanfield.training.evaluation import Evaluation, evaluate, evaluation_interval, evaluation_pixels
 from kanfield.training.optimizers import build_optimizers, set_rate
 from kanfield.training.sampling import Batches, PixelSampler
@@ -42,6 +41,7 @@ from kanfield.training.step import compile_kernels, make_step
 from kanfield.training.target import Target
 
 LOG_EVERY = 10  # steps
+_RANGE_PIXELS = 512  # of a batch, at which the fraction out of range is measured
 RANGE_EVERY = 10  # steps between moves of the hidden grids
 SMOOTH_EVERY = 10  # steps that one smoothing of the splines stands for
 FOCUS_BELOW = 0.25  # of the pixels wrong: from here on a lossless fit attends to those
@@ -50,40 +50,34 @@ POLISH_RATE = 0.02
 DIVERGED_LOSS = 100.0  # values lie in [-1, 1], so an untrained field's loss is about 1
 
 
-@runtime_checkable
-class HasGrids(Protocol):
-    """A field whose grids follow the data, as :class:`kanfield.KAN`'s do."""
-
-    def fit_ranges(self, x: Tensor, margin: float = 0.05) -> None:
-        """Move the grids to where the coordinates ``x`` (N, 2) lead."""
-
-    def smooth_coefficients(self, share: float) -> None:
-        """Move coefficients towards their neighbours' mean."""
-
-    def fraction_outside(self, x: Tensor) -> Tensor:
-        """Fraction of values that leave their grids."""
-
-
 class Trainer:
     """Trains a field on an image inside a run folder.
 
     Args:
-        net: the field, (N, 2) to (N, c), on its device.
-        target: the image, on the same device. settings: resolved ones.
-        folder: where checkpoints go. monitors: who watches.
+        field: from coordinates ``(N, 2)`` to values ``(N, c)``, on its device.
+        target: the image, on the same device.
+        settings: resolved ones.
+        folder: where checkpoints go.
+        monitors: what log steps are reported to.
         fingerprint: of the image's pixels; a run goes on with the same ones only.
+
+    Attributes:
+        progress: where the run stands.
+        step: what takes a training step.
+        best_weights: the field's state at the best evaluation, or None.
+        eval_pixels: indices of the pixels that are evaluated during training, or None for all.
     """
 
     def __init__(
         self,
-        net: nn.Module,
+        field: Field,
         target: Target,
         settings: Settings,
         folder: RunFolder,
         monitors: Sequence[Monitor] = (),
         fingerprint: str = "",
     ) -> None:
-        self.net, self.target, self.settings, self.folder = net, target, settings, folder
+        self.field, self.target, self.settings, self.folder = field, target, settings, folder
         self.monitors, self.fingerprint = monitors, fingerprint
         assert settings.batch_size is not None
         self.sampler = PixelSampler(target.seen(), settings.batch_size, settings.seed, target.device)
@@ -98,8 +92,8 @@ class Trainer:
         self.best_weights: dict[str, Tensor] | None = None
         self.spectrum: SpectrumLog | None = None
         self.eval_pixels = None if settings.lossless else evaluation_pixels(target, self.sampler)
-        looked = target.count if self.eval_pixels is None else len(self.eval_pixels)
-        self.evaluate_every = evaluation_interval(looked, self.sampler.batch_size, LOG_EVERY)
+        evaluated = target.count if self.eval_pixels is None else len(self.eval_pixels)
+        self.evaluate_every = evaluation_interval(evaluated, self.sampler.batch_size, LOG_EVERY)
 
     @property
     def image(self) -> Image:
@@ -116,20 +110,20 @@ class Trainer:
             Interrupted: a signal came; the run is saved.
         """
         p, settings = self.progress, self.settings
-        if getattr(self.net, "backend", None) == "triton":
-            compile_kernels(self.net, *self.batches.at(p.step))
+        if self.field.backend == "triton":
+            compile_kernels(self.field, *self.batches.at(p.step))
         clock = time.perf_counter()
         saved_at: float | None = None if p.step == 0 else clock
         while not self._is_done():
             loss = self._step()
             p.step += 1
             if self.spectrum is not None and self.spectrum.is_due(p.step, self._is_last_step()):
-                self._look_at_spectrum(self.spectrum)
+                self._log_spectrum(self.spectrum)
             now = time.perf_counter()
             p.seconds, clock = p.seconds + now - clock, now
-            looks = p.step % self.evaluate_every == 0 or self._is_last_step()
-            if looks or p.step % LOG_EVERY == 0:
-                self._log(loss, looks)
+            evaluates = p.step % self.evaluate_every == 0 or self._is_last_step()
+            if evaluates or p.step % LOG_EVERY == 0:
+                self._log(loss, evaluates)
                 now = time.perf_counter()
                 p.seconds, clock = p.seconds + now - clock, now
             if signals.received is not None:
@@ -138,7 +132,7 @@ class Trainer:
             if saved_at is None or now - saved_at >= settings.checkpoint_seconds:
                 self.save()
                 saved_at = clock = time.perf_counter()
-        if p.evaluated_at != p.step:  # the time ran out between two looks
+        if p.evaluated_at != p.step:  # the time ran out between two evaluations
             self._evaluate()
         self.save()
 
@@ -152,18 +146,17 @@ class Trainer:
         )
 
     def reached_goal(self) -> bool:
-        """Whether ``--target-psnr`` or ``--lossless`` is met, as of the last look at the image."""
+        """Whether ``--target-psnr`` or ``--lossless`` is met, as of the last evaluation."""
         return self.progress.reached_goal
 
     def _step(self) -> Tensor:
         self._set_rates()
         x, target = self.batches.at(self.progress.step, self.focus)
-        if isinstance(self.net, HasGrids) and self._ranges_due():
-            self.net.fit_ranges(x)
+        if self._ranges_due():
+            self.field.fit_ranges(x)
         loss = self.step(x, target)
         if self.settings.smoothness and self.progress.step % SMOOTH_EVERY == 0:
-            assert isinstance(self.net, HasGrids)
-            self.net.smooth_coefficients(self.settings.smoothness * SMOOTH_EVERY * (1 - self._progress()))
+            self.field.smooth_coefficients(self.settings.smoothness * SMOOTH_EVERY * (1 - self._progress()))
         return loss
 
     def _ranges_due(self) -> bool:
@@ -195,30 +188,30 @@ class Trainer:
         assert settings.lr is not None and settings.adam_lr is not None and settings.optimizer is not None
         rate = phase_at(self.phases, step)[0].lr if self.phases else settings.lr
         adam_rate = rate if self.phases else settings.adam_lr
-        self.optimizers = build_optimizers(self.net, settings.optimizer, rate, adam_rate)
-        self.step = make_step(self.net, self.optimizers, settings.compile)
+        self.optimizers = build_optimizers(self.field, settings.optimizer, rate, adam_rate)
+        self.step = make_step(self.field, self.optimizers, settings.compile)
 
-    # ---- looking at the image ------------------------------------------------------------------
+    # ---- evaluation ----------------------------------------------------------------------------
 
-    def look(self) -> Evaluation:
-        """The whole image with the weights as they are."""
-        return evaluate(self.net, self.target)
+    def evaluate(self) -> Evaluation:
+        """Evaluate the whole image with the weights as they are."""
+        return evaluate(self.field, self.target)
 
     def use_best_weights(self) -> None:
         """Put the best weights seen into the field."""
         if self.best_weights is not None:
-            self.net.load_state_dict(self.best_weights)
+            self.field.load_state_dict(self.best_weights)
 
-    def _look_at_spectrum(self, spectrum: SpectrumLog) -> None:
-        """A look at the window for the spectrum's sake, where the fit has none of all pixels to share."""
+    def _log_spectrum(self, spectrum: SpectrumLog) -> None:
+        """Evaluate the spectrum's window, where no evaluation of all pixels can be shared."""
         coords = self.target.coordinates(spectrum.pixels.to(self.target.device))
-        values = evaluate_field(self.net, coords).cpu().numpy()
+        values = evaluate_field(self.field, coords).cpu().numpy()
         spectrum.look(self.progress.step, self.progress.seconds, values)
 
     def _evaluate(self) -> Evaluation:
         p, spectrum = self.progress, self.spectrum
         values = np.empty((self.target.count, self.image.channels)) if spectrum and spectrum.shared else None
-        result = evaluate(self.net, self.target, self.eval_pixels, values)
+        result = evaluate(self.field, self.target, self.eval_pixels, values)
         if math.isnan(result.psnr):
             self._fail(f"training diverged at step {p.step} (the field gives NaN)")
         if spectrum is not None and values is not None:
@@ -230,10 +223,10 @@ class Trainer:
         p.reached_goal = self._is_goal(result)
         if p.reached_goal or p.best_psnr is None or result.psnr > p.best_psnr:
             p.best_psnr, p.best_step = result.psnr, p.step
-            self.best_weights = {n: t.detach().clone() for n, t in self.net.state_dict().items()}
+            self.best_weights = {n: t.detach().clone() for n, t in self.field.state_dict().items()}
         p.note(result.psnr)
         if is_log_spaced(p.evaluated_at, p.step) or self._is_done():
-            picture = result.picture or preview(self.net, self.image)
+            picture = result.picture or preview(self.field, self.image)
             for monitor in self.monitors:
                 monitor.picture(p.step, picture)
         p.evaluated_at = p.step
@@ -247,18 +240,16 @@ class Trainer:
             return False
         if self.eval_pixels is None:
             return True
-        whole = self.look().psnr  # some pixels have reached it: have all?
+        whole = self.evaluate().psnr  # some pixels have reached it: have all?
         p.subset_bias = max(p.subset_bias, result.psnr - whole)
         return whole >= target
 
-    def _log(self, loss: Tensor, looks: bool) -> None:
+    def _log(self, loss: Tensor, evaluates: bool) -> None:
         p, value = self.progress, loss.item()
         if not math.isfinite(value) or value > DIVERGED_LOSS:
             self._fail(f"training diverged at step {p.step} (loss {value:.3g})")
-        result = self._evaluate() if looks else None
-        outside = 0.0
-        if isinstance(self.net, HasGrids):
-            outside = float(self.net.fraction_outside(self.batches.at(p.step)[0][:512]))
+        result = self._evaluate() if evaluates else None
+        out_of_range = float(self.field.fraction_outside(self.batches.at(p.step)[0][:_RANGE_PIXELS]))
         row = Row(
             step=p.step,
             seconds=round(p.seconds, 4),
@@ -267,7 +258,7 @@ class Trainer:
             held_out_psnr=result.held_out_psnr if result else None,
             lr=float(self.optimizers[0].param_groups[0]["lr"]),
             adam_lr=float(self.optimizers[-1].param_groups[0]["lr"]),
-            outside=outside,
+            outside=out_of_range,
             pixels_per_second=p.step * self.sampler.batch_size / max(p.seconds, 1e-9),
         )
         for monitor in self.monitors:
@@ -286,7 +277,7 @@ class Trainer:
     def save(self) -> None:
         """Write the checkpoint: the best weights first, so that they are never older than the state."""
         self._save_best()
-        tensors = {**self.net.state_dict(), **optimizer_tensors(self.optimizers)}
+        tensors = {**self.field.state_dict(), **optimizer_tensors(self.optimizers)}
         if self.focus is not None:
             tensors[FOCUS] = self.focus
         write_checkpoint(self.folder.last, Checkpoint(tensors, {**self._info(), **asdict(self.progress)}))
@@ -301,41 +292,27 @@ class Trainer:
 
         Returns:
             What keeps the rest from being bit-identical to an uninterrupted run, in words.
+
+        Raises:
+            InputError: a checkpoint is missing or damaged, or the image is another one.
         """
-        last = read_checkpoint(self.folder.last)
-        if last.info.get("image") != self.fingerprint:
-            raise InputError(f"{self.image.source} is not the image that {self.folder.path} was fitted to")
-        load_field(self.net, last, self.folder.last)
-        names = Progress.__dataclass_fields__
-        self.progress = Progress(**{k: v for k, v in last.info.items() if k in names})
+        last = read_checkpoint(self.folder.last, self.fingerprint)
+        load_field(self.field, last, self.folder.last)
+        self.progress = Progress.from_checkpoint(last.info)
         self._renew_optimizers(max(0, self.progress.step - 1))
         load_optimizers(self.optimizers, last.tensors)
         if FOCUS in last.tensors:
             self.focus = last.tensors[FOCUS]
         if self.progress.best_psnr is not None:
-            # Killed between the two files, the weights are of a look that this run has yet to repeat; it
-            # will find the same ones again.
+            # Killed between the two files, the weights are of an evaluation that this run has yet to
+            # repeat; it will find the same ones again.
             self.best_weights = read_checkpoint(self.folder.best).tensors
-        here = self.machine()
-        older = ["batches, which are drawn in another order now"] if last.info["format"] < FORMAT else []
-        return older + [
+        here = environment(self.field)
+        return [
             f"{key} was {last.info.get(key)}, now {here[key]}"
-            for key in self.machine()
+            for key in here
             if last.info.get(key) != here[key]
         ]
 
     def _info(self) -> dict[str, Any]:
-        return {"image": self.fingerprint, "frame": image_spec(self.image), **self.machine()}
-
-    def machine(self) -> dict[str, Any]:
-        """What the weights' last bits depend on."""
-        like = next(self.net.parameters())
-        backend = getattr(self.net, "backend", "torch")
-        splines = backend in BACKENDS
-        return {
-            "backend": backend,
-            "instruction_set": instruction_set() if splines else torch.backends.cpu.get_cpu_capability(),
-            "threads": torch.get_num_threads(),
-            "device": str(like.device),
-            "torch": torch.__version__,
-        }
+        return {"image": self.fingerprint, "image_spec": image_spec(self.image), **environment(self.field)}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import nn
-
 from kanfield.fields import build_field
+from kanfield.fields.field import Field
 
 
 def paper_field(
@@ -17,7 +16,7 @@ def paper_field(
     grid: int,
     mlp_widths: Sequence[int],
     activation: str,
-) -> nn.Module:
+) -> Field:
     """A fresh field of one output in double precision.
 
     Args:
@@ -33,7 +32,7 @@ def paper_field(
     options: dict[str, object] = {}
     if family == "kan":
         options = {"widths": list(kan_widths), "grids": [grid] * (len(kan_widths) + 1), "order": 3}
-        options |= {"frequency": 0.0, "noise": 0.1}
+        options |= {"init_noise": 0.1}
     elif family == "mlp":
         options = {"widths": list(mlp_widths), "activation": activation}
     return build_field(family, inputs, 1, options).double()

@@ -22,7 +22,7 @@ from kanfield.splines.refine import apply_two_scale, gram_matrix
 def whitened(field: KAN) -> Iterator[None]:
     """Inside the block the field's parameters are the whitened coefficients; its function is the same.
 
-    >>> field = KAN([1, 2, 1], 5).double()
+    >>> field = KAN(1, 1, widths=[2], grids=5).double()
     >>> x = torch.rand(4, 1, dtype=torch.float64)
     >>> before = field(x)
     >>> with whitened(field):

@@ -65,8 +65,8 @@ class _Fit:
         sizes = [[f * first for f in factors], *[[f * hidden for f in factors]] * 3]
         torch.manual_seed(0)
         frequency = 4.5 * max(self.image.height, self.image.width) / 256  # as the preset smooth has it
-        widths = [2, *[self.settings.width] * 3, self.image.channels]
-        return KAN(widths, sizes, order=2, frequency=frequency, directions=8)
+        widths = [self.settings.width] * 3
+        return KAN(2, self.image.channels, widths, sizes, order=2, init_frequency=frequency, num_directions=8)
 
     def __call__(self) -> Result:
         settings, field = self.settings, self.field()

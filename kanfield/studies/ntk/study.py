@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from torch import nn
 
 from kanfield.config.presets import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
+from kanfield.fields.field import Field
 from kanfield.images import Image, coordinates, read_image, resize_image
 from kanfield.reports.findings import Claim, Findings, Picture, Table
 from kanfield.runs.checkpoint import load_field, read_checkpoint
@@ -25,7 +25,6 @@ from kanfield.studies.ntk.figures import draw_kernels
 from kanfield.studies.ntk.settings import Ntk
 from kanfield.studies.ntk.tangent_kernel import KernelSpectrum, analyse, tangent_kernel
 from kanfield.studies.study import Result, Trial
-from kanfield.training.trainer import HasGrids
 
 _FEW = 0.1  # of the eigenvectors: how much of the image lies in so many
 _CLEAR = 0.2  # a rank correlation above this is no accident on some hundreds of pixels
@@ -60,7 +59,7 @@ class _Fresh:
     model: str
     image: Image
 
-    def __call__(self) -> nn.Module:
+    def __call__(self) -> Field:
         height, width, channels = self.image.height, self.image.width, self.image.channels
         scale = ImageStats(max(height, width), height * width, height * width, channels)
         return make_field(resolve(Settings(model=self.model, precision="fp64"), scale), channels)
@@ -73,8 +72,8 @@ class _Restored:
     run: Run
     state: str
 
-    def __call__(self) -> nn.Module:
-        field = make_field(self.run.settings, self.run.frame.channels)
+    def __call__(self) -> Field:
+        field = make_field(self.run.settings, self.run.blank_image.channels)
         if self.state != "initial":
             path = self.run.folder.last if self.state == "last" else self.run.folder.best
             load_field(field, read_checkpoint(path), path)
@@ -85,14 +84,14 @@ class _Restored:
 class _Kernel:
     settings: Ntk
     image: Image
-    build: Callable[[], nn.Module]
+    build: Callable[[], Field]
     fresh: bool
 
     def __call__(self) -> Result:
         small = resize_image(self.image, min(self.settings.side, max(self.image.height, self.image.width)))
         field = self.build()
         x = coordinates(small.height, small.width).double()
-        if self.fresh and isinstance(field, HasGrids):
+        if self.fresh:
             field.fit_ranges(x)  # as a fit does ahead of its first step
         low, high = small.value_range
         found = analyse(tangent_kernel(field, x), (small.pixels.astype(np.float64) - low) / (high - low))

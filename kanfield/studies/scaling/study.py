@@ -107,7 +107,8 @@ class _KanFits:
 
     def _start(self, data: _Data) -> KAN:
         """A field on the coarsest grid, trained a little while its hidden grids follow the data."""
-        field = KAN(TOYS[self.name].shape, self.settings.grids[0], noise=0.3).double()
+        inputs, *widths, outputs = TOYS[self.name].shape
+        field = KAN(inputs, outputs, widths, self.settings.grids[0], init_noise=0.3).double()
         for _ in range(_SETTLING):
             field.fit_ranges(data.x)
             minimize(field.parameters(), lambda: data.loss(field), max(1, self.settings.steps // 10))

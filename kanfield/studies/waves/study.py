@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kanfield.fields.field import Field
 from kanfield.reports.findings import Claim, Findings, Picture, Table
 from kanfield.studies.common.full_batch import minimize
 from kanfield.studies.common.paper_fields import paper_field
 from kanfield.studies.study import Result, Trial
 from kanfield.studies.waves.figures import FREQUENCIES, RECOVERED, WaveFits, heat_maps, recovered_at
 from kanfield.studies.waves.settings import Waves
-from kanfield.training.trainer import RANGE_EVERY, HasGrids
+from kanfield.training.trainer import RANGE_EVERY
 
 SAMPLES = 200
 _DIVERGED = 10.0  # times the target's own mean square: a loss that says that nothing was learned
@@ -67,7 +68,7 @@ def recovered(prediction: Tensor, amplitudes: Tensor) -> Tensor:
     return shares
 
 
-def field_for(settings: Waves, model: str) -> nn.Module:
+def field_for(settings: Waves, model: str) -> Field:
     """A fresh field in double precision: kan and mlp in the paper's shapes, others as they come."""
     return paper_field(
         model,
@@ -119,9 +120,9 @@ class _Fit:
 
         def loss() -> Tensor:
             nonlocal count
-            follow = isinstance(field, HasGrids) and not settings.as_published and count < _RANGE_STEPS
+            follow = not settings.as_published and count < _RANGE_STEPS
             if follow and count % RANGE_EVERY == 0:
-                field.fit_ranges(x)  # type: ignore[union-attr,operator]
+                field.fit_ranges(x)
             count += 1
             return nn.functional.mse_loss(field(x), y)
 
