@@ -22,13 +22,17 @@ if TYPE_CHECKING:
 _HOMES = {
     "KAN": "kanfield.fields.kan",
     "KANLayer": "kanfield.fields.kan_layer",
-    "Run": "kanfield.training.run",
+    "Run": "kanfield.runs.run",
     "fit": "kanfield.training.fit",
-    "load": "kanfield.training.run",
+    "load": "kanfield.runs.run",
     "read_image": "kanfield.images",
 }
 
 __all__ = ["KAN", "KANLayer", "Run", "__version__", "fit", "load", "read_image"]
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def __getattr__(name: str) -> Any:

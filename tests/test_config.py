@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from kanfield.training.config import check
 from PIL import Image
 
 from kanfield.cli import main
+from kanfield.config.checks import check
 from kanfield.config.parse import read_settings, settings_from, to_plain
 from kanfield.config.presets import PRESET_KEYS, PRESETS, ImageStats, preset_settings
 from kanfield.config.resolve import merge_flags, resolve
 from kanfield.config.settings import Phase, Settings
 from kanfield.errors import InputError
+from kanfield.fields import find_family
 from kanfield.runs.checkpoint import read_checkpoint
 from kanfield.training.fit import fit
 from kanfield.training.schedule import phase_at, scale_phases, warm_up_and_decay
@@ -65,7 +66,8 @@ def test_a_preset_leaves_alone_what_was_given():
     settings = resolve(
         Settings(preset="smooth", options={"widths": [5], "grids": [7, 9]}, steps=3, lr=1e-2), SCALE
     )
-    assert (settings.widths, settings.grids, settings.steps, settings.lr) == ([5], [7, 9], 3, 1e-2)
+    assert (settings.options["widths"], settings.options["grids"]) == ([5], [7, 9])
+    assert (settings.steps, settings.lr) == (3, 1e-2)
 
 
 def test_seconds_take_the_place_of_the_presets_steps():
@@ -134,7 +136,7 @@ def test_flags_that_were_not_given_change_nothing():
 
 
 def test_an_image_flag_beats_the_files_image(image, tmp_path):
-    (tmp_path / "c.yaml").write_text("image: gone.png\nsteps: 2\nwidths: [8]\ngrids: [8, 4]\n")
+    (tmp_path / "c.yaml").write_text("image: gone.png\nsteps: 2\noptions: {widths: [8], grids: [8, 4]}\n")
     main(["fit", str(image), "--config", str(tmp_path / "c.yaml"), "--out", str(tmp_path), "--quiet"])
     assert (tmp_path / "a/kan-0001/metrics.json").exists()
 
@@ -145,8 +147,7 @@ def test_an_image_flag_beats_the_files_image(image, tmp_path):
 def test_settings_and_image_survive_the_file(tmp_path):
     settings = resolve(
         Settings(
-            grids=[[4, 16], 8],
-            widths=[8],
+            options={"grids": [[4, 16], 8], "widths": [8]},
             phases=[Phase(20, 1e-2), Phase(10, 1e-3)],
             held_out="0.25",
             target_psnr=40.0,
@@ -191,9 +192,6 @@ def test_an_unknown_key_names_the_nearest_or_all(key, near):
         ("model", ["kan"], "text"),
         ("optimizer", "sgd", "muon or adam"),
         ("precision", "fp8", "fp32 or fp64 or tf32x3 or tf32 or bf16"),
-        ("widths", 64, "a list of whole numbers"),
-        ("widths", [64, "x"], "a list of whole numbers"),
-        ("grids", "64,10", "a list of grid sizes or lists of them"),
         ("phases", [{"steps": 5}], "a list of {steps: N, lr: X}"),
         ("phases", [{"steps": 5, "lr": 1, "x": 2}], "a list of {steps: N, lr: X}"),
         ("phases", [5], "a list of {steps: N, lr: X}"),
@@ -205,6 +203,61 @@ def test_a_value_of_the_wrong_type_says_what_belongs_there(key, value, belongs):
     said = str(caught.value)
     assert said.startswith(f"c.yaml: {key}: ") and said.endswith(f"({belongs})")
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "phrases"),
+    [
+        ("kan", {"widths": 64}, ("widths", "a list of whole numbers")),
+        ("kan", {"widths": [64, "x"]}, ("widths", "a list of whole numbers")),
+        ("kan", {"grids": "64,10"}, ("grids", "lists of whole numbers")),
+        ("kan", {"precision": "tf32"}, ("precision", "--precision")),
+        ("kan", {"frequenzy": 3}, ("frequenzy", "init_frequency")),
+        ("siren", {"omega_0": "fast"}, ("omega_0", "a number")),
+        ("siren", {"order": 2}, ("--model siren", "order")),
+        ("hashgrid", {"levels": 2.5}, ("levels", "a whole number")),
+    ],
+)
+def test_options_are_typed_alike_for_every_family(model, options, phrases):
+    with pytest.raises(InputError) as caught:
+        resolve(Settings(model=model, options=options), SCALE)
+    assert all(phrase in str(caught.value) for phrase in phrases) and "\n" not in str(caught.value)
+
+
+def test_an_option_of_the_field_beside_the_settings_is_pointed_to_its_place():
+    with pytest.raises(InputError, match=r"unknown key 'widths'.*options: \{widths"):
+        settings_from({"widths": [64]})
+
+
+def test_widths_alone_take_the_presets_grids():
+    settings = resolve(Settings(options={"widths": [5, 6, 7, 8]}), SCALE)
+    first, hidden = preset_settings("smooth", SCALE)["options"]["grids"][:2]
+    assert settings.options["grids"] == [first, hidden, hidden, hidden, hidden]
+
+
+# ---- the rates of another optimiser ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["kan", "siren", "rff", "hashgrid", "mlp"])
+def test_adam_trains_at_its_own_rate(model):
+    recipe = find_family(model).recipe("adam")
+    assert resolve(Settings(model=model, optimizer="adam"), SCALE).lr == recipe.lr
+    assert recipe.lr != resolve(Settings(model=model), SCALE).lr or model == "hashgrid"
+
+
+@pytest.mark.parametrize("model", ["kan", "siren", "rff", "mlp"])
+def test_adam_laid_over_a_runs_own_configuration_trains_at_its_own_rate(model):
+    run = resolve(Settings(model=model), SCALE)
+    settings = resolve(merge_flags(run, {"optimizer": "adam"}), SCALE)
+    assert settings.lr == find_family(model).recipe("adam").lr
+    assert merge_flags(run, {"optimizer": "muon"}).lr == run.lr
+    assert merge_flags(run, {"optimizer": "adam", "lr": 0.5}).lr == 0.5
+
+
+def test_adam_laid_over_a_file_with_the_rate_of_the_usual_optimiser_drops_it():
+    file = Settings(model="rff", lr=0.02)
+    assert merge_flags(file, {"optimizer": "adam"}).lr is None
+    assert merge_flags(file, {"optimizer": "muon"}).lr == 0.02
 
 
 def test_phases_count_steps_not_seconds():
@@ -321,7 +374,7 @@ def test_the_annotated_example_explains_every_key_and_runs(image, tmp_path):
     settings, named = read_settings(example)
     assert named is None
     run = fit(image, dataclasses.replace(settings, steps=3), out=tmp_path)
-    assert run.settings.grids == settings.grids
+    assert run.settings.options["grids"] == settings.options["grids"]
 
 
 def test_a_preset_flag_replaces_what_presets_decide():
@@ -338,7 +391,7 @@ def test_a_rate_flag_moves_the_files_other_rate():
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *(("noise", -1), ("frequency", float("inf")), ("range_steps", -3), ("directions", -1)),
+        ("range_steps", -3),
         *(("smoothness", -0.1), ("smoothness", 0.5)),
     ],
 )

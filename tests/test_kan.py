@@ -340,7 +340,7 @@ def test_two_directions_are_the_axes() -> None:
     torch.testing.assert_close(plain(x), turned(x), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("num_directions", [2, 8, 32])
+@pytest.mark.parametrize("directions", [2, 8, 32])
 def test_the_spread_of_the_first_waves_does_not_depend_on_directions(directions: int) -> None:
     torch.manual_seed(0)
     field = KAN(
@@ -350,27 +350,27 @@ def test_the_spread_of_the_first_waves_does_not_depend_on_directions(directions:
     assert 0.45 < values.std().item() < 0.55
 
 
-@pytest.mark.parametrize(("inputs", "num_directions"), [(1, 4), (3, 4), (2, -1)])
+@pytest.mark.parametrize(("inputs", "directions"), [(1, 4), (3, 4), (2, -1)])
 def test_directions_elsewhere_are_errors(inputs: int, directions: int) -> None:
-    with pytest.raises(ValueError, match="directions are for 2 inputs and 0 or more"):
+    with pytest.raises(ValueError, match="num_directions is 0 or more"):
         KAN(inputs, 1, [3], 5, num_directions=directions)
 
 
 @pytest.mark.parametrize(
     ("widths", "grids", "message"),
     [
-        ([2, 3, 1], [5], "3 widths need 2 grid sizes, got 1"),
-        ([2, 3, 1], [5, 5, 5], "3 widths need 2 grid sizes, got 3"),
-        ([2], 5, "from inputs to outputs, such as"),
-        ([2, 0, 1], 5, "needs inputs and outputs, got 2 -> 0"),
-        ([2, 3, 1], [5, [4, 6]], "divide the largest"),
+        ([3], [5], "1 widths need 2 grids, got 1"),
+        ([3], [5, 5, 5], "1 widths need 2 grids, got 3"),
+        ([0], 5, "needs inputs and outputs, got 2 -> 0"),
+        ([3], [5, [4, 6]], "divide the largest"),
+        ([3], [5, 5000], "up to 2000 cells, got 5000"),
     ],
 )
 def test_widths_and_grids_that_do_not_fit_are_errors(
     widths: list[int], grids: int | list[object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        KAN(widths, grids)  # type: ignore[arg-type]
+        KAN(2, 1, widths, grids)  # type: ignore[arg-type]
 
 
 def test_matrices_are_the_hidden_layers_coefficients() -> None:
