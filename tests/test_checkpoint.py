@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from kanfield import KAN
 from kanfield.errors import InputError, RunFailed
+from kanfield.runs import checkpoint as module
 from kanfield.runs.checkpoint import (
     FORMAT,
     Checkpoint,
@@ -22,7 +23,6 @@ from kanfield.runs.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from kanfield.training import checkpoint as module
 from kanfield.training.optimizers import Muon, build_optimizers
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from kanfield.training.config import check
 from PIL import Image
 
 from kanfield.cli import main
+from kanfield.config.checks import check
 from kanfield.config.parse import read_settings, settings_from, to_plain
 from kanfield.config.presets import PRESET_KEYS, PRESETS, ImageStats, preset_settings
 from kanfield.config.resolve import merge_flags, resolve

@@ -17,7 +17,7 @@ from kanfield.config.presets import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.images import Image, coordinates
-from kanfield.training import evaluation, looks, trainer
+from kanfield.training import evaluation, trainer
 from kanfield.training.evaluation import evaluate
 from kanfield.training.fit import fit
 from kanfield.training.target import Target
@@ -41,7 +41,7 @@ def test_every_shape_is_fitted_and_scored(tmp_path, height, width):
 
 
 def test_a_large_image_is_judged_by_some_pixels_and_scored_on_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(looks, "EVALUATION_PIXELS", 100)
+    monkeypatch.setattr(evaluation, "EVALUATION_PIXELS", 100)
     looked = []
     original = trainer.evaluate
 
@@ -57,14 +57,14 @@ def test_a_large_image_is_judged_by_some_pixels_and_scored_on_all(tmp_path, monk
 
 
 def test_a_target_reached_on_some_pixels_must_hold_on_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(looks, "EVALUATION_PIXELS", 4)  # so few that they flatter
+    monkeypatch.setattr(evaluation, "EVALUATION_PIXELS", 4)  # so few that they flatter
     run = fit(_picture(40, 50), out=tmp_path, steps=3000, target_psnr=22.0, **SMALL)
     assert run.metrics["target_reached"] is True
     assert run.psnr >= 22.0 and run.metrics["steps"] < 3000
 
 
 def test_lossless_looks_at_every_pixel(tmp_path, monkeypatch):
-    monkeypatch.setattr(looks, "EVALUATION_PIXELS", 4)
+    monkeypatch.setattr(evaluation, "EVALUATION_PIXELS", 4)
     picture = Image(np.arange(64, dtype=np.uint8).reshape(8, 8, 1) // 4 * 4, "L")
     run = fit(picture, out=tmp_path, lossless=True, threads=1)
     assert run.metrics["lossless"] == (run.metrics["wrong_pixels"] == 0)
@@ -72,7 +72,7 @@ def test_lossless_looks_at_every_pixel(tmp_path, monkeypatch):
 
 
 def test_pictures_for_tensorboard_are_scaled_down(tmp_path, monkeypatch):
-    monkeypatch.setattr(looks, "EVALUATION_PIXELS", 100)
+    monkeypatch.setattr(evaluation, "EVALUATION_PIXELS", 100)
     monkeypatch.setattr(evaluation, "PREVIEW", 500)
     run = fit(_picture(40, 50), out=tmp_path, steps=20, **SMALL)
     events = EventAccumulator(str(run.path), size_guidance={"images": 0}).Reload()
@@ -109,7 +109,7 @@ def test_training_sees_the_coordinates_that_rendering_uses(height, width, precis
 
 
 def test_a_few_known_pixels_are_what_is_looked_at(tmp_path, monkeypatch):
-    monkeypatch.setattr(looks, "EVALUATION_PIXELS", 50)
+    monkeypatch.setattr(evaluation, "EVALUATION_PIXELS", 50)
     picture = _picture(40, 50)
     mask = np.full((40, 50), 255, np.uint8)
     mask[3:5, 7:20] = 0

@@ -47,7 +47,7 @@ def _command(words: list[str], said: str, kill_at_save: int | None = None) -> No
     """In a child: the command, with its words in a file; killed in place of that save, if it is given."""
     import sys
 
-    from kanfield.training import monitors
+    from kanfield.monitors import tensorboard as monitors
 
     sys.stdout = sys.stderr = open(said, "a", buffering=1)  # noqa: SIM115
     monitors.edge_figure = lambda field: None  # type: ignore[assignment]
