@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import shutil
 
 import pytest
 import torch
@@ -246,9 +245,9 @@ def test_buffers_move_with_the_field_to_a_device() -> None:
     assert field(torch.empty(10, 2, device="meta")).shape == (10, 1)
 
 
+@pytest.mark.slow
+@pytest.mark.needs("C++ compiler")
 def test_compiled_layer_gives_the_same_values_and_gradients() -> None:
-    if shutil.which("c++") is None and shutil.which("g++") is None:
-        pytest.skip("torch.compile needs a C++ compiler")
     layer, x = some_layer(grid_size=6), torch.randn(40, 2).requires_grad_()
     leaves = [x, *layer.parameters()]
     compiled = torch.compile(layer, fullgraph=True)
