@@ -65,6 +65,7 @@ def compared(tmp_path_factory):
     return folder / "out", json.loads(done.stdout), done.stderr
 
 
+@pytest.mark.slow
 def test_there_is_a_row_for_every_fit_with_all_its_metrics(compared):
     folder, content, _ = compared
     assert content == json.loads((folder / "compare.json").read_text())
@@ -84,6 +85,7 @@ def test_there_is_a_row_for_every_fit_with_all_its_metrics(compared):
         assert row["peak_memory_bytes"] > 1e7
 
 
+@pytest.mark.slow
 def test_settings_and_machine_stand_beside_the_rows(compared):
     _, content, _ = compared
     told = content["settings"]
@@ -93,6 +95,7 @@ def test_settings_and_machine_stand_beside_the_rows(compared):
     assert content["machine"]["torch"] and content["machine"]["threads"] >= 1
 
 
+@pytest.mark.slow
 def test_the_csv_holds_the_same_rows(compared):
     folder, content, _ = compared
     with open(folder / "compare.csv", newline="") as file:
@@ -102,12 +105,14 @@ def test_the_csv_holds_the_same_rows(compared):
         assert row["psnr"] == str(expected.get("psnr", ""))
 
 
+@pytest.mark.slow
 def test_progress_tells_of_every_fit_and_of_failures(compared):
     _, _, said = compared
     assert re.search(r"\[1/6\] gray, siren, seed 0: \d+\.\d\d dB, unseen \d+\.\d\d dB, 12 steps in", said)
     assert "[3/6] gray, tcnn-mlp, seed 0: failed: --model tcnn-mlp is not available here" in said
 
 
+@pytest.mark.slow
 def test_a_finished_comparison_is_not_run_again(compared, capsys):
     folder, _, _ = compared
     runs = {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.json")}
@@ -118,6 +123,7 @@ def test_a_finished_comparison_is_not_run_again(compared, capsys):
     assert re.search(r"^siren +\d+\.\d\d +\d+\.\d\d ", shown, re.M) and "PSNR (unseen)" in shown
 
 
+@pytest.mark.slow
 def test_the_report_is_one_file_and_shows_everything(compared):
     folder, _, _ = compared
     page = (folder / "report.html").read_text()

@@ -28,6 +28,7 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.needs("native core")
 def test_doctor_finds_the_core_and_its_results_right() -> None:
     outcome = run(sys.executable, "-m", "kanfield", "doctor", "--json")
@@ -73,6 +74,7 @@ def test_doctor_goes_on_where_a_device_refuses(
     assert "FAILED (CUDA error: no kernel image is available [sm_50])" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.needs("native core")
 @pytest.mark.parametrize("variable", ["KANFIELD_ISA", "KANFIELD_BACKEND"])
 def test_a_wrong_setting_is_one_line_without_a_traceback(variable: str) -> None:
@@ -82,6 +84,7 @@ def test_a_wrong_setting_is_one_line_without_a_traceback(variable: str) -> None:
     assert outcome.returncode == 2
 
 
+@pytest.mark.slow
 def test_without_the_core_doctor_warns_and_splines_still_work() -> None:
     code = HIDE_THE_CORE + (
         "import torch\n"

@@ -86,6 +86,9 @@ def _kill_at_save(number: int) -> None:
     _save_every_step()
 
 
+killed_at = partial(partial, _kill_at_save)  # as a child can receive it
+
+
 def _kill_at_call(step: int, calls: int) -> None:
     """Die that many function calls into a step (from 1) or past it: the same moment on every machine."""
     original, count = Trainer._step, itertools.count()
@@ -207,17 +210,16 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(image, reference, tmp_path
     _same_end(run, reference)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("save", [10, 37])
 def test_a_kill_between_best_weights_and_state_does_no_harm(image, reference, tmp_path, save):
-    assert (
-        _finish(tmp_path, *_fit_words(image, tmp_path), prepare=partial(_kill_at_save, save))
-        == -signal.SIGKILL
-    )
+    assert _finish(tmp_path, *_fit_words(image, tmp_path), prepare=killed_at(save)) == -signal.SIGKILL
     run = tmp_path / "a/kan-0001"
     assert _finish(tmp_path, "fit", "--resume", run, "--quiet") == 0
     _same_end(run, reference)
 
 
+@pytest.mark.slow
 def test_a_kill_between_best_weights_and_state_at_the_target_keeps_the_count(image, reference, tmp_path):
     # A target that is met late, when there are best weights already.
     target = 0.95 * json.loads((reference / "metrics.json").read_text())["psnr"]
@@ -227,32 +229,27 @@ def test_a_kill_between_best_weights_and_state_at_the_target_keeps_the_count(ima
     end = json.loads((whole / "metrics.json").read_text())["steps"]
     assert end < STEPS
     # This save writes best weights that reach the target, beside a state that has not seen them.
-    assert _finish(tmp_path, *words, prepare=partial(_kill_at_save, end)) == -signal.SIGKILL
+    assert _finish(tmp_path, *words, prepare=killed_at(end)) == -signal.SIGKILL
     assert _finish(tmp_path, "fit", "--resume", tmp_path / "a/kan-0002", "--quiet") == 0
     _same_end(tmp_path / "a/kan-0002", whole)
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_first_checkpoint_starts_again_in_its_folder(image, reference, tmp_path):
-    assert (
-        _finish(tmp_path, *_fit_words(image, tmp_path), prepare=partial(_kill_at_save, 1)) == -signal.SIGKILL
-    )
+    assert _finish(tmp_path, *_fit_words(image, tmp_path), prepare=killed_at(1)) == -signal.SIGKILL
     run = tmp_path / "a/kan-0001"
     assert not (run / "checkpoints/last.safetensors").exists()
     assert _finish(tmp_path, "fit", "--resume", run, "--quiet") == 0
     _same_end(run, reference)
 
 
+@pytest.mark.slow
 def test_tensorboard_after_a_kill_has_no_step_twice_and_none_missing(image, reference, tmp_path):
     # Two kills in one run. A checkpoint says where the run goes on, so what came before it must be on disk.
-    assert (
-        _finish(tmp_path, *_fit_words(image, tmp_path), prepare=partial(_kill_at_save, 55)) == -signal.SIGKILL
-    )
+    assert _finish(tmp_path, *_fit_words(image, tmp_path), prepare=killed_at(55)) == -signal.SIGKILL
     run = tmp_path / "a/kan-0001"
     _next_second()
-    assert (
-        _finish(tmp_path, "fit", "--resume", run, "--quiet", prepare=partial(_kill_at_save, 43))
-        == -signal.SIGKILL
-    )
+    assert _finish(tmp_path, "fit", "--resume", run, "--quiet", prepare=killed_at(43)) == -signal.SIGKILL
     _next_second()
     assert _finish(tmp_path, "fit", "--resume", run, "--quiet") == 0
     steps = [step for step, _ in _curve(run)]
@@ -291,6 +288,7 @@ def test_a_signal_saves_and_says_how_to_go_on(image, tmp_path, monkeypatch, caps
     assert signal.getsignal(number) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signalled_process_exits_with_the_signals_code(image, reference, tmp_path, number, code):
     run = tmp_path / "a/kan-0001"

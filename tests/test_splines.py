@@ -198,6 +198,7 @@ def assert_native_tests_pass_on(name: str, file: str) -> None:
     assert " passed" in outcome.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.needs("native core")
 @pytest.mark.parametrize("name", ["baseline", "avx2", "avx512"])
 def test_every_instruction_set_passes_the_same_tests(name: str) -> None:
