@@ -30,7 +30,7 @@ def both(x: Tensor, coef: Tensor, base: Tensor, grid, order: int) -> tuple[list[
     return results[0], results[1]
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.needs("native core")
 @settings(max_examples=60, deadline=None)
 @given(
     samples=st.integers(1, 600),
@@ -49,7 +49,7 @@ def test_native_sweep_agrees_with_its_twin(samples, inputs, outputs, size, order
         assert_near(mine, true, TOLERANCE[dtype])
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.needs("native core")
 @pytest.mark.parametrize("outputs", [1, 2, 3, 4, 5, 8, 9, 16, 17, 64, 130])
 def test_native_sweep_on_every_width_of_register(outputs: int) -> None:
     grid = make_grid(7, 5, torch.float32)
@@ -58,7 +58,7 @@ def test_native_sweep_on_every_width_of_register(outputs: int) -> None:
         assert_near(mine, true, 1e-5)
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.needs("native core")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_native_silu_far_out(dtype: torch.dtype) -> None:
     """Where e^x overflows and underflows, and where it does not yet."""
@@ -70,7 +70,7 @@ def test_native_silu_far_out(dtype: torch.dtype) -> None:
         torch.testing.assert_close(mine, true, rtol=1e-6, atol=1e-30)
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.needs("native core")
 def test_native_nan_stays_nan() -> None:
     grid = make_grid(2, 4, torch.float32)
     x = points(grid, 3)
@@ -80,7 +80,7 @@ def test_native_nan_stays_nan() -> None:
     assert torch.isfinite(y[[0, 2]]).all()
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.needs("native core")
 def test_native_sweep_gives_the_same_bits_on_any_number_of_threads() -> None:
     layer, x = KANLayer(20, 40, 9, 2), torch.randn(600, 20)
     results = []
@@ -93,7 +93,7 @@ def test_native_sweep_gives_the_same_bits_on_any_number_of_threads() -> None:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.needs("native core")
 @pytest.mark.parametrize("order", [2, 3])
 def test_native_sweep_can_be_differentiated_twice(order: int) -> None:
     grid = make_grid(3, 4)
@@ -134,7 +134,7 @@ def test_a_base_of_the_wrong_shape_is_an_error() -> None:
         spline_and_silu(points(grid, 4), make_coef(grid, 2, 3), torch.zeros(3, 3).double(), grid, 2)
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.needs("native core")
 def test_autocast_and_compile_give_the_same_layer() -> None:
     layer, x = KANLayer(3, 4, 5), torch.rand(50, 3)
     true = layer(x)
@@ -144,7 +144,7 @@ def test_autocast_and_compile_give_the_same_layer() -> None:
     torch.testing.assert_close(compiled(x), true)
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.needs("native core")
 @pytest.mark.parametrize("name", ["baseline", "avx2", "avx512"])
 def test_every_instruction_set_sweeps(name: str) -> None:
     assert_native_tests_pass_on(name, __file__)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from conftest import refused
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -78,20 +79,6 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     picture(tmp_path / "a.png")
     return tmp_path
-
-
-def refused(capsys, *words: str | Path, codes: tuple[int, ...] = (2,)) -> str:
-    """The one line with which the command refuses ``words``."""
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as end:
-        main([str(word) for word in words])
-    said = capsys.readouterr()
-    assert end.value.code in codes, said.err
-    assert said.out == ""
-    assert "Traceback" not in said.err
-    assert said.err.count("\n") == 1 and said.err.endswith("\n"), said.err
-    assert said.err.startswith("kanfield: ")
-    return said.err
 
 
 # ---- what is refused ---------------------------------------------------------------------------

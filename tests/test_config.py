@@ -64,7 +64,8 @@ def test_smooth_is_the_default_and_lossless_brings_its_own():
 
 def test_a_preset_leaves_alone_what_was_given():
     settings = resolve(
-        Settings(preset="smooth", options={"widths": [5], "grids": [7, 9]}, steps=3, lr=1e-2), SCALE
+        Settings(preset="smooth", options={"widths": [5], "grids": [7, 9]}, steps=3, lr=1e-2),
+        SCALE,
     )
     assert (settings.options["widths"], settings.options["grids"]) == ([5], [7, 9])
     assert (settings.steps, settings.lr) == (3, 1e-2)

@@ -184,6 +184,7 @@ def test_running_out_of_memory_keeps_the_checkpoint(image, tmp_path, at_step, er
     assert resume(tmp_path / RUN).metrics["steps"] == 40
 
 
+@pytest.mark.slow
 def test_a_compiler_that_fails_is_told_in_a_line(image, tmp_path, monkeypatch):
     from torch._dynamo.exc import TorchDynamoException
 

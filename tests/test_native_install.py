@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import unmet
 
 from kanfield import doctor
 from kanfield.cli import main
@@ -27,7 +28,8 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.slow
+@pytest.mark.needs("native core")
 def test_doctor_finds_the_core_and_its_results_right() -> None:
     outcome = run(sys.executable, "-m", "kanfield", "doctor", "--json")
     assert outcome.returncode == 0, outcome.stderr
@@ -39,7 +41,7 @@ def test_doctor_finds_the_core_and_its_results_right() -> None:
     assert any(name in cpu["reason"] for name in ("avx512", "avx2", "baseline"))
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.needs("native core")
 def test_doctor_does_not_ask_for_a_compiler_where_the_core_is_only_not_in_use(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -72,7 +74,8 @@ def test_doctor_goes_on_where_a_device_refuses(
     assert "FAILED (CUDA error: no kernel image is available [sm_50])" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.slow
+@pytest.mark.needs("native core")
 @pytest.mark.parametrize("variable", ["KANFIELD_ISA", "KANFIELD_BACKEND"])
 def test_a_wrong_setting_is_one_line_without_a_traceback(variable: str) -> None:
     outcome = run(sys.executable, "-m", "kanfield", "doctor", **{variable: "mmx"})
@@ -81,6 +84,7 @@ def test_a_wrong_setting_is_one_line_without_a_traceback(variable: str) -> None:
     assert outcome.returncode == 2
 
 
+@pytest.mark.slow
 def test_without_the_core_doctor_warns_and_splines_still_work() -> None:
     code = HIDE_THE_CORE + (
         "import torch\n"
@@ -102,10 +106,11 @@ def test_without_the_core_doctor_warns_and_splines_still_work() -> None:
     assert "not built" in told["devices"]["cpu"]["reason"]
 
 
+@pytest.mark.slow
+@pytest.mark.needs("false")
 def test_an_install_without_a_compiler_goes_through(tmp_path: Path) -> None:
     false = shutil.which("false")
-    if false is None:
-        pytest.skip("no program 'false' to stand in for a broken compiler")
+    assert false is not None
     source, target = tmp_path / "source", tmp_path / "target"
     source.mkdir()
     for name in ("pyproject.toml", "README.md"):
@@ -116,7 +121,7 @@ def test_an_install_without_a_compiler_goes_through(tmp_path: Path) -> None:
     pip = (sys.executable, "-m", "pip", "install", "--no-deps", "--no-cache-dir", "--target", str(target))
     outcome = run(*pip, str(source), CXX=false)
     if outcome.returncode and "connection" in (outcome.stdout + outcome.stderr).lower():
-        pytest.skip("the package index cannot be reached")
+        unmet("package index", "pip cannot reach it")
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     assert not list(target.rglob("_native*"))
 

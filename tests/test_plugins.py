@@ -68,6 +68,7 @@ def kanfield(environment, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_package_adds_a_field_that_the_command_line_fits(tmp_path, picture):
     environment = install(tmp_path, FIELD)
     listed = kanfield(environment, "models").stdout
@@ -82,6 +83,7 @@ def test_a_package_adds_a_field_that_the_command_line_fits(tmp_path, picture):
     assert json.loads(again.stdout)["psnr"] == metrics["psnr"]
 
 
+@pytest.mark.slow
 def test_a_broken_package_is_named_and_spoils_nothing_else(tmp_path, picture):
     environment = install(tmp_path, "raise RuntimeError('out of order')")
     done = kanfield(environment, "fit", str(picture), "--model", "ripple")
@@ -92,6 +94,7 @@ def test_a_broken_package_is_named_and_spoils_nothing_else(tmp_path, picture):
     assert listed.returncode == 0 and "siren" in listed.stdout and "out of order" in listed.stdout
 
 
+@pytest.mark.slow
 def test_a_package_that_registers_another_name_is_told(tmp_path, picture):
     environment = install(tmp_path, FIELD, POINTS.replace("ripple =", "waves ="))
     done = kanfield(environment, "fit", str(picture), "--model", "waves")

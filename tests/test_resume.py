@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
 import multiprocessing
 import os
-import random
 import shlex
 import shutil
 import signal
+import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,24 +46,30 @@ _processes.set_forkserver_preload(
 )
 
 
-def _command(words: list[str], said: str, kill_at_save: int | None = None) -> None:
-    """In a child: the command, with its words in a file; killed in place of that save, if it is given."""
-    import sys
-
+def _command(words: list[str], said: str, prepare: Callable[[], None] | None) -> None:
+    """In a child: the command, with its words in a file, after ``prepare`` has arranged what stops it."""
     from kanfield.monitors import tensorboard
 
     sys.stdout = sys.stderr = open(said, "a", buffering=1)  # noqa: SIM115
     tensorboard.edge_figure = lambda field: None  # type: ignore[assignment]
-    if kill_at_save is not None:
-        _kill_at_save(kill_at_save)
+    if prepare is not None:
+        prepare()
     main(words)
 
 
-def _kill_at_save(number: int) -> None:
-    """Die between the best weights and the state of the given save (from 1), the worst moment there is.
+def _save_every_step() -> None:
+    """Have a checkpoint after every step, so that the number of a save is that of its step."""
+    initialise = Trainer.__init__
 
-    Every step is saved here, so that the number of the save is that of the step.
-    """
+    def init(self: Trainer, *args: object, **kwargs: object) -> None:
+        initialise(self, *args, **kwargs)  # type: ignore[arg-type]
+        self.settings.checkpoint_seconds = 0.0
+
+    Trainer.__init__ = init  # type: ignore[method-assign, assignment]
+
+
+def _kill_at_save(number: int) -> None:
+    """Die between the best weights and the state of the given save (from 1), the worst moment there is."""
     from kanfield.training import trainer as module
 
     original, count = module.write_checkpoint, 0
@@ -74,34 +83,37 @@ def _kill_at_save(number: int) -> None:
         original(path, checkpoint)  # type: ignore[arg-type]
 
     module.write_checkpoint = write  # type: ignore[assignment]
-    initialise = module.Trainer.__init__
-
-    def init(self: Trainer, *args: object, **kwargs: object) -> None:
-        initialise(self, *args, **kwargs)  # type: ignore[arg-type]
-        self.settings.checkpoint_seconds = 0.0
-
-    module.Trainer.__init__ = init  # type: ignore[method-assign, assignment]
+    _save_every_step()
 
 
-def _child(folder: Path, *words: object, **more: int):
+killed_at = partial(partial, _kill_at_save)  # as a child can receive it
+
+
+def _kill_at_call(step: int, calls: int) -> None:
+    """Die that many function calls into a step (from 1) or past it: the same moment on every machine."""
+    original, count = Trainer._step, itertools.count()
+
+    def kill(frame: object, event: str, called: object) -> None:
+        if next(count) == calls:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def stepping(self: Trainer) -> torch.Tensor:
+        if self.progress.step + 1 == step:
+            sys.setprofile(kill)
+        return original(self)
+
+    Trainer._step = stepping  # type: ignore[method-assign]
+    _save_every_step()
+
+
+def _finish(folder: Path, *words: object, prepare: Callable[[], None] | None = None) -> int:
     process = _processes.Process(
-        target=_command, args=([str(word) for word in words], str(folder / "said.txt")), kwargs=more
+        target=_command, args=([str(word) for word in words], str(folder / "said.txt"), prepare)
     )
     process.start()
-    return process
-
-
-def _finish(folder: Path, *words: object, **more: int) -> int:
-    process = _child(folder, *words, **more)
-    process.join(60)
-    assert process.exitcode is not None, "the child hangs"
+    process.join()
+    assert process.exitcode is not None
     return process.exitcode
-
-
-def _wait_for(path: Path, process) -> None:
-    end = time.monotonic() + 60
-    while not path.exists() and process.is_alive() and time.monotonic() < end:
-        time.sleep(0.002)
 
 
 def _fit_words(image: Path, out: Path) -> list[object]:
@@ -171,17 +183,26 @@ def _next_second() -> None:
 # ---- killed ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_a_killed_run_ends_as_if_nothing_had_happened(image, reference, tmp_path, seed):
-    chance = random.Random(seed)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("step", "calls"),
+    [
+        (1, 0),
+        (1, 200),
+        (2, 0),
+        (20, 500),
+        (38, 1000),
+        (50, 2000),
+        (77, 4000),
+        (101, 6000),
+        (150, 0),
+        (150, 50),
+    ],
+)
+def test_a_killed_run_ends_as_if_nothing_had_happened(image, reference, tmp_path, step, calls):
     run = tmp_path / "a/kan-0001"
-    process = _child(tmp_path, *_fit_words(image, tmp_path))
-    # Two of ten die as soon as there is a folder, most often before the first checkpoint.
-    _wait_for(run / ("config.yaml" if seed < 2 else "checkpoints/last.safetensors"), process)
-    time.sleep(0 if seed < 2 else chance.uniform(0, 0.12))
-    process.kill()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL, "the run was over before it could be killed"
+    kill = partial(_kill_at_call, step, calls)
+    assert _finish(tmp_path, *_fit_words(image, tmp_path), prepare=kill) == -signal.SIGKILL
     assert not (run / "metrics.json").exists()
 
     assert _finish(tmp_path, "fit", "--resume", run, "--quiet") == 0
@@ -189,14 +210,16 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(image, reference, tmp_path
     _same_end(run, reference)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("save", [10, 37])
 def test_a_kill_between_best_weights_and_state_does_no_harm(image, reference, tmp_path, save):
-    assert _finish(tmp_path, *_fit_words(image, tmp_path), kill_at_save=save) == -signal.SIGKILL
+    assert _finish(tmp_path, *_fit_words(image, tmp_path), prepare=killed_at(save)) == -signal.SIGKILL
     run = tmp_path / "a/kan-0001"
     assert _finish(tmp_path, "fit", "--resume", run, "--quiet") == 0
     _same_end(run, reference)
 
 
+@pytest.mark.slow
 def test_a_kill_between_best_weights_and_state_at_the_target_keeps_the_count(image, reference, tmp_path):
     # A target that is met late, when there are best weights already.
     target = 0.95 * json.loads((reference / "metrics.json").read_text())["psnr"]
@@ -206,25 +229,27 @@ def test_a_kill_between_best_weights_and_state_at_the_target_keeps_the_count(ima
     end = json.loads((whole / "metrics.json").read_text())["steps"]
     assert end < STEPS
     # This save writes best weights that reach the target, beside a state that has not seen them.
-    assert _finish(tmp_path, *words, kill_at_save=end) == -signal.SIGKILL
+    assert _finish(tmp_path, *words, prepare=killed_at(end)) == -signal.SIGKILL
     assert _finish(tmp_path, "fit", "--resume", tmp_path / "a/kan-0002", "--quiet") == 0
     _same_end(tmp_path / "a/kan-0002", whole)
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_first_checkpoint_starts_again_in_its_folder(image, reference, tmp_path):
-    assert _finish(tmp_path, *_fit_words(image, tmp_path), kill_at_save=1) == -signal.SIGKILL
+    assert _finish(tmp_path, *_fit_words(image, tmp_path), prepare=killed_at(1)) == -signal.SIGKILL
     run = tmp_path / "a/kan-0001"
     assert not (run / "checkpoints/last.safetensors").exists()
     assert _finish(tmp_path, "fit", "--resume", run, "--quiet") == 0
     _same_end(run, reference)
 
 
+@pytest.mark.slow
 def test_tensorboard_after_a_kill_has_no_step_twice_and_none_missing(image, reference, tmp_path):
     # Two kills in one run. A checkpoint says where the run goes on, so what came before it must be on disk.
-    assert _finish(tmp_path, *_fit_words(image, tmp_path), kill_at_save=55) == -signal.SIGKILL
+    assert _finish(tmp_path, *_fit_words(image, tmp_path), prepare=killed_at(55)) == -signal.SIGKILL
     run = tmp_path / "a/kan-0001"
     _next_second()
-    assert _finish(tmp_path, "fit", "--resume", run, "--quiet", kill_at_save=43) == -signal.SIGKILL
+    assert _finish(tmp_path, "fit", "--resume", run, "--quiet", prepare=killed_at(43)) == -signal.SIGKILL
     _next_second()
     assert _finish(tmp_path, "fit", "--resume", run, "--quiet") == 0
     steps = [step for step, _ in _curve(run)]
@@ -236,7 +261,7 @@ def test_tensorboard_after_a_kill_has_no_step_twice_and_none_missing(image, refe
 # ---- stopped by a signal -----------------------------------------------------------------------
 
 
-def _signal_at(monkeypatch, step: int, number: int = signal.SIGINT) -> None:
+def _signal_at(step: int, number: int = signal.SIGINT, monkeypatch=None) -> None:
     """Have this process receive a signal during a step (from 1), the first time it comes."""
     original, sent = Trainer._step, []
 
@@ -246,13 +271,13 @@ def _signal_at(monkeypatch, step: int, number: int = signal.SIGINT) -> None:
             os.kill(os.getpid(), number)
         return original(self)
 
-    monkeypatch.setattr(Trainer, "_step", stepping)
+    (monkeypatch or pytest.MonkeyPatch()).setattr(Trainer, "_step", stepping)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_says_how_to_go_on(image, tmp_path, monkeypatch, capsys, number, code):
     before = signal.getsignal(number)
-    _signal_at(monkeypatch, 33, number)
+    _signal_at(33, number, monkeypatch)
     with pytest.raises(SystemExit) as end:
         main([str(word) for word in _fit_words(image, tmp_path)])
     run, said = tmp_path / "a/kan-0001", capsys.readouterr()
@@ -263,14 +288,12 @@ def test_a_signal_saves_and_says_how_to_go_on(image, tmp_path, monkeypatch, caps
     assert signal.getsignal(number) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signalled_process_exits_with_the_signals_code(image, reference, tmp_path, number, code):
     run = tmp_path / "a/kan-0001"
-    process = _child(tmp_path, *_fit_words(image, tmp_path))
-    _wait_for(run / "checkpoints/last.safetensors", process)
-    os.kill(process.pid, number)
-    process.join(60)
-    assert process.exitcode == code
+    stop = partial(_signal_at, 33, number)
+    assert _finish(tmp_path, *_fit_words(image, tmp_path), prepare=stop) == code
     assert f"kanfield fit --resume {run}" in (tmp_path / "said.txt").read_text()
     assert _finish(tmp_path, "fit", "--resume", run, "--quiet") == 0
     _same_end(run, reference)
@@ -301,7 +324,7 @@ SMALL = {"options": {"widths": [8, 8], "grids": [8, 4, 4]}, "batch_size": 256, "
 )
 def test_an_interrupted_run_ends_as_if_nothing_had_happened(image, tmp_path, monkeypatch, settings, step):
     whole = fit(image, settings, out=tmp_path)
-    _signal_at(monkeypatch, step)
+    _signal_at(step, monkeypatch=monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         fit(image, settings, out=tmp_path)
     run = resume(tmp_path / "a/kan-0002")
@@ -331,7 +354,7 @@ def test_a_lossless_run_remembers_which_pixels_are_wrong(tmp_path, monkeypatch):
     whole = fit(tmp_path / "b.png", settings, out=tmp_path)
     assert whole.metrics["lossless"]
     # Shortly before the end, when only a few are wrong and batches go to those.
-    _signal_at(monkeypatch, whole.metrics["steps"] - 4)
+    _signal_at(whole.metrics["steps"] - 4, monkeypatch=monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path / "b.png", settings, out=tmp_path)
     run = tmp_path / "b/kan-0002"
@@ -345,7 +368,7 @@ def test_a_lossless_run_remembers_which_pixels_are_wrong(tmp_path, monkeypatch):
 def _stop_at(image: Path, out: Path, step: int, **settings: object) -> Path:
     """An unfinished run."""
     with pytest.MonkeyPatch.context() as patch:
-        _signal_at(patch, step)
+        _signal_at(step, monkeypatch=patch)
         with pytest.raises(KeyboardInterrupt):
             fit(image, out=out, **{**SMALL, "steps": 40, **settings})
     return max((out / "a").iterdir())
@@ -390,7 +413,6 @@ def test_a_row_cut_short_by_a_crash_does_not_stay(image, tmp_path):
 def test_training_time_goes_on_counting(image, tmp_path):
     run = _stop_at(image, tmp_path, 25)
     before = read_checkpoint(run / "checkpoints/last.safetensors").info["seconds"]
-    time.sleep(0.5)  # a pause is no training
     after = resume(run).metrics["seconds"]
     assert before < after
     with open(run / "metrics.csv", newline="") as file:
@@ -435,7 +457,7 @@ def test_a_run_resumed_past_its_time_just_ends(image, tmp_path):
 
 
 def test_a_run_in_use_is_not_taken_up_a_second_time(tmp_path):
-    fcntl = pytest.importorskip("fcntl")
+    fcntl = pytest.importorskip("fcntl")  # which only Unix has
     image = tmp_path / "a.png"
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(image)
     run = _stop_at(image, tmp_path, 10, steps=20)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import refused
 from PIL import Image as PILImage
 
 from kanfield.cli import main
@@ -63,15 +64,6 @@ def runs(capsys, *words: str) -> tuple[str, str]:
     capsys.readouterr()
     main(["runs", *words])
     return tuple(capsys.readouterr())
-
-
-def refused(capsys, *words: str) -> str:
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as end:
-        main([*words])
-    said = capsys.readouterr()
-    assert end.value.code == 2 and said.out == "" and said.err.count("\n") == 1
-    return said.err
 
 
 @pytest.fixture
@@ -292,7 +284,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
     return set(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split("\n")) - {""}
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.needs("bash")
 @pytest.mark.parametrize(
     ("words", "offered"),
     [

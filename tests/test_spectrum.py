@@ -18,7 +18,12 @@ from kanfield.monitors.spectrum_log import logged_steps, read_spectrum, window
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
 
-SMALL = {"options": {"widths": [8, 8], "grids": [16, 4, 4]}, "batch_size": 256, "threads": 1, "steps": 60}
+SMALL = {
+    "options": {"widths": [8, 8], "grids": [16, 4, 4]},
+    "batch_size": 256,
+    "threads": 1,
+    "steps": 60,
+}
 
 
 @pytest.fixture(scope="module")

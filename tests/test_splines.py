@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 import subprocess
@@ -90,7 +91,7 @@ def assert_backends_agree(
         assert_near(a, b, TOLERANCE[dtype])
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.needs("native core")
 @settings(max_examples=20, deadline=None, derandomize=True, database=None)
 @given(
     samples=st.sampled_from([3, 5, 64, 257, 300]),
@@ -107,7 +108,7 @@ def test_native_agrees_on_any_shape(**case: object) -> None:
     assert_backends_agree(**case)  # type: ignore[arg-type]
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.needs("native core")
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("derivative", range(5))
 @pytest.mark.parametrize("order", ORDERS)
@@ -118,14 +119,14 @@ def test_native_agrees_on_every_order_and_derivative(
     assert_backends_agree(70, 9, 33, 5, order, derivative, weighted, dtype)
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.needs("native core")
 @pytest.mark.parametrize("outputs", [1, 2, 3, 4, 7, 8, 9, 15, 16, 31, 33, 64, 70, 129])
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_native_agrees_on_outputs_of_any_width(dtype: torch.dtype, outputs: int) -> None:
     assert_backends_agree(40, 3, outputs, 6, 3, dtype=dtype)
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.needs("native core")
 @pytest.mark.parametrize("size", [3, 10])
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -134,12 +135,12 @@ def test_native_agrees_where_a_compiler_lost_the_stores(dtype: torch.dtype, orde
     assert_backends_agree(300, 9, 70, size, order, dtype=dtype)
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.needs("native core")
 def test_native_agrees_on_more_cells_than_samples() -> None:
     assert_backends_agree(3, 2, 5, 2000, 3, dtype=torch.float64)
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.needs("native core")
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_native_agrees_on_the_cell_at_and_beside_every_knot(dtype: torch.dtype, order: int) -> None:
@@ -156,7 +157,8 @@ def test_native_agrees_on_the_cell_at_and_beside_every_knot(dtype: torch.dtype, 
     torch.testing.assert_close(mine, true, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * 7**order)
 
 
-@pytest.mark.usefixtures("native_core", "_keep_threads")
+@pytest.mark.needs("native core")
+@pytest.mark.usefixtures("_keep_threads")
 @pytest.mark.parametrize(("inputs", "outputs"), [(1, 33), (2, 128), (17, 70), (40, 1)])
 @pytest.mark.parametrize("operator", ["synthesis", "analysis", "projection"])
 def test_native_gives_the_same_bits_on_any_number_of_threads(
@@ -196,13 +198,14 @@ def assert_native_tests_pass_on(name: str, file: str) -> None:
     assert " passed" in outcome.stdout
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.slow
+@pytest.mark.needs("native core")
 @pytest.mark.parametrize("name", ["baseline", "avx2", "avx512"])
 def test_every_instruction_set_passes_the_same_tests(name: str) -> None:
     assert_native_tests_pass_on(name, __file__)
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.needs("native core")
 def test_unknown_instruction_set_is_an_error_that_names_it() -> None:
     code = (
         "import torch\n"
@@ -513,7 +516,7 @@ def test_use_backend_lets_go_after_an_error() -> None:
     assert backends.forced_backend() == before
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.needs("native core")
 def test_environment_forces_a_backend_and_use_backend_beats_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KANFIELD_BACKEND", "reference")
     assert choose_backend(torch.zeros(1, 1)) == "reference"
@@ -521,7 +524,7 @@ def test_environment_forces_a_backend_and_use_backend_beats_it(monkeypatch: pyte
         assert choose_backend(torch.zeros(1, 1)) == "native"
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.needs("native core")
 def test_native_is_chosen_for_floats_on_the_cpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KANFIELD_BACKEND", raising=False)
     assert choose_backend(torch.zeros(1, 1)) == "native"
@@ -553,8 +556,9 @@ def test_without_the_core_reference_serves_and_native_is_an_error(monkeypatch: p
         choose_backend(torch.zeros(1, 1))
 
 
+@pytest.mark.needs("Triton")
 def test_a_gpu_on_which_triton_does_not_start_gets_plain_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime = pytest.importorskip("triton.runtime")
+    runtime = importlib.import_module("triton.runtime")
 
     class Driver:
         @property

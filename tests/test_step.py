@@ -17,7 +17,7 @@ from kanfield.fields import build_field
 from kanfield.images import Image
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.run import make_field
-from kanfield.splines.backend import explain_backend, triton_unavailable, use_backend
+from kanfield.splines.backend import explain_backend, use_backend
 from kanfield.training.optimizers import build_optimizers, set_rate
 from kanfield.training.sampling import Batches, PixelSampler
 from kanfield.training.step import EAGER_STEPS, GraphedStep, Step, compile_kernels
@@ -192,7 +192,7 @@ def test_rates_kept_on_the_device_are_those_of_numbers(name: str) -> None:
         torch.testing.assert_close(mine, true, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.skipif(triton_unavailable(DEVICE) is not None, reason=str(triton_unavailable(DEVICE)))
+@pytest.mark.needs("Triton")
 @pytest.mark.parametrize(
     ("first", "total", "count"), [(0, 5, 5), (3, 20, 7), (90, 300, 100), (0, 1500, 65536), (9, 8, 1)]
 )
@@ -223,9 +223,7 @@ def test_compiling_ahead_leaves_the_field_as_it_was() -> None:
     assert all(torch.equal(p, b) and p.grad is None for p, b in zip(field.parameters(), before, strict=True))
 
 
-@pytest.mark.skipif(
-    triton_unavailable("cpu") is not None, reason="Triton neither runs nor is interpreted here"
-)
+@pytest.mark.needs("Triton interpreter")
 def test_a_fit_on_the_triton_kernels_ends_as_on_the_reference(tmp_path) -> None:
     found = []
     for backend in ("triton", "reference"):
@@ -243,7 +241,7 @@ def test_a_fit_on_the_triton_kernels_ends_as_on_the_reference(tmp_path) -> None:
     assert found[0] == pytest.approx(found[1], abs=1e-3)
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.needs("native core")
 def test_a_forced_backend_that_does_not_serve_leaves_nothing_behind(tmp_path) -> None:
     with use_backend("native"), pytest.raises(InputError, match="no tf32"):
         fit(picture(8), out=tmp_path / "runs", steps=2, precision="tf32", device="cpu")

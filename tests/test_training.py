@@ -19,8 +19,7 @@ from kanfield.cli import main
 from kanfield.errors import InputError, RunFailed
 from kanfield.images import Image, coordinates, held_out_mask, read_image
 from kanfield.machine import pick_device
-from kanfield.monitors import tensorboard
-from kanfield.monitors.base import Row
+from kanfield.monitors import base, tensorboard
 from kanfield.runs.checkpoint import read_checkpoint
 from kanfield.runs.rendering import evaluate_field
 from kanfield.runs.run import load
@@ -412,7 +411,7 @@ def test_running_out_of_memory_says_what_to_try(image, tmp_path, monkeypatch):
 def test_the_table_has_a_row_every_log_step(image, tmp_path):
     run = fit(image, out=tmp_path, steps=35, held_out="0.5", **SMALL)
     rows = _rows(run)
-    assert list(rows[0]) == [field.name for field in dataclasses.fields(Row)]
+    assert list(rows[0]) == [field.name for field in dataclasses.fields(base.Row)]
     assert [int(row["step"]) for row in rows] == [10, 20, 30, 35]
     assert all(math.isfinite(float(value)) for value in rows[-1].values())
     assert 0 <= float(rows[-1]["outside"]) <= 1

@@ -16,7 +16,6 @@ from torch.nn.functional import silu
 from kanfield import KANLayer
 from kanfield.errors import InputError
 from kanfield.splines import Grid, choose_backend, reference, spline, spline_and_silu, use_backend
-from kanfield.splines.backend import triton_unavailable
 from kanfield.splines.precision import PRECISIONS
 from kanfield.splines.triton import choice
 from kanfield.splines.triton.choice import WAYS, force_way
@@ -25,9 +24,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # The interpreter multiplies tf32 in full, a GPU does not round exactly as the emulation does.
 TOLERANCE = {"fp32": 2e-6, "tf32x3": 5e-6, "tf32": 3e-3, "bf16": 1e-5 if DEVICE == "cpu" else 1e-2}
 
-pytestmark = pytest.mark.skipif(
-    triton_unavailable(DEVICE) is not None, reason=str(triton_unavailable(DEVICE))
-)
+pytestmark = pytest.mark.needs("Triton")
 
 
 @pytest.fixture(params=WAYS)
@@ -193,7 +190,7 @@ def test_same_bits_every_time(way: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-@pytest.mark.skipif(DEVICE == "cuda", reason="a compiled kernel does not see what a test puts in its place")
+@pytest.mark.needs("Triton interpreter")  # a compiled kernel does not see what a test puts in its place
 @pytest.mark.parametrize("name", ["_locate", "_tap"])
 def test_a_wrong_kernel_is_found(way: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check can fail: where cells are one off, and where all taps but the first are dropped."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("triton")
+pytestmark = [pytest.mark.slow, pytest.mark.needs("Triton")]
 TOOL = Path(__file__).parent.parent / "tools" / "compile_kernels.py"
 
 
