@@ -71,7 +71,7 @@ COMMANDS = [
     ("fit a.png --optimizer sgd", "--optimizer", "'sgd'", "muon", "adam"),
     ("fit a.png --device tpu", "--device tpu", "cpu", "cuda"),
     ("fit a.png --precision fp8", "--precision", "'fp8'", "fp32", "bf16"),
-    ("fit a.png --order 4", "order", "4", "1, 2 or 3"),
+    ("fit a.png --order 4", "order 4", "(1, 2, 3)"),
     ("fit a.png --held-out stripes", "--held-out stripes", "checkerboard", "every-second", "0.25"),
     ("fit a.png --held-out 1.5", "--held-out 1.5", "between 0 and 1"),
     ("fit small.png --held-out 0.01", "--held-out 0.01", "5 x 5", "larger image"),

@@ -17,8 +17,8 @@ _FUSED_WIDTHS = (16, 32, 64, 128)
 
 
 def _why_not() -> str | None:
-    """Why tinycudann cannot be used here and what mends that, or None."""
-    mend = (
+    """Explain why tinycudann cannot be used here and how to fix that; None where it can."""
+    fix = (
         "it needs an NVIDIA GPU and CUDA's compiler: pip install "
         "git+https://github.com/NVlabs/tiny-cuda-nn#subdirectory=bindings/torch"
     )
@@ -26,7 +26,7 @@ def _why_not() -> str | None:
         importlib.import_module("tinycudann")
     except (ImportError, OSError) as error:  # OSError where the package is there and CUDA is not
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return f"tinycudann does not import ({reason}); {mend}"
+        return f"tinycudann does not import ({reason}); {fix}"
     return None
 
 

@@ -58,10 +58,10 @@ def compile_kernels(field: nn.Module, x: Tensor, target: Tensor) -> None:
 
 
 class Recorder(Protocol):
-    """What captures a step: :class:`CudaRecorder`."""
+    """Interface of a graph recorder, such as :class:`CudaRecorder`."""
 
     def warm_up(self, step: Step, x: Tensor, target: Tensor) -> Tensor:
-        """Run a step as those that are captured will be run."""
+        """Run one eager warm-up step on the capture stream."""
 
     def capture(self, step: Step, x: Tensor, target: Tensor) -> tuple[Any, Tensor]:
         """A graph with ``replay()``, and the tensor that holds the loss after each."""

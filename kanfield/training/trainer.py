@@ -45,7 +45,7 @@ _RANGE_PIXELS = 512  # of a batch, at which the fraction out of range is measure
 RANGE_EVERY = 10  # steps between moves of the hidden grids
 SMOOTH_EVERY = 10  # steps that one smoothing of the splines stands for
 FOCUS_BELOW = 0.25  # of the pixels wrong: from here on a lossless fit attends to those
-POLISH_FROM = 0.9  # of a lossless fit: from here on its rates stay at POLISH_RATE of their peak
+POLISH_FROM = 0.9  # of a lossless fit: from here on its learning rates stay at POLISH_RATE of their peak
 POLISH_RATE = 0.02
 DIVERGED_LOSS = 100.0  # values lie in [-1, 1], so an untrained field's loss is about 1
 
@@ -183,7 +183,7 @@ class Trainer:
                 set_rate(group, group["initial_lr"] * factor)
 
     def _renew_optimizers(self, step: int) -> None:
-        """Fresh optimisers with the rates of a step, and what takes steps with them."""
+        """Make fresh optimisers with the learning rates of a step, and the step that uses them."""
         settings = self.settings
         assert settings.lr is not None and settings.adam_lr is not None and settings.optimizer is not None
         rate = phase_at(self.phases, step)[0].lr if self.phases else settings.lr
