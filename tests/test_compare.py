@@ -286,7 +286,7 @@ def test_equal_parameters_are_equal_within_five_percent(model, wanted):
     settings = resolve(Settings(model=model), ImageStats(256, 65536, 65536, 3))
     matched = match_parameters(settings, 3, wanted)
     assert count_parameters(matched, 3) == pytest.approx(wanted, rel=0.05)
-    assert matched.lr == settings.lr and len(matched.widths) == len(settings.widths)
+    assert matched.lr == settings.lr and len(matched.options["widths"]) == len(settings.options["widths"])
 
 
 def test_an_impossible_number_of_parameters_is_told():

@@ -10,8 +10,12 @@ import pytest
 import torch
 from torch import nn
 
+from kanfield.comparison.equal_parameters import match_parameters
+from kanfield.config.presets import ImageStats
+from kanfield.config.resolve import resolve
+from kanfield.config.settings import Settings
 from kanfield.errors import InputError
-from kanfield.fields import Recipe, build_field, family_names, find_family, register
+from kanfield.fields import Field, Recipe, build_field, family_names, find_family, register
 from kanfield.fields.finer import Finer
 from kanfield.fields.hashgrid import HashEncoding, HashGrid
 from kanfield.fields.kan_fourier import FourierLayer
@@ -261,10 +265,10 @@ def test_impossible_fields_are_refused_in_words(name, options, message):
 
 def test_a_registered_class_is_a_family():
     @register("flat", "one colour", [Recipe("adam", 1e-2)])
-    class Flat(nn.Module):
-        def __init__(self, inputs: int, outputs: int, scale: float = 2.0) -> None:
+    class Flat(Field):
+        def __init__(self, in_features: int, out_features: int, scale: float = 2.0) -> None:
             super().__init__()
-            self.colour = nn.Parameter(torch.full((outputs,), scale))
+            self.colour = nn.Parameter(torch.full((out_features,), scale))
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.colour.expand(len(x), -1)
@@ -276,6 +280,66 @@ def test_a_registered_class_is_a_family():
     finally:
         forget("flat")
     assert "flat" not in family_names()
+
+
+def test_hooks_that_a_family_does_not_have_do_nothing():
+    field, x = Siren(2, 1, widths=[4]), torch.rand(5, 2)
+    before = copy.deepcopy(field.state_dict())
+    field.fit_ranges(x)
+    field.smooth_coefficients(0.1)
+    assert all(torch.equal(value, before[name]) for name, value in field.state_dict().items())
+    assert field.fraction_outside(x) == 0 and field.backend == "torch" and not field.adam_options
+
+
+@pytest.fixture
+def plug_in():
+    """Registers a builder under a name that is taken back afterwards."""
+    names = []
+
+    def add(build, **keywords):
+        names.append(build.__name__)
+        register(build.__name__, "for a test", **keywords)(build)
+        return build.__name__
+
+    yield add
+    for name in names:
+        forget(name)
+
+
+def test_a_module_that_is_no_field_is_refused_in_words(plug_in):
+    def stranger(in_features: int, out_features: int):
+        return nn.Linear(in_features, out_features)
+
+    with pytest.raises(InputError, match=r"--model stranger builds a Linear: derive it from kanfield.*Field"):
+        build_field(plug_in(stranger), 2, 1, {})
+
+
+def test_annotations_that_cannot_be_read_leave_options_untyped(plug_in):
+    def waves(in_features: int, out_features: int, count: NotImported = 3):  # noqa: F821
+        return Siren(in_features, out_features, widths=[count])
+
+    name = plug_in(waves)
+    assert find_family(name).hints == {} and find_family(name).options == {"count": 3}
+    stats = ImageStats(longest=8, pixels=64, seen=64, channels=1)
+    settings = resolve(Settings(model=name, options={"count": 5}), stats)
+    assert settings.options == {"count": 5}
+
+
+def test_a_family_without_resize_is_refused_under_equal_parameters(plug_in):
+    def waves(in_features: int, out_features: int, count: int = 3):
+        return Siren(in_features, out_features, widths=[count])
+
+    settings = Settings(model=plug_in(waves), options={"count": 3})
+    with pytest.raises(InputError, match=r"--equal-parameters: waves does not say how to resize it"):
+        match_parameters(settings, 1, 1000)
+
+
+@pytest.mark.parametrize("factor", [0.3, 0.5, 2.5])
+def test_tinycudanns_families_are_resized_to_what_it_can_build(factor):
+    widths = find_family("tcnn-mlp").resize({"widths": [128, 128, 128]}, factor)["widths"]
+    assert len(set(widths)) == 1 and widths[0] == pytest.approx(128 * factor**0.5, rel=0.01)
+    size = find_family("tcnn-hashgrid").resize({"log2_hashmap_size": 15}, factor)["log2_hashmap_size"]
+    assert isinstance(size, int) and abs(size - 15 - math.log2(factor)) <= 0.5
 
 
 @pytest.mark.parametrize("factor", [0.1, 0.5, 3.0])
