@@ -130,8 +130,8 @@ def conclude(settings: Ntk, results: dict[str, Result]) -> Findings:
         "The kernel is that of gradient descent: Adam and Muon, which train these fields, move along other "
         "directions, and the kernel itself changes during training: see --runs.",
         "Where a field's kernel is narrower than the grid's spacing (as for RFF, SIREN and hash grid with "
-        "their tuned settings), pixels are nearly independent and eigenvectors have all frequencies: a larger "
-        "--side shows more.",
+        "their tuned settings), pixels are nearly independent and eigenvectors have all frequencies: a "
+        "larger --side shows more.",
     ]
     cells = [
         [
