@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from kanfield.images import Image
+from kanfield.metrics import psnr
 from kanfield.studies.common.generated import generated_image
 from kanfield.studies.grid_extension.settings import GridExtension
-from kanfield.studies.grid_extension.study import _Fit, conclude, trials
+from kanfield.studies.grid_extension.study import _ErrorLog, _Fit, conclude, trials
+from kanfield.training.target import Target
 
 TINY = GridExtension(size=24, steps=24, width=6, first_grid=4, hidden_grid=2)
 
@@ -51,6 +54,15 @@ def test_until_the_first_refinement_staged_is_coarse(results):
 def test_a_flat_image_has_errors_too():
     flat = Image(np.full((24, 24, 1), 128, np.uint8), "L")
     assert np.isfinite(_Fit(TINY, flat, "coarse")()["psnr"]).all()
+
+
+def test_psnr_is_that_of_fits():
+    black = torch.nn.Linear(2, 1)
+    torch.nn.init.zeros_(black.weight)
+    torch.nn.init.constant_(black.bias, -1)
+    log = _ErrorLog(Target(Image(np.zeros((24, 24, 1), np.uint8), "L"), torch.zeros(1)))
+    log.add(black, 1, 0.0)
+    assert log.result()["psnr"] == [psnr(0.0)]
 
 
 def test_conclusions_follow_the_results(results):

@@ -1,4 +1,4 @@
-"""The tangent kernel against plain autograd, and what is made of its eigenvectors."""
+"""The tangent kernel against plain autograd, and the properties of its eigenvectors."""
 
 from __future__ import annotations
 

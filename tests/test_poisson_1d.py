@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from kanfield import KAN
+from kanfield.studies.poisson_1d.problem import Problem, value_and_slope
 from kanfield.studies.poisson_1d.settings import Poisson1d
-from kanfield.studies.poisson_1d.study import Problem, conclude, field_for, trials, value_and_slope
+from kanfield.studies.poisson_1d.study import conclude, field_for, trials
 
 
 def test_the_solution_solves_the_equation():

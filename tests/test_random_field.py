@@ -1,9 +1,10 @@
-"""Random fields have the covariance they should, and the study speaks of one metric."""
+"""Random fields have the covariance they should, and the study uses one metric for all models."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -44,7 +45,13 @@ def test_all_modes_together_have_unit_variance(monkeypatch):
 def test_finer_fields_have_more_modes():
     counts = [len(GaussianField(2, sigma, 0).modes) for sigma in (1.0, 0.5, 0.25, 0.125)]
     assert counts == sorted(counts) and counts[-1] > 10 * counts[0]
-    assert all(count <= 8 / sigma**2 for count, sigma in zip(counts, (1.0, 0.5, 0.25, 0.125), strict=True))
+
+
+def test_small_eigenvalues_alone_decide_which_modes_are_kept():
+    nodes, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(96))
+    kernel = torch.exp(-(nodes[:, None] - nodes).square() / 2) * (weights[:, None] * weights).sqrt()
+    values = torch.linalg.eigvalsh(kernel)
+    assert int((values > 0.1 * values[-1]).sum()) == len(GaussianField(1, 1.0, 0).modes) == 2
 
 
 def test_samples_are_split_and_of_unit_deviation():

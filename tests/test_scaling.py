@@ -1,4 +1,4 @@
-"""The scaling law: whitened coordinates, toy functions, approximation errors, conclusions."""
+"""The scaling law: whitening, toy functions, approximation errors, conclusions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kanfield import KAN
 from kanfield.metrics.spectra import log_slope
 from kanfield.splines.refine import gram_matrix
 from kanfield.studies.common.full_batch import minimize
-from kanfield.studies.common.whitening import whitened
+from kanfield.studies.common.whitening import whitening
 from kanfield.studies.scaling.approximation import chain, errors, inner, outer
 from kanfield.studies.scaling.settings import Scaling
 from kanfield.studies.scaling.study import conclude, trials
@@ -36,7 +36,7 @@ def test_whitening_keeps_the_function_and_makes_the_gram_matrix_the_identity():
         {n: p.clone() for n, p in field.named_parameters()},
     )
     y = field(x)
-    with whitened(field):
+    with whitening(field):
         assert torch.allclose(field(x), y)
         layer = field.layers[1].parametrizations.coef
         coef = layer[0](torch.eye(9, dtype=torch.float64))
@@ -46,22 +46,22 @@ def test_whitening_keeps_the_function_and_makes_the_gram_matrix_the_identity():
     assert all(torch.allclose(p, before[n]) for n, p in field.named_parameters())
 
 
-def test_whitened_l_bfgs_gets_further_in_as_many_steps():
+def test_l_bfgs_with_whitening_gets_further_in_as_many_steps():
     x, y = TOYS["bessel"].samples(400, 0)
     reached = {}
-    for white in (False, True):
+    for whiten in (False, True):
         torch.manual_seed(0)
         field = KAN(1, 1, [], 60).double()
 
         def loss(field=field):
             return (field(x) - y).square().mean()
 
-        if white:
-            with whitened(field):
+        if whiten:
+            with whitening(field):
                 minimize(field.parameters(), loss, 30)
         else:
             minimize(field.parameters(), loss, 30)
-        reached[white] = loss().item()
+        reached[whiten] = loss().item()
     assert reached[True] < 0.3 * reached[False]
 
 

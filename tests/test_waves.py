@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from kanfield.studies.waves.figures import FREQUENCIES
 from kanfield.studies.waves.settings import Waves
-from kanfield.studies.waves.study import amplitudes_of, conclude, field_for, recovered, target, trials
+from kanfield.studies.waves.signal import FREQUENCIES, amplitudes_of, recovered, target
+from kanfield.studies.waves.study import conclude, field_for, trials
 
 TINY = Waves(models=("kan", "mlp"), amplitudes=("equal",), steps=30, repeats=1, mlp_width=8, mlp_depth=2)
 
 
 def made_up(first_at, steps=(0, 100, 200), hertz=10):
-    """A trial's result whose waves are there from a step on, each."""
+    """The result of a trial in which each wave is recovered from a step of its own on."""
     rows = [[1.0 if step >= first_at[n] else 0.1 for n in range(hertz)] for step in steps]
     return {"steps": list(steps), "recovered": rows, "loss": 0.1, "parameters": 5}
 
@@ -91,7 +91,7 @@ def test_conclusions_follow_the_results():
     assert verdicts["KAN"] is False and verdicts["ReLU MLP"] is False
 
 
-def test_diverged_fits_are_told_and_left_out():
+def test_diverged_fits_are_named_and_left_out():
     results = {key: made_up([100] * 10) for key in ("kan-equal-00", "mlp-equal-00", "mlp-equal-01")}
     results["kan-equal-01"] = {"steps": [], "recovered": [], "loss": None, "parameters": 5}
     found = conclude(Waves(steps=200, repeats=2, amplitudes=("equal",)), results)

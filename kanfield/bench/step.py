@@ -16,6 +16,7 @@ from kanfield.config.presets import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.fields import find_family
+from kanfield.fields.field import count_parameters
 from kanfield.runs.run import make_field
 from kanfield.splines import use_backend
 from kanfield.splines.backend import native, triton_unavailable
@@ -108,7 +109,7 @@ class _Stepper:
         self._target = torch.rand(settings.batch_size, SCALE.channels, generator=generator).to(device)
         optimizers = build_optimizers(field, settings.optimizer, 0.0, 0.0)
         self.batch = settings.batch_size
-        self.parameters = sum(p.numel() for p in field.parameters())
+        self.parameters = count_parameters(field)
         self.precision = settings.precision
         plain = training.eager or device.type != "cuda"
         self._step = Step(field, optimizers) if plain else make_step(field, optimizers, compiled=False)

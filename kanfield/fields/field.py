@@ -81,3 +81,15 @@ class Field(nn.Module, abc.ABC):
             x: coordinates, ``(N, in_features)``.
         """
         return x.new_zeros(())
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Count the trained numbers of a field or layer.
+
+    Args:
+        module: the field.
+
+    >>> count_parameters(nn.Linear(3, 2))
+    8
+    """
+    return sum(p.numel() for p in module.parameters())

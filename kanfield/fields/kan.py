@@ -80,9 +80,7 @@ class KAN(Field):
             raise ValueError(f"{len(widths)} widths need {len(widths) + 1} grids, got {len(sizes)}")
         hidden = [max([size] if isinstance(size, int) else size, default=0) for size in sizes[1:]]
         if max(hidden, default=0) > MAX_HIDDEN_GRID:
-            raise ValueError(
-                f"grids after the first take up to {MAX_HIDDEN_GRID} cells, got {max(hidden)}"
-            )
+            raise ValueError(f"grids after the first take up to {MAX_HIDDEN_GRID} cells, got {max(hidden)}")
         if not (init_noise >= 0 and init_frequency >= 0):
             raise ValueError(
                 f"init_noise and init_frequency are 0 or more, got {init_noise}, {init_frequency}"

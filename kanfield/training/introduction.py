@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from rich.console import Console
 
+from kanfield.fields.field import count_parameters
 from kanfield.splines import explain_backend
 from kanfield.splines.backend import BACKENDS
 from kanfield.training.trainer import Trainer
@@ -20,7 +21,7 @@ def introduce(console: Console | None, trainer: Trainer) -> None:
     if backend in BACKENDS:
         precision = "fp32" if settings.precision == "fp64" else settings.precision
         why = f" ({explain_backend(str(device), precision)[1]})"
-    parameters = sum(t.numel() for t in trainer.field.parameters())
+    parameters = count_parameters(trainer.field)
     pixels = image.height * image.width
     name = image.source.name if image.source else "image"
     kind = f"{settings.model} {settings.preset}" if settings.model == "kan" else settings.model

@@ -14,7 +14,7 @@ import torch
 from kanfield import metrics
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
-from kanfield.fields.field import Field
+from kanfield.fields.field import Field, count_parameters
 from kanfield.files import replacing, write_json
 from kanfield.images import Image, write_image
 from kanfield.machine import pick_device
@@ -55,7 +55,7 @@ def measure(
     if target.held_out is not None and wrong is not None:
         differs = (image.pixels != picture.pixels).any(2).ravel()
         wrong = int((differs if target.missing is None else differs & ~target.missing).sum())
-    parameters = sum(t.numel() for t in field.parameters())
+    parameters = count_parameters(field)
     curve = read_spectrum(folder.spectrum)
     content = {
         "psnr": result.psnr,

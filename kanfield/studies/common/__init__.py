@@ -1,1 +1,1 @@
-"""What several studies share."""
+"""Shared by several studies: full-batch training, whitening, fields in published shapes, an image, panels."""

@@ -1,4 +1,4 @@
-"""Training on all samples at once, as studies of functions and equations do: L-BFGS or Adam."""
+"""Training on all samples at once with L-BFGS or Adam, as studies of functions and equations do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-HISTORY = 50  # pairs of steps and gradients that L-BFGS remembers
+HISTORY = 50  # pairs of steps and gradient changes that L-BFGS keeps
 _ADAM_RATE = 1e-3
 
 
@@ -22,32 +22,35 @@ def minimize(
     watch: Callable[[int], None] | None = None,
     every: int = 1,
 ) -> None:
-    """Move parameters so that a loss falls.
+    """Minimise a loss over parameters, in place.
 
-    L-BFGS is torch's with a strong Wolfe line search and tolerances of zero, so that it goes on for as long
-    as it is told; a step is one of its iterations. Where its memory no longer gives a direction that goes
-    down it starts afresh from the gradient, and where that does not move either, it has arrived.
+    L-BFGS is torch's with a strong Wolfe line search and tolerances of zero, so that it does not stop before
+    ``steps``; a step is one of its iterations. When its history no longer gives a descent direction, it
+    restarts from the gradient; when that does not move the parameters either, it has converged and returns.
 
     Args:
-        parameters: leaves that require gradients, moved in place.
+        parameters: leaves that require gradients, changed in place.
         loss: computes the loss, a scalar with a graph.
-        lr: rate; by default 1 for L-BFGS and 1e-3 for Adam.
+        steps: iterations of the optimiser.
+        optimizer: ``"lbfgs"`` or ``"adam"``.
+        lr: learning rate; None for 1 with L-BFGS and 1e-3 with Adam.
         watch: called with the number of steps done: 0 before the first, then after every ``every`` steps and
-            after the last.
+            after the last. It must not change the parameters.
+        every: steps from one call of ``watch`` to the next.
 
     Raises:
-        ValueError: there is no such optimiser.
+        ValueError: ``optimizer`` is neither.
 
     >>> x = torch.tensor([3.0, -2.0], dtype=torch.float64, requires_grad=True)
     >>> minimize([x], lambda: ((x - 1) ** 2).sum(), steps=5)
     >>> x.detach().round(decimals=6).tolist()
     [1.0, 1.0]
     """
-    moved = list(parameters)
+    leaves = list(parameters)
     if optimizer == "adam":
-        stepper: _Adam | _Lbfgs = _Adam(moved, loss, _ADAM_RATE if lr is None else lr)
+        stepper: _Adam | _Lbfgs = _Adam(leaves, loss, _ADAM_RATE if lr is None else lr)
     elif optimizer == "lbfgs":
-        stepper = _Lbfgs(moved, loss, 1.0 if lr is None else lr)
+        stepper = _Lbfgs(leaves, loss, 1.0 if lr is None else lr)
     else:
         raise ValueError(f"optimizer {optimizer} is neither lbfgs nor adam")
     if watch is not None:
@@ -77,10 +80,11 @@ class _Adam:
 class _Lbfgs:
     def __init__(self, parameters: list[Tensor], loss: Callable[[], Tensor], lr: float) -> None:
         self._parameters, self._loss, self._lr = parameters, loss, lr
-        self._optimizer = self._fresh()
-        self._known: tuple[list[Tensor], list[Tensor], Tensor] | None = None
+        self._optimizer = self._restart()
+        self._evaluated: tuple[list[Tensor], list[Tensor], Tensor] | None = None
 
-    def _fresh(self) -> torch.optim.LBFGS:
+    def _restart(self) -> torch.optim.LBFGS:
+        """An optimiser without history."""
         return torch.optim.LBFGS(
             self._parameters,
             lr=self._lr,
@@ -91,7 +95,7 @@ class _Lbfgs:
         )
 
     def advance(self, steps: int) -> None:
-        done, fresh = 0, False
+        done, restarted = 0, False
         while done < steps:
             before = [p.detach().clone() for p in self._parameters]
             done += self._run(steps - done)
@@ -101,15 +105,15 @@ class _Lbfgs:
                         p.copy_(old)
             elif any(bool((p != old).any()) for p, old in zip(self._parameters, before, strict=True)):
                 if done < steps:
-                    self._optimizer = self._fresh()
-                fresh = False
+                    self._optimizer = self._restart()
+                restarted = False
                 continue
-            if fresh:  # neither memory nor gradient leads further down
+            if restarted:  # neither the history nor the gradient gives a descent
                 return
-            self._optimizer, fresh = self._fresh(), True
+            self._optimizer, restarted = self._restart(), True
 
     def _run(self, steps: int) -> int:
-        """Iterations until that many are done or torch sees no way down; how many they were."""
+        """Iterate up to ``steps`` times, fewer when torch finds no descent; returns the number done."""
         group = self._optimizer.param_groups[0]
         group["max_iter"], group["max_eval"] = steps, 25 * steps
         state = self._optimizer.state[self._parameters[0]]
@@ -118,10 +122,10 @@ class _Lbfgs:
         return int(state["n_iter"]) - before if "n_iter" in state else 0
 
     def _closure(self) -> Tensor:
-        """Loss and gradients; where a step begins, torch asks anew for those that the last one ended with."""
-        if self._known is not None:
-            there, gradients, value = self._known
-            if all(torch.equal(p, old) for p, old in zip(self._parameters, there, strict=True)):
+        """Loss and gradients; a step starts by asking again for those that the last one ended with."""
+        if self._evaluated is not None:
+            at, gradients, value = self._evaluated
+            if all(torch.equal(p, old) for p, old in zip(self._parameters, at, strict=True)):
                 for p, gradient in zip(self._parameters, gradients, strict=True):
                     p.grad = gradient
                 return value
@@ -130,5 +134,5 @@ class _Lbfgs:
         value = self._loss()
         value.backward()  # type: ignore[no-untyped-call]
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
-        self._known = ([p.detach().clone() for p in self._parameters], gradients, value.detach())
+        self._evaluated = ([p.detach().clone() for p in self._parameters], gradients, value.detach())
         return value.detach()

@@ -1,4 +1,4 @@
-"""A picture for studies that are given none: smooth shades, fine texture and edges, as photographs have."""
+"""The image that studies fit by default: smooth shades, fine texture and edges, as photographs have."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from kanfield.images import Image
 
 
 def generated_image(side: int, seed: int = 0) -> Image:
-    """A gray 8-bit picture: noise whose amplitude falls as 1/f (Field, 1987), a disc and a bar.
+    """A gray 8-bit image: noise whose amplitude falls as 1/f (Field, 1987), a disc and a bar.
+
+    Args:
+        side: height and width in pixels.
+        seed: of the noise.
 
     >>> generated_image(32).pixels.shape
     (32, 32, 1)

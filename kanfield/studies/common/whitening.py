@@ -1,7 +1,8 @@
-"""Training a KAN's splines in coordinates in which their Gram matrix is the identity.
+"""Whitening: training a KAN's splines in coordinates in which their Gram matrix is the identity.
 
-B-splines of order 3 are conditioned like 1400 (see the study ``conditioning``), which L-BFGS pays for with
-iterations. With ``coef = W z`` and ``W^T (Gram) W = 1`` a step in z is one in the functions themselves.
+The Gram matrix of cubic B-splines has a condition number of about 1400 (the study ``conditioning`` measures
+it), which costs L-BFGS iterations. With ``coef = W z`` and ``W^T (Gram) W = 1``, a step in z is a step in the
+functions themselves.
 """
 
 from __future__ import annotations
@@ -19,13 +20,18 @@ from kanfield.splines.refine import apply_two_scale, gram_matrix
 
 
 @contextlib.contextmanager
-def whitened(field: KAN) -> Iterator[None]:
-    """Inside the block the field's parameters are the whitened coefficients; its function is the same.
+def whitening(field: KAN) -> Iterator[None]:
+    """Inside the block, the field's parameters are ``z`` instead of ``coef``; its function is the same.
+
+    Only the coefficients of a layer's finest grid are replaced, not those of nested levels.
+
+    Args:
+        field: its coefficients are parametrised on entry, and plain parameters again on exit.
 
     >>> field = KAN(1, 1, widths=[2], grids=5).double()
     >>> x = torch.rand(4, 1, dtype=torch.float64)
     >>> before = field(x)
-    >>> with whitened(field):
+    >>> with whitening(field):
     ...     torch.allclose(field(x), before)
     True
     """

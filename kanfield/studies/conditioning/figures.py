@@ -1,4 +1,4 @@
-"""Figures of the study of conditioning: ratios of eigenvalues, and spectra."""
+"""Figures of the study ``conditioning``: ratios of eigenvalues, and spectra."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ Rows = Sequence[Mapping[str, float]]
 
 
 def draw_ratios(rows: Mapping[str, Rows], size: int, dimension: int) -> Figure:
-    """Ratios against the grid at one dimension, and against the dimension on one grid."""
+    """Ratios against the grid in one dimension, and against the dimension on one grid.
+
+    Args:
+        rows: of every layer, with ``d``, ``G`` and ``ratio``.
+        size: the grid of the right panel.
+        dimension: the number of inputs of the left panel.
+    """
     figure, axes = new_figure(8.4, 3.6, 1, 2, sharey=True)
     for number, (name, all_rows) in enumerate(rows.items()):
         style = {"marker": MARKERS[number], "color": SERIES[number], "markersize": 5}
@@ -36,7 +42,7 @@ def draw_ratios(rows: Mapping[str, Rows], size: int, dimension: int) -> Figure:
 
 
 def draw_spectra(eigenvalues: Mapping[str, Sequence[float]]) -> Figure:
-    """Eigenvalues over the largest, in descending order."""
+    """Eigenvalues in descending order, over the largest."""
     figure, axis = new_figure(5.6, 3.6)
     for number, (name, values) in enumerate(eigenvalues.items()):
         axis.plot(

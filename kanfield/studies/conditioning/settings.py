@@ -1,4 +1,4 @@
-"""Options of the study."""
+"""Options of ``kanfield study conditioning``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Conditioning(StudySettings):
     orders: tuple[int, ...] = (1, 2, 3)
     """Orders of the splines."""
     grids: tuple[int, ...] = (5, 10, 20, 40, 80)
-    """Cells of the splines' grid; units an input of the ReLU layer."""
+    """Cells of the splines' grid; units per input of the ReLU layer."""
     dimensions: tuple[int, ...] = (1, 2, 4, 8)
     """Numbers of inputs."""
 
@@ -30,4 +30,4 @@ class Conditioning(StudySettings):
             raise InputError(f"--orders {self.orders}: splines have order 1, 2 or 3")
         for name in ("grids", "dimensions"):
             if len(set(getattr(self, name))) < 2:
-                raise InputError(f"--{name}: give two or more, to see what grows")
+                raise InputError(f"--{name}: give two or more, to see how the ratio grows")

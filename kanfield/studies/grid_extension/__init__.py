@@ -1,1 +1,1 @@
-"""The study ``grid-extension``."""
+"""Grids refined during a fit, against fine and nested ones: ``kanfield study grid-extension``."""

@@ -1,4 +1,4 @@
-"""Figures of the study of grid extension."""
+"""Figures of the study ``grid-extension``: errors in bands and PSNR, against steps and time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from kanfield.reports.figures import INK, MARKERS, SERIES, add_grid, add_legend, new_figure
+from kanfield.studies.common.panels import new_panels
 from kanfield.studies.study import Result
 
 if TYPE_CHECKING:
@@ -14,41 +15,41 @@ if TYPE_CHECKING:
 
 
 def draw_bands(results: Mapping[str, Result], against: str) -> Figure:
-    """A panel for every band: the error against ``"steps"`` or ``"seconds"``."""
+    """A panel for every band: its error against steps or training time.
+
+    Args:
+        results: of the variants.
+        against: ``"steps"`` or ``"seconds"``.
+    """
     bands = list(next(iter(results.values()))["bands"])
-    columns = min(3, len(bands))
-    rows = -(-len(bands) // columns)
-    size = (0.6 + 3.2 * columns, 0.5 + 2.6 * rows)
-    figure, axes = new_figure(*size, rows, columns, squeeze=False, sharex=True)
-    for axis in axes.flat[len(bands) :]:
-        axis.set_axis_off()
+    figure, axes = new_panels(len(bands), 3, 3.2, 2.6, sharex=True)
     for place, (axis, band) in enumerate(zip(axes.flat, bands, strict=False)):
         for number, (name, result) in enumerate(results.items()):
             label = name if not place else None
             axis.plot(result[against], result["bands"][band], label=label, **_style(number))
-        axis.set_title(f"{octave(band)} cycles a pixel", fontsize=9)
+        axis.set_title(f"{band} cycles per pixel", fontsize=9)
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.xaxis.set_minor_formatter("")  # labels within a decade would overlap
         if against == "steps":
-            _mark(axis, results)
+            _mark_refinements(axis, results)
         add_grid(axis)
-        if place >= len(bands) - columns:  # nothing is drawn below
+        if place >= len(bands) - axes.shape[1]:  # nothing is drawn below
             axis.tick_params(labelbottom=True)
             axis.set_xlabel("steps" if against == "steps" else "training time, s")
     for axis in axes[:, 0]:
         axis.set_ylabel("error, share of energy")
     add_legend(figure)
-    return figure  # type: ignore[no-any-return]
+    return figure
 
 
 def draw_psnr(results: Mapping[str, Result]) -> Figure:
-    """PSNR against steps and against time."""
+    """PSNR against steps and against training time."""
     figure, axes = new_figure(8.4, 3.4, 1, 2, sharey=True)
     for number, (name, result) in enumerate(results.items()):
         axes[0].plot(result["steps"], result["psnr"], label=name, **_style(number))
         axes[1].plot(result["seconds"], result["psnr"], **_style(number))
-    _mark(axes[0], results)
+    _mark_refinements(axes[0], results)
     for axis in axes:
         add_grid(axis)
     axes[0].set_xlabel("steps")
@@ -58,20 +59,10 @@ def draw_psnr(results: Mapping[str, Result]) -> Figure:
     return figure  # type: ignore[no-any-return]
 
 
-def octave(band: str) -> str:
-    """A band's name in fractions.
-
-    >>> octave("0.125-0.25")
-    '1/8 to 1/4'
-    """
-    low, high = (round(1 / float(edge)) for edge in band.split("-"))
-    return f"1/{low} to 1/{high}"
-
-
 def _style(number: int) -> dict[str, object]:
     return {"color": SERIES[number], "marker": MARKERS[number], "markersize": 3.5, "linewidth": 1.4}
 
 
-def _mark(axis: Axes, results: Mapping[str, Result]) -> None:
+def _mark_refinements(axis: Axes, results: Mapping[str, Result]) -> None:
     for refinement in results["staged"]["refinements"]:
         axis.axvline(refinement["step"], color=INK, linewidth=0.8, linestyle=":")

@@ -1,4 +1,4 @@
-"""Options of the study."""
+"""Options of ``kanfield study grid-extension``."""
 
 from __future__ import annotations
 

@@ -1,32 +1,36 @@
 """Grid extension: a fixed fine grid, one refined in stages, and nested levels, on one image.
 
 Refining doubles every grid without changing the function (the two-scale relation), and carries the
-optimisers' moments along; nested levels are coarse and fine splines added up. Four fits of equal steps tell
-what each does to the error in every octave of frequencies.
+optimisers' moments along; nested levels are sums of coarse and fine splines. Four fits of equal steps show
+the error of each in every octave of frequencies.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
+from kanfield.fields.field import count_parameters
 from kanfield.fields.kan import KAN
 from kanfield.images import Image, read_image
 from kanfield.metrics.spectra import Bands
 from kanfield.reports.findings import Claim, Findings, Picture, Table
-from kanfield.runs.rendering import evaluate_field
 from kanfield.studies.common.generated import generated_image
-from kanfield.studies.grid_extension.figures import draw_bands, draw_psnr, octave
+from kanfield.studies.grid_extension.figures import draw_bands, draw_psnr
 from kanfield.studies.grid_extension.settings import GridExtension
 from kanfield.studies.study import Result, Trial
 from kanfield.training.evaluation import evaluate
-from kanfield.training.optimizers import build_optimizers
+from kanfield.training.optimizers import build_optimizers, set_rate
 from kanfield.training.sampling import Batches, PixelSampler
 from kanfield.training.schedule import warm_up_and_decay
+from kanfield.training.step import Step
 from kanfield.training.target import Target
 from kanfield.training.trainer import RANGE_EVERY
 
@@ -37,15 +41,15 @@ VARIANTS = {
     "nested": "all three grids at once, as nested levels",
 }
 _STAGES = 3  # grids, each twice as fine as the one before
-_RATES = (1e-2, 5e-3)  # of Muon and of Adam, the KAN's own
+_RATES = (1e-2, 5e-3)  # of Muon and of Adam, the KAN's defaults
 _BATCH = 2048
-_RANGE_STEPS = 200
-_LOOKS = 24
+_RANGE_STEPS = 200  # in which hidden grids follow the data
+_EVALUATIONS = 24  # of the error, in a fit
 _EQUAL = 1e-3  # dB: what a refinement may change
 
 
 def trials(settings: GridExtension) -> list[Trial]:
-    """One fit a variant."""
+    """One fit for each variant."""
     image = read_image(settings.image, settings.size) if settings.image else generated_image(settings.size)
     return [Trial(name, _Fit(settings, image, name)) for name in VARIANTS]
 
@@ -73,37 +77,35 @@ class _Fit:
         target = Target(self.image, torch.zeros(1))
         batches = Batches(PixelSampler(target.count, min(_BATCH, target.count), 0), target)
         optimizers = build_optimizers(field, "muon", *_RATES)
-        peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
+        take_step = Step(field, optimizers)
         refined = {round(settings.steps * n / _STAGES) for n in range(1, _STAGES)}
-        looks = set(np.unique(np.geomspace(1, settings.steps, _LOOKS).astype(int)).tolist())
-        log, seconds, refinements = _Log(target), 0.0, []
+        evaluated = set(np.unique(np.geomspace(1, settings.steps, _EVALUATIONS).astype(int)).tolist())
+        log, seconds, refinements = _ErrorLog(target), 0.0, []
         for step in range(settings.steps):
             if self.variant == "staged" and step in refined:
                 before = evaluate(field, target).psnr
                 field.refine(2, optimizers)
                 refinements.append({"step": step, "before": before, "after": evaluate(field, target).psnr})
             began = time.perf_counter()
-            factor = warm_up_and_decay((step + 1) / (settings.steps + 1))
-            for optimizer, rates in zip(optimizers, peaks, strict=True):
-                for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                    group["lr"] = factor * rate
+            _set_rates(optimizers, (step + 1) / (settings.steps + 1))
             x, y = batches.at(step)
             if step < _RANGE_STEPS and step % RANGE_EVERY == 0:
                 field.fit_ranges(x)
-            for optimizer in optimizers:
-                optimizer.zero_grad()
-            nn.functional.mse_loss(field(x), y).backward()  # type: ignore[no-untyped-call]
-            for optimizer in optimizers:
-                optimizer.step()
+            take_step(x, y)
             seconds += time.perf_counter() - began
-            if step + 1 in looks:
-                log.look(field, step + 1, seconds)
-        count = sum(p.numel() for p in field.parameters())
-        return {**log.content(), "parameters": count, "refinements": refinements}
+            if step + 1 in evaluated:
+                log.add(field, step + 1, seconds)
+        return {**log.result(), "parameters": count_parameters(field), "refinements": refinements}
 
 
-class _Log:
-    """PSNR and the error in every band at some steps."""
+def _set_rates(optimizers: Sequence[Optimizer], progress: float) -> None:
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            set_rate(group, group["initial_lr"] * warm_up_and_decay(progress))
+
+
+class _ErrorLog:
+    """PSNR and the error in every band, at some steps of a fit."""
 
     def __init__(self, target: Target) -> None:
         image, (low, high) = target.image, target.image.value_range
@@ -112,28 +114,38 @@ class _Log:
         self._energies = self._bands.energies(self._values)
         self._rows: list[tuple[int, float, float, list[float]]] = []
 
-    def look(self, field: nn.Module, step: int, seconds: float) -> None:
-        """Note where the field stands."""
-        values = evaluate_field(field, self._target.coordinates(torch.arange(self._target.count)))
-        error = values.numpy().reshape(self._values.shape) - self._values
+    def add(self, field: nn.Module, step: int, seconds: float) -> None:
+        """Evaluate a field on all pixels, after ``step`` steps and ``seconds`` of training."""
+        values = np.full((self._target.count, self._target.image.channels), np.nan)
+        psnr = evaluate(field, self._target, None, values).psnr
+        error = values.reshape(self._values.shape) - self._values
         shares = (self._bands.energies(error) / np.maximum(self._energies, 1e-20)).tolist()
-        psnr = -10 * float(np.log10(max(np.square(error).mean(), 1e-20)))
         self._rows.append((step, round(seconds, 3), psnr, shares))
 
-    def content(self) -> Result:
-        """As a trial's result."""
+    def result(self) -> Result:
+        """The rows as a trial's result."""
         steps, seconds, psnr, shares = (list(column) for column in zip(*self._rows, strict=True))
-        names = self._bands.names()
-        by_band = {name: [row[n] for row in shares] for n, name in enumerate(names)}
+        octaves = [octave(low, high) for low, high in itertools.pairwise(self._bands.edges)]
+        by_band = {name: [row[n] for row in shares] for n, name in enumerate(octaves)}
         curves = {
-            f"error/{name} cycles a pixel": list(zip(steps, by_band[name], strict=True)) for name in names
+            f"error/{name} cycles per pixel": list(zip(steps, by_band[band], strict=True))
+            for name, band in zip(self._bands.names(), octaves, strict=True)
         }
         curves["psnr"] = list(zip(steps, psnr, strict=True))
         return {"steps": steps, "seconds": seconds, "psnr": psnr, "bands": by_band, "curves": curves}
 
 
+def octave(low: float, high: float) -> str:
+    """The name of an octave in fractions, from its edges in cycles per pixel.
+
+    >>> octave(0.125, 0.25)
+    '1/8 to 1/4'
+    """
+    return f"1/{round(1 / low)} to 1/{round(1 / high)}"
+
+
 def conclude(settings: GridExtension, results: dict[str, Result]) -> Findings:
-    """What the refinements kept, and what each variant does to every band."""
+    """Compare PSNR before and after refinements, and the variants' errors in every band."""
     refinements = results["staged"]["refinements"]
     largest = max(abs(r["after"] - r["before"]) for r in refinements)
     steps = " and ".join(str(r["step"]) for r in refinements)
@@ -153,8 +165,8 @@ def conclude(settings: GridExtension, results: dict[str, Result]) -> Findings:
     notes = [
         f"KAN [2, {settings.width} x 3, c] of order 2 with 8 directions; the coarse grids are {first} cells "
         f"in the first layer and {hidden} in the others, the fine ones {4 * first} and {4 * hidden}. Equal "
-        "steps of 2048 pixels, Muon and Adam at the KAN's own rates, one seed: differences of some tenths "
-        "of a decibel say nothing.",
+        "steps of 2048 pixels, Muon and Adam at the KAN's own rates, one seed: differences of a few tenths "
+        "of a decibel mean nothing.",
         "Variants: " + "; ".join(f"{name}: {words}" for name, words in VARIANTS.items()) + ".",
     ]
     pictures = [
@@ -176,7 +188,7 @@ def conclude(settings: GridExtension, results: dict[str, Result]) -> Findings:
 
 def _tables(results: dict[str, Result]) -> list[Table]:
     bands = list(results["fixed"]["bands"])
-    cells = [["variant", "parameters", "PSNR, dB", "seconds", *map(octave, bands)]]
+    cells = [["variant", "parameters", "PSNR, dB", "seconds", *bands]]
     for name, result in results.items():
         errors = [f"{result['bands'][band][-1]:.1e}" for band in bands]
         line = [
@@ -186,11 +198,11 @@ def _tables(results: dict[str, Result]) -> list[Table]:
             f"{result['seconds'][-1]:.1f}",
         ]
         cells.append([*line, *errors])
-    kept = [["step", "PSNR before, dB", "PSNR after, dB"]]
-    kept += [
+    refinements = [["step", "PSNR before, dB", "PSNR after, dB"]]
+    refinements += [
         [str(r["step"]), f"{r['before']:.6f}", f"{r['after']:.6f}"] for r in results["staged"]["refinements"]
     ]
     return [
-        Table("At the end: error as a share of the energy in bands of cycles a pixel", cells),
-        Table("Refinements", kept),
+        Table("At the end: error as a share of the energy, in bands of cycles per pixel", cells),
+        Table("Refinements", refinements),
     ]

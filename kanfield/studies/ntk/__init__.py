@@ -1,1 +1,1 @@
-"""The study ``ntk``."""
+"""Neural tangent kernels of fields on an image: ``kanfield study ntk``."""

@@ -1,4 +1,4 @@
-"""Figures of the study of tangent kernels."""
+"""The figure of the study ``ntk``: eigenvalues, the image's energy and frequencies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kanfield.studies.ntk.tangent_kernel import KernelSpectrum
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_SMOOTHED = 0.03  # of the eigenvectors are averaged for a point of the curve of frequencies
+_SMOOTHED = 0.03  # of the eigenvectors: the window of the moving average of frequencies
 _DASHES = ("-", "--", ":")
 _LEAST = 1e-12  # eigenvalues below are rounding
 
@@ -32,10 +32,10 @@ def draw_kernels(kernels: Mapping[str, KernelSpectrum]) -> Figure:
         kept = np.convolve(np.ones(len(number)), np.ones(width), "same")  # fewer at the ends
         smooth = np.convolve(kernel.cycles, np.ones(width), "same") / kept
         axes[2].plot(number, smooth, **style)
-    words = ("eigenvalue, share of the sum", "share of the image, cumulative", "cycles over the image")
-    for axis, word in zip(axes, words, strict=True):
+    labels = ("eigenvalue, share of the sum", "share of the image, cumulative", "cycles over the image")
+    for axis, label in zip(axes, labels, strict=True):
         axis.set_xlabel("number of the eigenvector")
-        axis.set_ylabel(word)
+        axis.set_ylabel(label)
         add_grid(axis)
         axis.set_xscale("log")
     axes[0].set_yscale("log")

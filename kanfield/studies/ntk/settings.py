@@ -1,4 +1,4 @@
-"""Options of the study."""
+"""Options of ``kanfield study ntk``."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Ntk(StudySettings):
     QUICK: ClassVar[dict[str, Any]] = {"side": 8, "models": ("siren", "mlp")}
 
     models: tuple[str, ...] = ("kan", "siren", "mlp", "rff", "hashgrid")
-    """Families of fields (kanfield models lists them), each as a fit of the image begins with it."""
+    """Families of fields (kanfield models lists them), each as at the start of a fit of the image."""
     image: File = None
-    """The image. Default: a generated one of 256 pixels a side."""
+    """The image. Default: a generated one of 256 x 256 pixels."""
     side: int = 24
-    """Pixels of the longer side that the kernel is taken on; it has the square of as many rows."""
+    """Longer side of the pixel grid on which the kernel is computed; its rows are the grid's pixels."""
     runs: tuple[Path, ...] = ()
-    """Run folders: their kernels at the start, at the last and at the best weights, instead of models'."""
+    """Run folders: kernels of their initial, last and best weights, instead of those of --models."""
 
     def check(self) -> None:
         """See :meth:`StudySettings.check`."""

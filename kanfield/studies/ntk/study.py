@@ -1,4 +1,4 @@
-"""The neural tangent kernel of fields on an image: which patterns each learns first, before it is trained.
+"""The neural tangent kernel of fields on an image: which patterns each would learn first.
 
 A field that is trained by small steps of gradient descent learns the eigenvectors of its tangent kernel at
 rates proportional to their eigenvalues (Jacot et al., 2018, arXiv:1806.07572). If those of large eigenvalues
@@ -15,7 +15,7 @@ import numpy as np
 from kanfield.config.presets import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
-from kanfield.fields.field import Field
+from kanfield.fields.field import Field, count_parameters
 from kanfield.images import Image, coordinates, read_image, resize_image
 from kanfield.reports.findings import Claim, Findings, Picture, Table
 from kanfield.runs.checkpoint import load_field, read_checkpoint
@@ -26,35 +26,35 @@ from kanfield.studies.ntk.settings import Ntk
 from kanfield.studies.ntk.tangent_kernel import KernelSpectrum, analyse, tangent_kernel
 from kanfield.studies.study import Result, Trial
 
-_FEW = 0.1  # of the eigenvectors: how much of the image lies in so many
-_CLEAR = 0.2  # a rank correlation above this is no accident on some hundreds of pixels
+_FIRST = 0.1  # of the eigenvectors: the table shows how much of the image is in these
+_CLEAR = 0.2  # a rank correlation above this is not by chance on some hundreds of pixels
 _GENERATED_SIDE = 256
 
 
 def trials(settings: Ntk) -> list[Trial]:
-    """A kernel for every model at its start, or for every run at its start, its last and its best weights."""
+    """A kernel for the initial weights of every model, or for the initial, last and best of every run."""
     if not settings.runs:
         image = read_image(settings.image) if settings.image else generated_image(_GENERATED_SIDE)
         return [
             Trial(model, _Kernel(settings, image, _Fresh(model, image), True)) for model in settings.models
         ]
-    found = []
+    listed = []
     for number, path in enumerate(settings.runs, 1):
         run = load(path)
         for state in ("initial", "last", "best"):
             build = _Restored(run, state)
-            found.append(
+            listed.append(
                 Trial(
                     f"{number}-{run.settings.model}-{state}",
                     _Kernel(settings, run.image, build, state == "initial"),
                 )
             )
-    return found
+    return listed
 
 
 @dataclass(frozen=True)
 class _Fresh:
-    """The field that a fit of an image begins with."""
+    """Builds the field that a fit of an image starts from."""
 
     model: str
     image: Image
@@ -67,7 +67,7 @@ class _Fresh:
 
 @dataclass(frozen=True)
 class _Restored:
-    """The field of a run, at its start or at a checkpoint."""
+    """Builds the field of a run, with its initial weights or those of a checkpoint."""
 
     run: Run
     state: str
@@ -92,13 +92,12 @@ class _Kernel:
         field = self.build()
         x = coordinates(small.height, small.width).double()
         if self.fresh:
-            field.fit_ranges(x)  # as a fit does ahead of its first step
+            field.fit_ranges(x)  # as a fit does before its first step
         low, high = small.value_range
-        found = analyse(tangent_kernel(field, x), (small.pixels.astype(np.float64) - low) / (high - low))
-        lists = {name: _rounded(getattr(found, name)) for name in ("values", "energy", "cycles")}
-        count = sum(p.numel() for p in field.parameters())
-        curves = {name: list(enumerate(values, 1)) for name, values in lists.items()}
-        return {**lists, "parameters": count, "pixels": small.height * small.width, "curves": curves}
+        spectrum = analyse(tangent_kernel(field, x), (small.pixels.astype(np.float64) - low) / (high - low))
+        lists = {name: _rounded(getattr(spectrum, name)) for name in ("values", "energy", "cycles")}
+        sizes = {"parameters": count_parameters(field), "pixels": small.height * small.width}
+        return {**lists, **sizes, "curves": {name: list(enumerate(v, 1)) for name, v in lists.items()}}
 
 
 def _rounded(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[float]:
@@ -106,13 +105,13 @@ def _rounded(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[
 
 
 def conclude(settings: Ntk, results: dict[str, Result]) -> Findings:
-    """Spectra side by side, effective ranks, and where the image's energy lies."""
+    """Compare spectra, effective ranks, and the share of the image in the first eigenvectors."""
     kernels = {
         key: KernelSpectrum(*(np.array(result[name]) for name in ("values", "energy", "cycles")))
         for key, result in results.items()
     }
     ranks = {key: kernel.effective_rank for key, kernel in kernels.items()}
-    told = ", ".join(f"{key} {rank:.1f}" for key, rank in ranks.items())
+    listed = ", ".join(f"{key} {rank:.1f}" for key, rank in ranks.items())
     pixels = next(iter(results.values()))["pixels"]
     pictures = [
         Picture(
@@ -124,13 +123,13 @@ def conclude(settings: Ntk, results: dict[str, Result]) -> Findings:
     ]
     notes = [
         f"On a regular grid of {pixels} pixels of the image (scaled down by Lanczos), in double precision; "
-        "fields as a fit of the image begins with them, one seed. The effective rank is the exponential of "
+        "fields as at the start of a fit of the image, one seed. The effective rank is the exponential of "
         "the eigenvalues' entropy (Roy and Vetterli, 2007).",
         "The kernel is that of gradient descent: Adam and Muon, which train these fields, move along other "
-        "directions, and the kernel itself changes as training goes on: see --runs.",
-        "Where a field's kernel is narrower than the grid's spacing (as of RFF, SIREN and hash grid at their "
-        "tuned settings), every pixel is on its own and eigenvectors have all frequencies: a larger --side "
-        "tells more.",
+        "directions, and the kernel itself changes during training: see --runs.",
+        "Where a field's kernel is narrower than the grid's spacing (as for RFF, SIREN and hash grid with "
+        "their tuned settings), pixels are nearly independent and eigenvectors have all frequencies: a "
+        "larger --side shows more.",
     ]
     cells = [
         [
@@ -143,20 +142,20 @@ def conclude(settings: Ntk, results: dict[str, Result]) -> Findings:
         ]
     ]
     for key, kernel in kernels.items():
-        few = max(1, round(_FEW * len(kernel.values)))
+        first = max(1, round(_FIRST * len(kernel.values)))
         cells.append(
             [
                 key,
                 f"{results[key]['parameters']:,}",
                 f"{ranks[key]:.1f}",
-                f"{100 * kernel.energy[:few].sum():.1f} %",
-                f"{kernel.cycles[:few].mean():.1f}",
+                f"{100 * kernel.energy[:first].sum():.1f} %",
+                f"{kernel.cycles[:first].mean():.1f}",
                 f"{kernel.cycles.mean():.1f}",
             ]
         )
     claims = _claims(kernels, ranks, settings.quick)
     return Findings(
-        f"Effective ranks of the tangent kernels on {pixels} pixels: {told}.",
+        f"Effective ranks of the tangent kernels on {pixels} pixels: {listed}.",
         claims,
         pictures,
         [Table("Kernels", cells)],

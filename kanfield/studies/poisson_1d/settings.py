@@ -1,4 +1,4 @@
-"""Options of the study."""
+"""Options of ``kanfield study poisson-1d``."""
 
 from __future__ import annotations
 
@@ -41,4 +41,4 @@ class Poisson1d(StudySettings):
                 f"--points {self.points} is too few for sines of {max(self.frequencies)} half turns"
             )
         if self.steps <= 50:
-            raise InputError(f"--steps {self.steps} is too few: the grids move for the first 50")
+            raise InputError(f"--steps {self.steps} is too few: the grids move in the first 50")

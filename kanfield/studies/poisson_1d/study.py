@@ -1,38 +1,34 @@
-"""The Poisson equation in one dimension by Deep Ritz: which frequencies of the solution a field finds.
+"""The Poisson equation in one dimension by Deep Ritz: how well a field finds each frequency of its solution.
 
 ``-u'' = pi^2 (w sin(w pi x) + sin(pi x))`` on [-1, 1] with u = 0 at both ends is solved by
 ``u = sin(pi x) + sin(w pi x) / w``. The Ritz energy, the mean of ``u'^2 / 2 - f u``, is minimised with a
 penalty on the ends (E and Yu, arXiv:1710.00211), as in arXiv:2410.01803, section 5.3. A field biased to low
-frequencies finds the first sine and not the second.
+frequencies finds the first sine and not the second (:mod:`kanfield.studies.poisson_1d.problem`).
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from kanfield.fields.field import count_parameters
 from kanfield.fields.kan import KAN
-from kanfield.reports.figures import MARKERS, SERIES, add_grid, add_legend, new_figure
 from kanfield.reports.findings import Claim, Findings, Picture, Table
+from kanfield.studies.common.fields import paper_field
 from kanfield.studies.common.full_batch import minimize
-from kanfield.studies.common.paper_fields import paper_field
+from kanfield.studies.poisson_1d.figures import draw_errors, draw_final
+from kanfield.studies.poisson_1d.problem import Problem, value_and_slope
 from kanfield.studies.poisson_1d.settings import Poisson1d
 from kanfield.studies.study import Result, Trial
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+_RANGE_STEPS = (10, 15, 25)  # the first parts of the first grid's steps; before each the hidden grids move
+_EVALUATIONS = 30  # of the errors, in a fit
 
-ENERGY_WEIGHT = 0.01  # beside a weight of 1 on the squares of the two ends
-_RANGE_STEPS = (10, 15, 25)  # first steps of the first grid, ahead of each of which the hidden grids move
-_LOOKS = 30  # at the errors, in a fit
-
-# RMSE (not relative) of L2 and H1 in the authors' saved runs, by w: the KAN's and the tanh MLP's.
+# RMSE (not relative) of the authors' saved runs by w: L2 of the KAN and of the tanh MLP, then H1 of both.
 _SAVED = {
     2: (1.3e-5, 2.1e-4, 2.6e-3, 5.3e-3),
     4: (9.5e-6, 8.3e-4, 1.3e-3, 2.9e-2),
@@ -42,71 +38,8 @@ _SAVED = {
 }
 
 
-@dataclass(frozen=True)
-class Problem:
-    """The equation with a frequency w, at equispaced points with the weights of the trapezoidal rule.
-
-    The mean over points with equal weights, which the authors take, counts the ends twice as much as the rule
-    does; for these periodic integrands the rule is exact to rounding. For even w, u' is zero at the ends, so
-    that the penalty there does not move the minimiser: u is the discrete one.
-
-    >>> problem = Problem(4, 200)
-    >>> x = problem.points()
-    >>> problem.errors(problem.solution(x), problem.slope(x))
-    (0.0, 0.0)
-    """
-
-    w: int
-    count: int
-
-    def points(self) -> Tensor:
-        """Shape ``(N, 1)``, float64, both ends included."""
-        return torch.linspace(-1, 1, self.count, dtype=torch.float64)[:, None]
-
-    def weights(self) -> Tensor:
-        """Of a mean over [-1, 1], shape ``(N, 1)``."""
-        weights = torch.full((self.count, 1), 1 / (self.count - 1), dtype=torch.float64)
-        weights[[0, -1]] /= 2
-        return weights
-
-    def solution(self, x: Tensor) -> Tensor:
-        """The exact u."""
-        return torch.sin(math.pi * x) + torch.sin(self.w * math.pi * x) / self.w
-
-    def slope(self, x: Tensor) -> Tensor:
-        """The exact u'."""
-        return math.pi * (torch.cos(math.pi * x) + torch.cos(self.w * math.pi * x))
-
-    def force(self, x: Tensor) -> Tensor:
-        """The right-hand side f."""
-        return math.pi**2 * (self.w * torch.sin(self.w * math.pi * x) + torch.sin(math.pi * x))
-
-    def loss(self, u: Tensor, slope: Tensor) -> Tensor:
-        """Ritz energy and penalty of values and slopes at the points."""
-        energy = self.weights() * (slope.square() / 2 - self.force(self.points()) * u)
-        return ENERGY_WEIGHT * energy.sum() + u[0, 0].square() + u[-1, 0].square()
-
-    def errors(self, u: Tensor, slope: Tensor) -> tuple[float, float]:
-        """Relative errors in L2 and in the H1 seminorm."""
-        x, weights = self.points(), self.weights()
-        pairs = ((u, self.solution(x)), (slope, self.slope(x)))
-        l2, h1 = (
-            float(((weights * (a - b).square()).sum() / (weights * b.square()).sum()).sqrt())
-            for a, b in pairs
-        )
-        return l2, h1
-
-
-def value_and_slope(field: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """A field's values and derivatives at points (N, 1), both with a graph."""
-    x = x.detach().requires_grad_(True)
-    u = field(x)
-    (slope,) = torch.autograd.grad(u.sum(), x, create_graph=True)
-    return u, slope
-
-
 def field_for(model: str, first_grid: int) -> nn.Module:
-    """A fresh field in double precision: kan and mlp in the paper's shapes, others as they come."""
+    """A fresh field in double precision: kan and mlp in the paper's shapes, other families in their own."""
     mlp_widths = [256] * 5
     return paper_field(model, 1, kan_widths=[10], grid=first_grid, mlp_widths=mlp_widths, activation="tanh")
 
@@ -140,12 +73,12 @@ class _Fit:
             u, slope = (t.detach() for t in value_and_slope(field, x))
             rows.append((done + step, time.perf_counter() - began, *problem.errors(u, slope)))
 
-        for steps in self._stretches(field):
+        for steps in self._parts(field):
             if isinstance(field, KAN):
                 if done == settings.steps:
                     field.refine(2)
                 field.fit_ranges(x)
-            minimize(field.parameters(), loss, steps, watch=watch, every=max(1, total // _LOOKS))
+            minimize(field.parameters(), loss, steps, watch=watch, every=max(1, total // _EVALUATIONS))
             done += steps
         at, seconds, l2, h1 = (list(column) for column in zip(*rows, strict=True))
         return {
@@ -153,15 +86,15 @@ class _Fit:
             "seconds": [round(s, 3) for s in seconds],
             "l2": l2,
             "h1": h1,
-            "parameters": sum(p.numel() for p in field.parameters()),
+            "parameters": count_parameters(field),
             "curves": {
                 "error/L2": list(zip(at, l2, strict=True)),
                 "error/H1": list(zip(at, h1, strict=True)),
             },
         }
 
-    def _stretches(self, field: nn.Module) -> Sequence[int]:
-        """Steps of L-BFGS between which a KAN's grids move, and with it its memory starts afresh."""
+    def _parts(self, field: nn.Module) -> Sequence[int]:
+        """Steps of L-BFGS, in parts between which a KAN's grids move and L-BFGS loses its history."""
         steps = self.settings.steps
         if not isinstance(field, KAN):
             return (2 * steps,)
@@ -169,7 +102,7 @@ class _Fit:
 
 
 def conclude(settings: Poisson1d, results: dict[str, Result]) -> Findings:
-    """Errors against steps and frequency, beside those that the authors saved."""
+    """Show errors against steps and frequency, beside those of the authors' saved runs."""
     judged = None if settings.quick else True
     claims = []
     if {"kan", "mlp"} <= set(settings.models):
@@ -183,16 +116,16 @@ def conclude(settings: Poisson1d, results: dict[str, Result]) -> Findings:
             text = f"w = {w}: the KAN's L2 error is at least 10 x below the tanh MLP's"
             claims.append(Claim(text, measured, judged and ratio >= 10))
     steps = 2 * settings.steps
-    best = {m: max(results[f"w{w}-{m}"]["l2"][-1] for w in settings.frequencies) for m in settings.models}
-    told = ", ".join(f"{model} {error:.1e}" for model, error in best.items())
-    caption = "Relative errors as L-BFGS goes on; the KAN's grid is refined half-way."
+    worst = {m: max(results[f"w{w}-{m}"]["l2"][-1] for w in settings.frequencies) for m in settings.models}
+    errors = ", ".join(f"{model} {error:.1e}" for model, error in worst.items())
+    caption = "Relative errors against iterations of L-BFGS; the KAN's grid is refined half-way."
     final = "Relative errors at the end against the frequency of the second sine."
     return Findings(
-        f"Largest relative L2 error over all frequencies after {steps:,} steps of L-BFGS: {told}.",
+        f"Largest relative L2 error over all frequencies after {steps:,} steps of L-BFGS: {errors}.",
         claims,
         [
-            Picture("errors", _curves(settings, results), caption),
-            Picture("final", _final(settings, results), final),
+            Picture("errors", draw_errors(settings, results), caption),
+            Picture("final", draw_final(settings, results), final),
         ],
         [_table(settings, results)],
         _notes(settings),
@@ -207,8 +140,8 @@ def _notes(settings: Poisson1d) -> list[str]:
         "The integral is taken by the trapezoidal rule, which is exact for u; the authors' plain mean over "
         "the points moves the minimiser away from u. Their saved errors are root mean squares: the table "
         "has ours relative to u, and in brackets theirs divided by the norm of u.",
-        "The KAN's hidden grids move to the data ahead of steps 0, 10, 25 and 50 and after the refinement; "
-        "they lie still while L-BFGS remembers.",
+        "The KAN's hidden grids move to the data before steps 0, 10, 25 and 50 and after the refinement, and "
+        "L-BFGS starts without history there.",
     ]
 
 
@@ -226,40 +159,3 @@ def _table(settings: Poisson1d, results: dict[str, Result]) -> Table:
             errors = [f"{row[key][-1]:.1e}{their}" for key, their in zip(("l2", "h1"), theirs, strict=True)]
             cells.append([str(w), model, f"{row['parameters']:,}", *errors, f"{row['seconds'][-1]:.0f}"])
     return Table("Relative errors at the end (in brackets, the authors' saved runs)", cells)
-
-
-def _curves(settings: Poisson1d, results: dict[str, Result]) -> Figure:
-    count = len(settings.frequencies)
-    figure, axes = new_figure(0.8 + 2.1 * count, 4.6, 2, count, squeeze=False, sharex=True, sharey="row")
-    for column, w in enumerate(settings.frequencies):
-        for number, model in enumerate(settings.models):
-            row = results[f"w{w}-{model}"]
-            for axis, key in zip(axes[:, column], ("l2", "h1"), strict=True):
-                label = model if not column and key == "l2" else None
-                axis.plot(row["steps"], row[key], color=SERIES[number], linewidth=1.5, label=label)
-        axes[0, column].set_title(f"w = {w}", fontsize=10)
-        axes[1, column].set_xlabel("steps of L-BFGS")
-    for axis in axes.flat:
-        axis.set_yscale("log")
-        add_grid(axis)
-    axes[0, 0].set_ylabel("relative L2 error")
-    axes[1, 0].set_ylabel("relative H1 error")
-    add_legend(figure)
-    return figure  # type: ignore[no-any-return]
-
-
-def _final(settings: Poisson1d, results: dict[str, Result]) -> Figure:
-    figure, axes = new_figure(7.4, 3.2, 1, 2)
-    for axis, key, name in zip(axes, ("l2", "h1"), ("L2", "H1"), strict=True):
-        for number, model in enumerate(settings.models):
-            errors = [results[f"w{w}-{model}"][key][-1] for w in settings.frequencies]
-            label = model if key == "l2" else None
-            style = {"color": SERIES[number], "marker": MARKERS[number], "label": label}
-            axis.plot(settings.frequencies, errors, **style)
-        axis.set_xscale("log", base=2)
-        axis.set_yscale("log")
-        axis.set_xlabel("frequency w")
-        axis.set_ylabel(f"relative {name} error")
-        add_grid(axis)
-    add_legend(figure)
-    return figure  # type: ignore[no-any-return]

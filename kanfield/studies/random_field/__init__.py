@@ -1,1 +1,1 @@
-"""The study ``random-field``."""
+"""Regression of Gaussian random fields: ``kanfield study random-field``."""

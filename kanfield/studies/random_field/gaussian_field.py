@@ -1,4 +1,4 @@
-"""Gaussian random fields on [-1, 1]^d by Karhunen-Loeve expansion."""
+"""Gaussian random fields on [-1, 1]^d by a truncated Karhunen-Loeve expansion."""
 
 from __future__ import annotations
 
@@ -10,21 +10,26 @@ import torch
 from torch import Tensor
 
 _NODES = 96  # of the quadrature along an axis
-_KEPT = 0.1  # of the largest eigenvalue: smaller ones are left out, as the authors of arXiv:2410.01803 do
+_KEPT = 0.1  # of the largest eigenvalue: smaller ones are left out, as in arXiv:2410.01803
 
 
 class GaussianField:
-    """A random function with covariance ``exp(-|x - y|^2 / (2 sigma^2))``, cut off at small eigenvalues.
+    """A random function with covariance ``exp(-|x - y|^2 / (2 sigma^2))``, without its small modes.
 
-    The kernel is a product over axes, so that its expansion on the cube is made of products of the expansion
-    on one axis, which the Nystrom method gives on Gauss-Legendre nodes.
+    Modes whose eigenvalue is at most a tenth of the largest are left out, which smooths the function: its
+    covariance is the kernel's only as far as ``variance`` is near 1.
+
+    The kernel is a product over axes, so its eigenfunctions on the cube are products of those on one axis,
+    which the Nystrom method gives from their values at Gauss-Legendre nodes.
 
     Args:
-        dimension: d. sigma: length scale. seed: of the coefficients.
+        dimension: d.
+        sigma: length scale, in units of the cube's half side.
+        seed: of the coefficients.
 
     Attributes:
-        modes: numbers of the axes' eigenfunctions in every product, a list of tuples.
-        variance: mean variance over the cube that the modes kept have; 1 with all of them.
+        modes: for every mode, the numbers of its eigenfunctions along the axes, in a tuple.
+        variance: of the function, mean over the cube; with all modes it would be 1.
 
     >>> GaussianField(2, 0.5, seed=0)(torch.zeros(3, 2, dtype=torch.float64)).shape
     torch.Size([3, 1])
@@ -40,12 +45,11 @@ class GaussianField:
         products = itertools.product(range(count), repeat=dimension)
         sizes = {modes: math.prod(float(values[m]) for m in modes) for modes in products}
         largest = float(values[0]) ** dimension
-        most = max(1, int(dimension**3 / sigma**2))
-        kept = sorted((m for m, size in sizes.items() if size > _KEPT * largest), key=lambda m: -sizes[m])
-        self.modes = kept[:most]
+        kept = (modes for modes, size in sizes.items() if size > _KEPT * largest)
+        self.modes = sorted(kept, key=lambda modes: -sizes[modes])
         self.variance = sum(sizes[m] for m in self.modes) / 2**dimension
         self._nodes = nodes
-        # An eigenfunction anywhere, from its values at the nodes.
+        # From kernel values between points and nodes to the eigenfunctions at the points.
         self._extension = roots[:, None] * vectors[:, :count] / values[:count]
         generator = torch.Generator().manual_seed(seed)
         normal = torch.randn(len(self.modes), dtype=torch.float64, generator=generator)

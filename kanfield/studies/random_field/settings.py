@@ -1,4 +1,4 @@
-"""Options of the study."""
+"""Options of ``kanfield study random-field``."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class RandomField(StudySettings):
     sigmas: tuple[float, ...] = (0.125, 0.25, 0.5, 1.0)
     """Length scales of the random field, on [-1, 1]."""
     samples: int = 5000
-    """Points, of which four fifths are trained on."""
+    """Points, four fifths of them to train on."""
     grids: tuple[int, ...] = (10, 20, 30, 40, 50)
-    """Cells of the KAN's grids, one after another."""
+    """Cells of the KAN's grids, from coarse to fine."""
     depths: tuple[int, ...] = (2, 3)
     """Layers of the KANs, 10 units wide; the paper has 2, 3 and 4."""
     activations: tuple[str, ...] = ("tanh", "relu")
@@ -47,6 +47,11 @@ class RandomField(StudySettings):
     """Units of the MLP's five hidden layers."""
     overfit_sigmas: tuple[float, ...] = (0.125,)
     """Length scales that are fitted again with ten times the samples, in the highest dimension."""
+
+    def cases(self) -> list[tuple[int, float, int]]:
+        """What every model is fitted to: dimension, length scale, and the factor on ``samples``."""
+        once = [(d, sigma, 1) for d in self.dimensions for sigma in self.sigmas]
+        return once + [(max(self.dimensions), sigma, 10) for sigma in self.overfit_sigmas]
 
     def check(self) -> None:
         """See :meth:`StudySettings.check`."""
@@ -62,3 +67,12 @@ class RandomField(StudySettings):
             raise InputError("--dimensions 4 has too many modes for length scales below 0.25")
         if self.samples < 10 or list(self.grids) != sorted(set(self.grids)):
             raise InputError("give --samples of 10 or more and --grids from the coarsest to the finest")
+
+
+def trial_key(dimension: int, sigma: float, factor: int, model: str) -> str:
+    """The name of the trial of a model on a case.
+
+    >>> trial_key(2, 0.125, 1, "kan-2")
+    'd2-sigma0.125-x1-kan-2'
+    """
+    return f"d{dimension}-sigma{sigma:g}-x{factor}-{model}"

@@ -1,8 +1,8 @@
 """Gaussian random fields in several dimensions: train and test error (arXiv:2410.01803, section 5.2).
 
-The finer the field, the more a bias to low frequencies costs on the training points; how much of what is
-learned there holds between them is told by the test points. All errors are root mean squares of labels with
-unit standard deviation; the published figure has them for KANs and mean squares for MLPs on one axis.
+The finer the random field, the more a bias to low frequencies costs on the training points; the test points
+show whether what is learned there generalises. All errors are root mean squares of labels with unit standard
+deviation; the published figure shows these for KANs and mean squares for MLPs on one axis.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from kanfield.fields.field import count_parameters
 from kanfield.fields.kan import KAN
 from kanfield.reports.findings import Claim, Findings, Picture, Table
+from kanfield.studies.common.fields import paper_field
 from kanfield.studies.common.full_batch import minimize
-from kanfield.studies.common.paper_fields import paper_field
-from kanfield.studies.common.whitening import whitened
+from kanfield.studies.common.grid_stages import train_on_grid, train_with_moving_grids
 from kanfield.studies.random_field.figures import draw_errors, draw_grids
 from kanfield.studies.random_field.gaussian_field import GaussianField
-from kanfield.studies.random_field.settings import RandomField
+from kanfield.studies.random_field.settings import RandomField, trial_key
 from kanfield.studies.study import Result, Trial
 
 _TRAIN = 0.8  # of the samples
-_SETTLING = 3  # short trainings of the first grid, ahead of each of which the hidden grids move
+_ROUNDS = 3  # short trainings of the first grid, before each of which the hidden grids move
 
 # Test errors that the authors saved, as RMSE (MLPs' as the root of their MSE), by dimension and sigma.
 _SAVED = {
@@ -37,7 +38,10 @@ _SAVED = {
 
 @dataclass(frozen=True)
 class Data:
-    """Points ``(N, d)`` and labels ``(N, 1)`` to train on and to test, labels over the former's deviation."""
+    """Points ``(N, d)`` and labels ``(N, 1)`` to train on and to test.
+
+    Labels are standardised by the mean and standard deviation of those to train on.
+    """
 
     x: Tensor
     y: Tensor
@@ -46,7 +50,7 @@ class Data:
 
     @classmethod
     def draw(cls, dimension: int, sigma: float, samples: int) -> Data:
-        """Uniform points of one random field, four fifths to train on."""
+        """Uniform points and their values in one random field, four fifths to train on."""
         generator = torch.Generator().manual_seed(1)
         x = 2 * torch.rand(samples, dimension, dtype=torch.float64, generator=generator) - 1
         y = GaussianField(dimension, sigma, seed=0)(x)
@@ -56,7 +60,7 @@ class Data:
 
     @torch.no_grad()
     def errors(self, field: nn.Module) -> tuple[float | None, float | None]:
-        """Root mean squares on both; None where the field gives no number."""
+        """Root mean square errors to train and to test; None where one is not finite."""
         pairs = ((self.x, self.y), (self.test_x, self.test_y))
         values = [float((field(x) - y).square().mean().sqrt()) for x, y in pairs]
         train, test = (value if math.isfinite(value) else None for value in values)
@@ -65,30 +69,24 @@ class Data:
 
 def labels(settings: RandomField) -> list[str]:
     """Names of what is fitted: KANs by depth, MLPs by activation, other families by name."""
-    found: list[str] = []
+    names: list[str] = []
     for model in settings.models:
         if model == "kan":
-            found += [f"kan-{depth}" for depth in settings.depths]
+            names += [f"kan-{depth}" for depth in settings.depths]
         elif model == "mlp":
-            found += [f"mlp-{activation}" for activation in settings.activations]
+            names += [f"mlp-{activation}" for activation in settings.activations]
         else:
-            found.append(model)
-    return found
+            names.append(model)
+    return names
 
 
 def trials(settings: RandomField) -> list[Trial]:
-    """A fit of every model to every field; then those of the overfitting study."""
-    cases = [(d, s, 1) for d in settings.dimensions for s in settings.sigmas]
-    cases += [(max(settings.dimensions), s, 10) for s in settings.overfit_sigmas]
+    """A fit of every model to every random field; then those with ten times the samples."""
     return [
-        Trial(_key(*case, label), _Fit(settings, *case, label))
-        for case in cases
+        Trial(trial_key(*case, label), _Fit(settings, *case, label))
+        for case in settings.cases()
         for label in labels(settings)
     ]
-
-
-def _key(dimension: int, sigma: float, times: int, label: str) -> str:
-    return f"d{dimension}-sigma{sigma:g}-x{times}-{label}"
 
 
 @dataclass(frozen=True)
@@ -96,12 +94,12 @@ class _Fit:
     settings: RandomField
     dimension: int
     sigma: float
-    times: int
+    factor: int
     label: str
 
     def __call__(self) -> Result:
         settings = self.settings
-        data = Data.draw(self.dimension, self.sigma, settings.samples * self.times)
+        data = Data.draw(self.dimension, self.sigma, settings.samples * self.factor)
         torch.manual_seed(0)
         field = self._field()
         rows: list[tuple[int | None, float | None, float | None]] = []
@@ -110,32 +108,27 @@ class _Fit:
             return nn.functional.mse_loss(field(data.x), data.y)
 
         if isinstance(field, KAN):
-            for _ in range(_SETTLING):
-                field.fit_ranges(data.x)
-                minimize(field.parameters(), loss, max(1, settings.steps // 10))
+            train_with_moving_grids(field, data.x, loss, _ROUNDS, max(1, settings.steps // 10))
             for size in settings.grids:
-                field.fit_ranges(data.x)
-                field.extend(size)
-                with whitened(field):
-                    minimize(field.parameters(), loss, settings.steps)
+                train_on_grid(field, size, data.x, loss, settings.steps)
                 rows.append((size, *data.errors(field)))
         else:
             minimize(field.parameters(), loss, settings.steps * len(settings.grids))
             rows.append((None, *data.errors(field)))
         grids, train, test = (list(column) for column in zip(*rows, strict=True))
-        count = sum(p.numel() for p in field.parameters())
         positions = [size or settings.steps * len(settings.grids) for size in grids]
         curves = {
             f"RMSE/{name}": list(zip(positions, values, strict=True))
             for name, values in (("train", train), ("test", test))
         }
-        return {"grids": grids, "train": train, "test": test, "parameters": count, "curves": curves}
+        errors = {"grids": grids, "train": train, "test": test}
+        return {**errors, "parameters": count_parameters(field), "curves": curves}
 
     def _field(self) -> nn.Module:
         family, _, word = self.label.partition("-")
-        ours = (family == "kan" and word.isdigit()) or (family == "mlp" and word)
+        in_paper = (family == "kan" and word.isdigit()) or (family == "mlp" and word)
         return paper_field(
-            family if ours else self.label,
+            family if in_paper else self.label,
             self.dimension,
             kan_widths=[10] * (int(word) - 1 if word.isdigit() else 0),
             grid=self.settings.grids[0],
@@ -145,7 +138,7 @@ class _Fit:
 
 
 def conclude(settings: RandomField, results: dict[str, Result]) -> Findings:
-    """Errors in one metric for all, what overfits, and what ten times the samples change."""
+    """Compare errors in one metric, and those with ten times the samples."""
     names, claims = labels(settings), []
     kans = [name for name in names if name.startswith("kan-")]
     mlps = [name for name in names if name.startswith("mlp-")]
@@ -159,7 +152,7 @@ def conclude(settings: RandomField, results: dict[str, Result]) -> Findings:
         if sigma not in settings.sigmas:
             continue
         for name in (name for name in names if name in kans or name in mlps):
-            few, many = (results[_key(d, sigma, times, name)] for times in (1, 10))
+            few, many = (results[trial_key(d, sigma, factor, name)] for factor in (1, 10))
             if None in (few["test"][-1], many["test"][-1]):
                 continue
             gaps = [row["test"][-1] / row["train"][-1] for row in (few, many)]
@@ -179,18 +172,18 @@ def conclude(settings: RandomField, results: dict[str, Result]) -> Findings:
         )
     ]
     if kans:
-        caption = "KANs on their grids one after another: they overfit where train and test error part."
+        caption = "KANs on one grid after another: they overfit where train and test error diverge."
         pictures.append(Picture("grids", draw_grids(settings, kans, results), caption))
     d = settings.dimensions[0]
-    told = ", ".join(f"{n} {_last(results, d, finest, n, 'test'):.1e}" for n in names)
+    errors = ", ".join(f"{n} {_last(results, d, finest, n, 'test'):.1e}" for n in names)
     summary = (
-        f"Test error on the finest field (d = {d}, sigma = {finest:g}; unit standard deviation): {told}."
+        f"Test error on the finest field (d = {d}, sigma = {finest:g}; unit standard deviation): {errors}."
     )
     return Findings(summary, claims, pictures, _tables(settings, names, results), _notes(settings))
 
 
 def _last(results: dict[str, Result], d: int, sigma: float, name: str, key: str) -> float:
-    value = results[_key(d, sigma, 1, name)][key][-1]
+    value = results[trial_key(d, sigma, 1, name)][key][-1]
     return math.nan if value is None else float(value)
 
 
@@ -201,15 +194,13 @@ def _least(results: dict[str, Result], d: int, sigma: float, names: list[str], k
 
 def _tables(settings: RandomField, names: list[str], results: dict[str, Result]) -> list[Table]:
     cells = [["d", "sigma", "samples", *names]]
-    cases = [(d, s, 1) for d in settings.dimensions for s in settings.sigmas]
-    cases += [(max(settings.dimensions), s, 10) for s in settings.overfit_sigmas]
-    for d, sigma, times in cases:
-        line = [str(d), f"{sigma:g}", f"{settings.samples * times:,}"]
+    for d, sigma, factor in settings.cases():
+        line = [str(d), f"{sigma:g}", f"{settings.samples * factor:,}"]
         for name in names:
-            row = results[_key(d, sigma, times, name)]
-            told = " / ".join("–" if row[k][-1] is None else f"{row[k][-1]:.2g}" for k in ("test", "train"))
-            saved = _SAVED.get((d, sigma), {}).get(name) if times == 1 else None
-            line.append(told + (f" ({saved:.2g})" if saved is not None else ""))
+            row = results[trial_key(d, sigma, factor, name)]
+            errors = " / ".join("–" if row[k][-1] is None else f"{row[k][-1]:.2g}" for k in ("test", "train"))
+            saved = _SAVED.get((d, sigma), {}).get(name) if factor == 1 else None
+            line.append(errors + (f" ({saved:.2g})" if saved is not None else ""))
         cells.append(line)
     return [Table("RMSE, test / train (in brackets, the authors' saved test error as RMSE)", cells)]
 
@@ -220,8 +211,8 @@ def _notes(settings: RandomField) -> list[str]:
         "One metric for all: root mean squares of labels whose standard deviation over the training points "
         "is one. The published figure draws the KANs' root mean squares and the MLPs' mean squares on one "
         "axis; in the table their mean squares are rooted.",
-        f"Double precision, one field and one seed a case; L-BFGS, {settings.steps} iterations on each of "
-        f"the KAN's grids, on whitened coefficients, {total} for the others (the authors' steps, 100 a grid "
-        "and 500, are calls of up to 20 iterations). Modes with less than a tenth of the largest eigenvalue "
-        "are left out, as theirs are.",
+        f"Double precision, one random field and one seed per case; L-BFGS, {settings.steps} iterations on "
+        f"each of the KAN's grids, with whitening, {total} for the others (the authors' steps, 100 per grid "
+        "and 500, are calls of up to 20 iterations). The random fields leave out modes with less than a "
+        "tenth of the largest eigenvalue, as the authors' do.",
     ]

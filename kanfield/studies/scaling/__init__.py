@@ -1,1 +1,1 @@
-"""The study ``scaling``."""
+"""The scaling law of KANs and MLPs on toy functions: ``kanfield study scaling``."""

@@ -1,8 +1,8 @@
 """How well splines of G cells approximate smooth functions, in C^m: eq. 3 of the poster, measured.
 
 For a composition of two layers whose edges are known smooth functions, every edge is replaced by its best
-spline, as the theorem does, and derivatives of order m are compared over a dense set of points. Theory: the
-error falls as ``G^-(k + 1 - m)`` for splines of order k (arXiv:2404.19756, theorem 2.1).
+spline, as in the theorem, and derivatives of order m are compared at many points. Theory: the error falls as
+``G^-(k + 1 - m)`` for splines of order k (arXiv:2404.19756, theorem 2.1).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 from kanfield.splines import Grid, spline
 from kanfield.splines.refine import design_matrix
 
-POINTS = 20_001  # at which errors are taken; no multiple of a grid's cells
+POINTS = 20_001  # at which errors are measured; not a multiple of a grid's cells
 GRIDS = (20, 28, 40, 56, 80, 112, 160)
 _DERIVATIVES = 3  # C^0, C^1, C^2
 
@@ -34,20 +34,35 @@ def outer(u: Tensor, derivative: int) -> Tensor:
 
 
 def chain(first: list[Tensor], second: list[Tensor]) -> list[Tensor]:
-    """Value, first and second derivative of a composition from those of its two edges."""
+    """Value, first and second derivative of a composition from those of its two edges, each ``(M,)``."""
     slope = second[1] * first[1]
     return [second[0], slope, second[2] * first[1].square() + second[1] * first[2]]
 
 
 def best_spline(values: Tensor, positions: Tensor, size: int, order: int) -> Tensor:
-    """Least-squares coefficients ``(K, 1)`` of values at positions in [0, 1], both ``(M,)``."""
+    """Least-squares coefficients of a spline on [0, 1].
+
+    Args:
+        values: to fit, shape ``(M,)``.
+        positions: of the values in [0, 1], shape ``(M,)``.
+        size: cells G.
+        order: k, the degree: 1, 2 or 3.
+
+    Returns:
+        Shape ``(G + k, 1)``.
+    """
     basis = design_matrix(positions, size, order)
     coef: Tensor = torch.linalg.lstsq(basis, values[:, None], driver="gelsd").solution
     return coef
 
 
 def errors(size: int, order: int) -> list[float]:
-    """Largest errors in the derivatives of order 0, 1 and 2, as far as the spline has them (m <= k)."""
+    """Largest errors in the derivatives of order 0, 1 and 2, up to the order of the spline.
+
+    Args:
+        size: cells G of both edges' grids.
+        order: k, the degree of the splines: 1, 2 or 3.
+    """
     x = torch.linspace(-1, 1, POINTS, dtype=torch.float64)
     fine = torch.linspace(0, 1, 40 * size + 1, dtype=torch.float64)
     true_first = [inner(x, m) for m in range(_DERIVATIVES)]
@@ -57,8 +72,8 @@ def errors(size: int, order: int) -> list[float]:
     second_coef = best_spline(outer(low + (high - low) * fine, 0), fine, size, order)
     first = _evaluate(x, first_coef, -1.0, 1.0, size, order)
     second = _evaluate(first[0], second_coef, low, high, size, order)
-    found = chain(first, second)[: order + 1]
-    return [float((a - b).abs().max()) for a, b in zip(found, true, strict=False)]
+    approximated = chain(first, second)[: order + 1]
+    return [float((a - b).abs().max()) for a, b in zip(approximated, true, strict=False)]
 
 
 def _evaluate(x: Tensor, coef: Tensor, low: float, high: float, size: int, order: int) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Figures of the scaling law: test error against parameters, approximation error against grid size."""
+"""Figures of the study ``scaling``: test error against parameters, approximation error against the grid."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kanfield.metrics.spectra import log_slope
 from kanfield.reports.figures import INK, MARKERS, SERIES, add_grid, add_legend, legend_entry, new_figure
+from kanfield.studies.common.panels import new_panels
 from kanfield.studies.scaling.toy_functions import TOYS
 
 if TYPE_CHECKING:
@@ -17,24 +18,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Point:
-    """Test errors at one size; ``grid`` is None of an MLP."""
+    """Test errors at one size.
+
+    Attributes:
+        parameters: number of them.
+        grid: cells G; None for an MLP.
+        rmse: root mean square error, median over seeds.
+        median: root of the median square error over test points, median over seeds.
+        low: lowest ``rmse`` over seeds.
+        high: highest ``rmse`` over seeds.
+    """
 
     parameters: int
     grid: int | None
-    rmse: float  # median over seeds, with the lowest and the highest
-    median: float  # root of the median square over test points, median over seeds
+    rmse: float
+    median: float
     low: float
     high: float
 
 
 def draw_scaling(kans: Mapping[str, Sequence[Point]], mlps: Mapping[str, Mapping[str, Point]]) -> Figure:
-    """A panel for every function: KANs over their grids, MLPs by depth, and theory's slopes."""
-    columns = min(3, len(kans))
-    rows = -(-len(kans) // columns)
-    size = (3.5 * columns + 0.4, 3.1 * rows + 0.5)
-    figure, axes = new_figure(*size, rows, columns, squeeze=False)
-    for axis in axes.flat[len(kans) :]:
-        axis.set_axis_off()
+    """A panel for every function: KANs over their grids, MLPs by depth, and theory's slopes.
+
+    Args:
+        kans: points of every function, in ascending order of grids.
+        mlps: the point of every shape, such as ``"32x2"``, for every function.
+    """
+    figure, axes = new_panels(len(kans), 3, 3.5, 3.1)
     for number, (axis, (name, points)) in enumerate(zip(axes.flat, kans.items(), strict=False)):
         _draw_kan(axis, name, points, labelled=not number)
         depths = sorted({shape.split("x")[1] for shape in mlps[name]})
@@ -63,7 +73,7 @@ def draw_scaling(kans: Mapping[str, Sequence[Point]], mlps: Mapping[str, Mapping
         legend_entry("slope -4/d", SERIES[9], linestyle=":", linewidth=1.1),
     )
     add_legend(figure, *styles)
-    return figure  # type: ignore[no-any-return]
+    return figure
 
 
 def _draw_kan(axis: Axes, name: str, points: Sequence[Point], labelled: bool) -> None:
@@ -77,22 +87,27 @@ def _draw_kan(axis: Axes, name: str, points: Sequence[Point], labelled: bool) ->
     bottom = min(min(p.low, p.median) for p in points) / 3
     dimension = TOYS[name].inputs
     for power, style in ((4.0, "-"), (4.0 / dimension, ":")):
-        # As far as the parameters go, and not below the data.
+        # To the largest number of parameters, and not below the data.
         end = min(float(x[-1]), start.parameters * (start.median / bottom) ** (1 / power))
         y = start.median * (end / start.parameters) ** -power
         axis.plot([start.parameters, end], [start.median, y], style, color=SERIES[9], linewidth=1.1, zorder=1)
 
 
 def draw_approximation(grids: Sequence[int], errors: Mapping[str, Sequence[float]]) -> Figure:
-    """A panel for every order: errors in C^m against G, with their slopes."""
+    """A panel for every order: errors in C^m against G, with their slopes.
+
+    Args:
+        grids: the values of G.
+        errors: by names such as ``"order 3, C^1"``, one for every grid.
+    """
     figure, axes = new_figure(9.4, 3.4, 1, 3, sharey=True)
     for axis, order in zip(axes, (1, 2, 3), strict=True):
         for m in range(3):
             values = errors.get(f"order {order}, C^{m}")
             if values is None:
                 continue
-            found = log_slope([float(g) for g in grids], list(values))[0]
-            label = f"C^{m}: slope {found:.2f}, theory {m - order - 1}"
+            slope = log_slope([float(g) for g in grids], list(values))[0]
+            label = f"C^{m}: slope {slope:.2f}, theory {m - order - 1}"
             axis.plot(grids, values, marker=MARKERS[m], markersize=4, color=SERIES[m], label=label)
             law = [values[0] * (g / grids[0]) ** (m - order - 1) for g in grids]
             axis.plot(grids, law, color=INK, linewidth=0.8, linestyle=":")

@@ -1,4 +1,4 @@
-"""Options of the study."""
+"""Options of ``kanfield study scaling``."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Scaling(StudySettings):
     functions: tuple[str, ...] = ("bessel", "exp-sin", "product", "exp-100", "nested")
     """J0(20 x), exp(sin(pi x) + y^2), x y, and those in 100 and in 4 dimensions."""
     seeds: int = 3
-    """Fits of every model, each with samples and weights of its own."""
+    """Fits of every model, each with its own samples and weights."""
     starts: int = 5
-    """Starts of a KAN on the coarsest grid, of which the best goes on."""
+    """Starts of a KAN on the coarsest grid, the best of which is trained further."""
     grids: tuple[int, ...] = (3, 5, 10, 20, 50, 100, 200, 500, 1000)
     """Cells of the KANs' grids, ascending."""
     steps: int = 600
@@ -51,4 +51,4 @@ class Scaling(StudySettings):
             raise InputError(f"--grids {self.grids}: give them from the coarsest to the finest")
         for shape in self.mlps:
             if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", shape):
-                raise InputError(f"--mlps {shape} is no shape: give width x hidden layers, such as 32x2")
+                raise InputError(f"--mlps {shape} is not a shape: give width x hidden layers, such as 32x2")

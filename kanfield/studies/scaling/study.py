@@ -1,8 +1,8 @@
 """The scaling law: how the test error of KANs and MLPs falls with parameters (poster, Fig. 1 and eq. 3).
 
-KANs of the shapes that can represent five toy functions (:mod:`kanfield.studies.scaling.toy_functions`) are
-fitted on ever finer grids, each started from the one before; theory has the error fall as ``G^-4`` for
-cubic splines, whatever the dimension d, where methods that work on all of the space get ``N^(-4/d)``
+KANs of shapes that can represent five toy functions (:mod:`kanfield.studies.scaling.toy_functions`) are
+fitted on finer and finer grids, each started from the one before. In theory the error falls as ``G^-4`` for
+cubic splines in any dimension d, where methods that cover the whole space get ``N^(-4/d)``
 (arXiv:2404.19756).
 """
 
@@ -16,41 +16,42 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from kanfield.fields.field import count_parameters
 from kanfield.fields.kan import KAN
 from kanfield.fields.mlp import MLP
 from kanfield.metrics.spectra import log_slope
 from kanfield.reports.findings import Claim, Findings, Picture, Table
 from kanfield.studies.common.full_batch import minimize
-from kanfield.studies.common.whitening import whitened
+from kanfield.studies.common.grid_stages import train_on_grid, train_with_moving_grids
 from kanfield.studies.scaling.approximation import GRIDS, errors
 from kanfield.studies.scaling.figures import Point, draw_approximation, draw_scaling
 from kanfield.studies.scaling.settings import Scaling
 from kanfield.studies.scaling.toy_functions import TOYS
 from kanfield.studies.study import Result, Trial
 
-_TEST_SEED = 1000  # of the points that nothing is trained on
-_MARGIN = 0.01  # of hidden grids past the data: knots where no data lie are fitted to nothing
+_TEST_SEED = 1000  # of the test points
+_MARGIN = 0.01  # of hidden grids past the data: coefficients beyond it would be trained on no sample
 _FLAT = -0.5  # a slope above this is called a plateau
-_SETTLING = 4  # short trainings of the first grid, ahead of each of which the hidden grids move
+_ROUNDS = 4  # short trainings of the first grid, before each of which the hidden grids move
 
 
 def trials(settings: Scaling) -> list[Trial]:
     """Eq. 3, then for every function and seed a KAN on all grids and the MLPs."""
     grids = GRIDS[:3] if settings.quick else GRIDS
-    found = [Trial("approximation", lambda: _approximation(grids))]
+    listed = [Trial("approximation", lambda: _approximation(grids))]
     for seed in range(settings.seeds):
         for name in settings.functions:
-            found.append(Trial(f"kan-{name}-{seed}", _KanFits(settings, name, seed)))
+            listed.append(Trial(f"kan-{name}-{seed}", _KanFits(settings, name, seed)))
             for shape in settings.mlps:
-                found.append(Trial(f"mlp-{shape}-{name}-{seed}", _MlpFit(settings, name, shape, seed)))
-    return found
+                listed.append(Trial(f"mlp-{shape}-{name}-{seed}", _MlpFit(settings, name, shape, seed)))
+    return listed
 
 
 def _approximation(grids: tuple[int, ...]) -> Result:
-    found = {order: [errors(size, order) for size in grids] for order in (1, 2, 3)}
+    by_order = {order: [errors(size, order) for size in grids] for order in (1, 2, 3)}
     by_name = {
         f"order {order}, C^{m}": list(column)
-        for order, rows in found.items()
+        for order, rows in by_order.items()
         for m, column in enumerate(zip(*rows, strict=True))
     }
     return {"grids": list(grids), "errors": by_name}
@@ -73,16 +74,15 @@ class _Data:
 
     @torch.no_grad()
     def point(self, field: nn.Module, size: int | None) -> dict[str, float | int | None]:
-        """Errors of a field: roots of mean squares, and of the median square over the test points."""
+        """Errors of a field: root mean squares, and the root of the median square over the test points."""
         squares = (field(self.test_x) - self.test_y).square()
         values = {
             "train": float(self.loss(field).sqrt()),
             "test": float(squares.mean().sqrt()),
             "test_median": float(squares.median().sqrt()),
         }
-        count = sum(p.numel() for p in field.parameters())
-        found = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        return {"grid": size, "parameters": count, **found}
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        return {"grid": size, "parameters": count_parameters(field), **finite}
 
 
 @dataclass(frozen=True)
@@ -97,21 +97,17 @@ class _KanFits:
         field = min((self._start(data) for _ in range(settings.starts)), key=lambda f: data.loss(f).item())
         points = []
         for size in settings.grids:
-            field.fit_ranges(data.x, _MARGIN)
-            field.extend(size)
-            with whitened(field):
-                minimize(field.parameters(), lambda: data.loss(field), settings.steps)
+            train_on_grid(field, size, data.x, lambda: data.loss(field), settings.steps, _MARGIN)
             points.append(data.point(field, size))
         curves = {"test RMSE": [(p["grid"], p["test"]) for p in points]}
         return {"points": points, "curves": curves}
 
     def _start(self, data: _Data) -> KAN:
-        """A field on the coarsest grid, trained a little while its hidden grids follow the data."""
+        """A field on the coarsest grid, trained for a few steps while its hidden grids follow the data."""
         inputs, *widths, outputs = TOYS[self.name].shape
         field = KAN(inputs, outputs, widths, self.settings.grids[0], init_noise=0.3).double()
-        for _ in range(_SETTLING):
-            field.fit_ranges(data.x)
-            minimize(field.parameters(), lambda: data.loss(field), max(1, self.settings.steps // 10))
+        steps = max(1, self.settings.steps // 10)
+        train_with_moving_grids(field, data.x, lambda: data.loss(field), _ROUNDS, steps)
         for parameter in field.parameters():
             parameter.grad = None
         return field.eval()
@@ -134,7 +130,7 @@ class _MlpFit:
 
 
 def conclude(settings: Scaling, results: dict[str, Result]) -> Findings:
-    """Slopes of the medians over seeds, against theory's."""
+    """Compare the slopes of medians over seeds with theory's."""
     kans = {name: _kan_points(settings, name, results) for name in settings.functions}
     mlps = {name: _mlp_points(settings, name, results) for name in settings.functions}
     slopes = {name: _slopes(name, points) for name, points in kans.items()}
@@ -144,14 +140,14 @@ def conclude(settings: Scaling, results: dict[str, Result]) -> Findings:
     ]
     claims += [_plateau(settings, name, kans[name], mlps[name]) for name in settings.functions]
     claims += _eq_3(settings, theory)
-    told = ", ".join(f"{TOYS[n].formula}: {s.median:.2f}" for n, s in slopes.items() if s)
+    medians = ", ".join(f"{TOYS[n].formula}: {s.median:.2f}" for n, s in slopes.items() if s)
     pictures = [
         Picture(
             "scaling",
             draw_scaling(kans, mlps),
             "Test error against parameters, medians over seeds (shaded: range of the RMSE over seeds); the "
-            "median square is that over the test points. Gray lines have theory's slopes: -4 for KANs, "
-            "-4/d for methods that work on all of the space.",
+            "median square is over the test points. Gray lines have theory's slopes: -4 for KANs, -4/d for "
+            "methods that cover the whole space.",
         ),
         Picture(
             "approximation",
@@ -162,14 +158,14 @@ def conclude(settings: Scaling, results: dict[str, Result]) -> Findings:
     ]
     tables = [_table(settings, kans, slopes), _mlp_table(settings, mlps)]
     return Findings(
-        f"Slopes of the KANs' median test error in G: {told}.", claims, pictures, tables, _notes(settings)
+        f"Slopes of the KANs' median test error in G: {medians}.", claims, pictures, tables, _notes(settings)
     )
 
 
-def _points(found: list[list[dict[str, float]]]) -> list[Point]:
-    """Errors at every position, medians over seeds."""
+def _points(by_seed: list[list[dict[str, float]]]) -> list[Point]:
+    """Errors at every size, medians over seeds; sizes at which all fits failed are left out."""
     points = []
-    for row in zip(*found, strict=True):
+    for row in zip(*by_seed, strict=True):
         good = [p for p in row if p["test"] is not None]
         if good:
             tests = [p["test"] for p in good]
@@ -184,11 +180,11 @@ def _kan_points(settings: Scaling, name: str, results: dict[str, Result]) -> lis
 
 
 def _mlp_points(settings: Scaling, name: str, results: dict[str, Result]) -> dict[str, Point]:
-    found = {
+    by_shape = {
         shape: _points([results[f"mlp-{shape}-{name}-{seed}"]["points"] for seed in range(settings.seeds)])
         for shape in settings.mlps
     }
-    return {shape: points[0] for shape, points in found.items() if points}
+    return {shape: points[0] for shape, points in by_shape.items() if points}
 
 
 class _Slopes(NamedTuple):
@@ -211,13 +207,13 @@ def _slopes(name: str, points: list[Point]) -> _Slopes | None:
     return _Slopes(*log_slope(sizes, medians), log_slope(sizes, [p.rmse for p in inside])[0], in_parameters)
 
 
-def _law(settings: Scaling, name: str, found: _Slopes | None) -> Claim:
+def _law(settings: Scaling, name: str, slopes: _Slopes | None) -> Claim:
     low, high = TOYS[name].decade
     text = f"{TOYS[name].formula}: the median error falls as G^-4, within 0.5, from G = {low} to {high}"
-    if found is None:
+    if slopes is None:
         return Claim(text, "too few grids in this range", None)
-    measured = f"slope {found.median:.2f} ± {found.error:.2f} of the median, {found.rmse:.2f} of the RMSE"
-    return Claim(text, measured, None if settings.quick else abs(found.median + 4) <= 0.5)
+    measured = f"slope {slopes.median:.2f} ± {slopes.error:.2f} of the median, {slopes.rmse:.2f} of the RMSE"
+    return Claim(text, measured, None if settings.quick else abs(slopes.median + 4) <= 0.5)
 
 
 def _plateau(settings: Scaling, name: str, kan: list[Point], mlp: dict[str, Point]) -> Claim:
@@ -238,9 +234,9 @@ def _eq_3(settings: Scaling, theory: Result) -> list[Claim]:
     claims = []
     for order in (1, 2, 3):
         rows = {m: theory["errors"].get(f"order {order}, C^{m}") for m in range(3)}
-        found = {m: log_slope([float(g) for g in theory["grids"]], e)[0] for m, e in rows.items() if e}
-        holds = all(abs(value + order + 1 - m) <= 0.15 for m, value in found.items())
-        measured = ", ".join(f"{value:.2f} in C^{m}" for m, value in found.items())
+        slopes = {m: log_slope([float(g) for g in theory["grids"]], e)[0] for m, e in rows.items() if e}
+        holds = all(abs(slope + order + 1 - m) <= 0.15 for m, slope in slopes.items())
+        measured = ", ".join(f"{slope:.2f} in C^{m}" for m, slope in slopes.items())
         text = f"Splines of order {order}: errors in C^m fall with slope m - {order + 1}, within 0.15"
         claims.append(Claim(text, measured, None if settings.quick else holds))
     return claims
@@ -254,8 +250,8 @@ def _table(
     slope_names = ("slope of the median in G", "of the RMSE", "of the median in N")
     cells = [["function", "KAN", *(f"G = {g}" for g in settings.grids), *slope_names]]
     for name, points in kans.items():
-        shape, found = str(list(TOYS[name].shape)), slopes[name]
-        numbers = () if found is None else (found.median, found.rmse, found.in_parameters)
+        shape, slope = str(list(TOYS[name].shape)), slopes[name]
+        numbers = () if slope is None else (slope.median, slope.rmse, slope.in_parameters)
         ends = [f"{number:.2f}" for number in numbers] or ["–"] * 3
         by_grid = {p.grid: f"{p.rmse:.1e} / {p.median:.1e}" for p in points}
         cells.append([TOYS[name].formula, shape, *(by_grid.get(g, "–") for g in settings.grids), *ends])
@@ -265,10 +261,10 @@ def _table(
 def _mlp_table(settings: Scaling, mlps: dict[str, dict[str, Point]]) -> Table:
     cells = [["function", *settings.mlps]]
     for name, points in mlps.items():
-        found = [
+        errors_by_shape = [
             f"{points[s].rmse:.1e} ({points[s].parameters:,})" if s in points else "–" for s in settings.mlps
         ]
-        cells.append([TOYS[name].formula, *found])
+        cells.append([TOYS[name].formula, *errors_by_shape])
     return Table("Tanh MLPs, width x hidden layers: test RMSE (parameters), medians over seeds", cells)
 
 
@@ -276,18 +272,18 @@ def _notes(settings: Scaling) -> list[str]:
     return [
         f"{settings.samples} training and 1000 test points, uniform; double precision; "
         f"{settings.seeds} seed{'s' if settings.seeds > 1 else ''}; {settings.steps} iterations of L-BFGS on "
-        f"every grid, {settings.mlp_steps} for an MLP. The paper gives 200 steps a grid and 1800 in all; its "
-        "MLPs' shapes and activation are not published.",
-        "What it took to reach the law: L-BFGS moves whitened coefficients (in plain ones it stalls at about "
-        "1e-5 on exp(sin(pi x) + y^2)), hidden grids follow the data up to a margin of 1 % before each "
-        "extension, and grids start from the coarser one's function.",
-        "The mean and the median of the squared errors over the test points differ: the mean is ruled by the "
-        "few points at the ends of the hidden ranges, where hardly any training point lies. The law shows in "
-        "the median, as in the paper, which gives G^-3 for the mean and G^-4 for the median on the second "
-        f"function. Of {settings.starts} starts on the coarsest grid the one with the least training error "
-        "goes on: some end in a poor minimum.",
-        "Slopes are taken over the decade of G from where the grid resolves the function: G = 50 to 500 for "
-        "J0(20 x), eight cells a wavelength and more, 5 to 50 for the others. Beyond a few hundred cells "
-        "there are more coefficients than samples, and the RMSE stays where it is. x y is a cubic spline of "
-        "cubic splines itself, so its error has no slope: it is what training leaves.",
+        f"every grid, {settings.mlp_steps} for an MLP. The paper gives 200 steps per grid and 1800 in all; "
+        "its MLPs' shapes and activation are not published.",
+        "Three things were needed to reach the law: whitening (without it L-BFGS stalls at about 1e-5 on "
+        "exp(sin(pi x) + y^2)), hidden grids that follow the data up to a margin of 1 % before each "
+        "extension, and fits that start from the coarser grid's function.",
+        "The mean and the median of the squared errors over the test points differ: the mean is dominated by "
+        "the few points at the ends of the hidden ranges, where there is hardly any training point. The law "
+        "shows in the median, as in the paper, which gives G^-3 for the mean and G^-4 for the median on the "
+        f"second function. Of {settings.starts} starts on the coarsest grid, the one with the least training "
+        "error is trained further: some end in a poor minimum.",
+        "Slopes are measured over the decade of G from where the grid resolves the function: G = 50 to 500 "
+        "for J0(20 x), at least eight cells per wavelength, 5 to 50 for the others. Beyond a few hundred "
+        "cells there are more coefficients than samples, and the RMSE no longer falls. x y is itself a cubic "
+        "spline of cubic splines, so its error has no slope in G and is due to training alone.",
     ]

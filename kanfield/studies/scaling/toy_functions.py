@@ -1,4 +1,4 @@
-"""The five toy functions of the scaling law (arXiv:2404.19756, section 3.1), with the KANs that hold them."""
+"""Five toy functions with KANs that can represent them (arXiv:2404.19756, section 3.1)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ class Toy:
     """A function on [-1, 1]^d.
 
     Attributes:
-        formula: as people write it. shape: widths of the KAN that can represent it.
-        decade: grid sizes between which the law is looked for: from where the grid resolves the function.
-        function: ``(N, d)`` to ``(N, 1)``.
+        formula: in words for figures and tables.
+        shape: units of the KAN that can represent it, from inputs to output.
+        decade: lowest and highest grid size between which the slope is measured, from where the grid resolves
+            the function.
+        function: maps points ``(N, d)`` to values ``(N, 1)``.
     """
 
     formula: str
@@ -31,7 +33,7 @@ class Toy:
         return self.shape[0]
 
     def samples(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
-        """Uniform points ``(count, d)`` and values ``(count, 1)``, float64."""
+        """Uniform points ``(count, d)`` in [-1, 1]^d and values ``(count, 1)``, float64."""
         generator = torch.Generator().manual_seed(seed)
         x = 2 * torch.rand(count, self.inputs, dtype=torch.float64, generator=generator) - 1
         return x, self.function(x)

@@ -1,1 +1,1 @@
-"""The study ``waves``."""
+"""Ten waves of 5 to 50 Hz, recovered as training goes on: ``kanfield study waves``."""

@@ -1,4 +1,4 @@
-"""Figures of the study of waves: amplitudes recovered against frequency and steps."""
+"""Figures of the study ``waves``: amplitudes recovered against frequency and steps."""
 
 from __future__ import annotations
 
@@ -11,32 +11,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kanfield.reports.figures import MARKERS, SERIES, add_grid, add_legend, legend_entry, new_figure
+from kanfield.studies.waves.signal import FREQUENCIES, RECOVERED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FREQUENCIES = tuple(range(5, 55, 5))  # Hz
-RECOVERED = 0.9  # of a wave's amplitude
-
 
 @dataclass(frozen=True)
 class WaveFits:
-    """The repeats of one model with one kind of amplitudes."""
+    """The repeats of one model with one kind of amplitudes.
+
+    Attributes:
+        model: the family.
+        kind: of amplitudes, ``"equal"`` or ``"increasing"``.
+        steps: at which amplitudes were measured, shape ``(M,)``.
+        recovered: shares of the amplitudes, shape ``(repeats, M, 10)``.
+        failed: number of repeats that diverged, which are not in ``recovered``.
+    """
 
     model: str
     kind: str
-    steps: NDArray[np.float64]  # (looks,)
-    recovered: NDArray[np.float64]  # (repeats, looks, 10)
+    steps: NDArray[np.float64]
+    recovered: NDArray[np.float64]
     failed: int
 
     def first_steps(self) -> NDArray[np.float64]:
-        """When each wave was first recovered, (repeats, 10); NaN for never."""
-        there = self.recovered >= RECOVERED
-        return np.where(there.any(1), self.steps[there.argmax(1)], np.nan)
+        """The step at which each wave was first recovered, shape ``(repeats, 10)``; NaN for never."""
+        recovered = self.recovered >= RECOVERED
+        return np.where(recovered.any(1), self.steps[recovered.argmax(1)], np.nan)
 
 
-def heat_maps(groups: Sequence[WaveFits]) -> Figure:
-    """Amplitude recovered, in the mean over repeats, at every frequency and step: a map for every group."""
+def draw_heat_maps(groups: Sequence[WaveFits]) -> Figure:
+    """A map for every group: amplitude recovered at every frequency and step, mean over repeats."""
     kinds = list(dict.fromkeys(group.kind for group in groups))
     models = list(dict.fromkeys(group.model for group in groups))
     size = (1.2 + 2.9 * len(models), 0.4 + 2.9 * len(kinds))
@@ -60,8 +66,14 @@ def heat_maps(groups: Sequence[WaveFits]) -> Figure:
     return figure  # type: ignore[no-any-return]
 
 
-def recovered_at(groups: Sequence[WaveFits], steps: int) -> Figure:
-    """The step at which each wave is recovered: median and range over repeats; hollow where some never do."""
+def draw_first_steps(groups: Sequence[WaveFits], steps: int) -> Figure:
+    """The step at which each wave is recovered: median and range over repeats.
+
+    Args:
+        groups: what to draw, a panel for every kind of amplitudes.
+        steps: of the fits. A wave that is not recovered in some repeat counts as recovered then, and its
+            marker is hollow.
+    """
     kinds = list(dict.fromkeys(group.kind for group in groups))
     models = list(dict.fromkeys(group.model for group in groups))
     figure, axes = new_figure(1 + 4 * len(kinds), 3.6, 1, len(kinds), squeeze=False, sharey=True)
@@ -69,15 +81,15 @@ def recovered_at(groups: Sequence[WaveFits], steps: int) -> Figure:
     for group in groups:
         axis, number = axes[0, kinds.index(group.kind)], models.index(group.model)
         first = group.first_steps()
-        everywhere = np.isfinite(first).all(0)
+        always = np.isfinite(first).all(0)
         first = np.where(np.isfinite(first), first, steps)
         middle = np.median(first, 0)
         hertz = np.array(FREQUENCIES) + 1.2 * (number - (len(models) - 1) / 2)  # beside each other
         spread = np.abs(np.stack([first.min(0), first.max(0)]) - middle)
         colour, marker, _ = styles[number]
         axis.errorbar(hertz, middle, spread, color=colour, fmt="none", elinewidth=1.2, capsize=2)
-        axis.plot(hertz[everywhere], middle[everywhere], marker, color=colour)
-        axis.plot(hertz[~everywhere], middle[~everywhere], marker, color=colour, mfc="none")
+        axis.plot(hertz[always], middle[always], marker, color=colour)
+        axis.plot(hertz[~always], middle[~always], marker, color=colour, mfc="none")
     for axis, kind in zip(axes[0], kinds, strict=True):
         axis.set_yscale("log")
         axis.set_ylim(steps / 200, 1.3 * steps)

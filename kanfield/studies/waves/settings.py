@@ -1,4 +1,4 @@
-"""Options of the study."""
+"""Options of ``kanfield study waves``."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Waves(StudySettings):
     mlp_depth: int = 6
     """Layers of the MLP: 6 or 10."""
     as_published: Flag = False
-    """Leave times in [0, 1), for all models, and the KAN's grids on [-1, 1], as the authors' code does by a
-    slip."""
+    """Leave times in [0, 1), for all models, and the KAN's grids on [-1, 1], as the authors' code does by
+    mistake."""
 
     def check(self) -> None:
         """See :meth:`StudySettings.check`."""

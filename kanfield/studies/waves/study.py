@@ -7,7 +7,6 @@ is ``2 |FFT(prediction)| / (200 A_i)``. A field biased to low frequencies learns
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,22 +14,30 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kanfield.fields.field import Field
+from kanfield.fields.field import Field, count_parameters
 from kanfield.reports.findings import Claim, Findings, Picture, Table
+from kanfield.studies.common.fields import paper_field
 from kanfield.studies.common.full_batch import minimize
-from kanfield.studies.common.paper_fields import paper_field
 from kanfield.studies.study import Result, Trial
-from kanfield.studies.waves.figures import FREQUENCIES, RECOVERED, WaveFits, heat_maps, recovered_at
+from kanfield.studies.waves.figures import WaveFits, draw_first_steps, draw_heat_maps
 from kanfield.studies.waves.settings import Waves
+from kanfield.studies.waves.signal import (
+    FREQUENCIES,
+    RECOVERED,
+    SAMPLES,
+    amplitudes_of,
+    recovered,
+    target,
+)
 from kanfield.training.trainer import RANGE_EVERY
 
-SAMPLES = 200
-_DIVERGED = 10.0  # times the target's own mean square: a loss that says that nothing was learned
-_CLAIMED_STEPS = 8000  # of Adam, in which the paper's KANs recover all and its MLPs do not
-_LOOKS = 80  # at the amplitudes, in a fit
+_DIVERGED = 10.0  # times the target's own mean square: a loss above means that the fit diverged
+_CLAIMED_STEPS = 8000  # of Adam, in which the paper's KANs recover all waves and its MLPs do not
+_EVALUATIONS = 80  # of the amplitudes, in a fit
 _RANGE_STEPS = 200  # in which hidden grids follow the data
 
-# When the authors' saved fits had recovered a wave: family, its width, depth and grid, amplitudes, Hz, steps.
+# The step at which the authors' saved fits had recovered a wave: family, its width, depth and grid,
+# amplitudes, Hz, steps.
 _SAVED = (
     ("kan", (10, 4, 10), "equal", 50, 3500),
     ("kan", (10, 3, 40), "increasing", 50, 2500),
@@ -39,37 +46,8 @@ _SAVED = (
 )
 
 
-def amplitudes_of(kind: str) -> Tensor:
-    """Amplitudes of the ten waves, shape ``(10,)``: all 1, or 0.1, 0.2, ... 1.
-
-    >>> amplitudes_of("increasing")[:2].tolist()
-    [0.1, 0.2]
-    """
-    ones = torch.ones(len(FREQUENCIES), dtype=torch.float64)
-    return ones if kind == "equal" else (torch.arange(len(ones), dtype=torch.float64) + 1) / 10
-
-
-def target(amplitudes: Tensor, phases: Tensor) -> Tensor:
-    """The sum of the waves at the 200 times, shape ``(200, 1)``; phases in turns, shape ``(10,)``."""
-    times = torch.arange(SAMPLES, dtype=torch.float64) / SAMPLES
-    turns = torch.tensor(FREQUENCIES, dtype=torch.float64) * times[:, None] + phases
-    return (amplitudes * torch.sin(2 * math.pi * turns)).sum(1, keepdim=True)
-
-
-def recovered(prediction: Tensor, amplitudes: Tensor) -> Tensor:
-    """Amplitudes that a prediction (200, 1) has, as shares of the target's, shape ``(10,)``.
-
-    >>> waves = amplitudes_of("equal")
-    >>> recovered(target(waves, torch.zeros(10)), waves).round(decimals=6).tolist() == [1.0] * 10
-    True
-    """
-    spectrum = torch.fft.rfft(prediction[:, 0]).abs()[list(FREQUENCIES)]
-    shares: Tensor = 2 / SAMPLES * spectrum / amplitudes
-    return shares
-
-
 def field_for(settings: Waves, model: str) -> Field:
-    """A fresh field in double precision: kan and mlp in the paper's shapes, others as they come."""
+    """A fresh field in double precision: kan and mlp in the paper's shapes, other families in their own."""
     return paper_field(
         model,
         1,
@@ -81,7 +59,7 @@ def field_for(settings: Waves, model: str) -> Field:
 
 
 def trials(settings: Waves) -> list[Trial]:
-    """A fit for every model, kind of amplitudes and repeat; models in turn."""
+    """A fit for every repeat, kind of amplitudes and model."""
     return [
         Trial(f"{model}-{kind}-{repeat:02d}", _Fit(settings, model, kind, repeat))
         for repeat in range(settings.repeats)
@@ -106,14 +84,14 @@ class _Fit:
         x = torch.arange(SAMPLES, dtype=torch.float64)[:, None] / SAMPLES
         if not settings.as_published:  # a field's coordinates span [-1, 1]
             x = 2 * x - 1
-        steps, found, losses = [], [], []
-        every = max(1, settings.steps // _LOOKS)
+        steps, shares, losses = [], [], []
+        every = max(1, settings.steps // _EVALUATIONS)
 
         @torch.no_grad()
         def watch(step: int) -> None:
             prediction = field(x)
             steps.append(step)
-            found.append([round(float(a), 5) for a in recovered(prediction, amplitudes)])
+            shares.append([round(float(a), 5) for a in recovered(prediction, amplitudes)])
             losses.append(float((prediction - y).square().mean()))
 
         count = 0
@@ -136,27 +114,23 @@ class _Fit:
             every=every,
         )
         if not losses[-1] < _DIVERGED * float(y.square().mean()):
-            return {"steps": [], "recovered": [], "loss": None, "parameters": _count(field)}
+            return {"steps": [], "recovered": [], "loss": None, "parameters": count_parameters(field)}
         curves = {
-            f"amplitude/{hertz:02d} Hz": [(s, row[n]) for s, row in zip(steps, found, strict=True)]
+            f"amplitude/{hertz:02d} Hz": [(s, row[n]) for s, row in zip(steps, shares, strict=True)]
             for n, hertz in enumerate(FREQUENCIES)
         }
         curves["loss"] = list(zip(steps, losses, strict=True))
         return {
             "steps": steps,
-            "recovered": found,
+            "recovered": shares,
             "loss": losses[-1],
-            "parameters": _count(field),
+            "parameters": count_parameters(field),
             "curves": curves,
         }
 
 
-def _count(field: nn.Module) -> int:
-    return sum(p.numel() for p in field.parameters())
-
-
 def conclude(settings: Waves, results: dict[str, Result]) -> Findings:
-    """Heat maps of recovered amplitudes, the step at which each is there, and what the paper's fits had."""
+    """Show the amplitudes recovered, the step of each, and how they compare with the paper's fits."""
     groups = [_group(model, kind, results) for kind in settings.amplitudes for model in settings.models]
     failed = [f"{group.failed} of {group.model} ({group.kind})" for group in groups if group.failed]
     groups = [group for group in groups if len(group.recovered)]
@@ -173,7 +147,7 @@ def conclude(settings: Waves, results: dict[str, Result]) -> Findings:
         else "Times stay in [0, 1) while the KAN's grids lie on [-1, 1] and never move, as in the authors' "
         "code, where an argument in the wrong place switches the grid update off: half of the first grid "
         "is unused.",
-        "The amplitude recovered says nothing of the phase; the loss does. Means, lowest and highest are "
+        "The amplitude recovered says nothing about the phase; the loss does. Means, lowest and highest are "
         f"over {settings.repeats} repeats with phases and weights of their own.",
     ]
     notes += [f"Fits that diverged and are left out: {', '.join(failed)}."] if failed else []
@@ -184,23 +158,23 @@ def conclude(settings: Waves, results: dict[str, Result]) -> Findings:
     )
     pictures = [
         Picture(
-            "heat-maps", heat_maps(groups), "Amplitude recovered at every frequency as training goes on."
+            "heat-maps", draw_heat_maps(groups), "Amplitude recovered at every frequency as training goes on."
         ),
         Picture(
             "recovered-at",
-            recovered_at(groups, settings.steps),
-            f"The step at which {100 * RECOVERED:.0f} % of a wave's amplitude is there: median and range "
-            "over repeats; hollow: not in every repeat by the end.",
+            draw_first_steps(groups, settings.steps),
+            f"The step at which {100 * RECOVERED:.0f} % of a wave's amplitude is recovered: median and range "
+            "over repeats; hollow: not recovered in every repeat by the end.",
         ),
     ]
     return Findings(_summary(groups, settings), claims, pictures, [table], notes)
 
 
 def _group(model: str, kind: str, results: dict[str, Result]) -> WaveFits:
-    found = [r for key, r in results.items() if key.startswith(f"{model}-{kind}-")]
-    good = [r for r in found if r["steps"]]
+    fits = [r for key, r in results.items() if key.startswith(f"{model}-{kind}-")]
+    good = [r for r in fits if r["steps"]]
     steps = np.array(good[0]["steps"] if good else [], dtype=np.float64)
-    return WaveFits(model, kind, steps, np.array([r["recovered"] for r in good]), len(found) - len(good))
+    return WaveFits(model, kind, steps, np.array([r["recovered"] for r in good]), len(fits) - len(good))
 
 
 def _means(group: WaveFits) -> list[str]:
@@ -211,8 +185,8 @@ def _means(group: WaveFits) -> list[str]:
 def _claims(group: WaveFits, judged: bool | None) -> list[Claim]:
     last, steps = group.recovered[:, -1], int(group.steps[-1])
     if group.model == "kan":
-        missing_keys = np.flatnonzero(~(group.recovered >= RECOVERED).all((0, 2)))
-        since = missing_keys[-1] + 1 if len(missing_keys) else 0
+        incomplete = np.flatnonzero(~(group.recovered >= RECOVERED).all((0, 2)))
+        since = incomplete[-1] + 1 if len(incomplete) else 0
         at = f", all ten from step {int(group.steps[since]):,} on" if since < len(group.steps) else ""
         measured = f"lowest of all waves and repeats {last.min():.3g}{at}"
         text = f"KAN, {group.kind} amplitudes: all ten above {RECOVERED} by {steps:,} steps"
@@ -227,7 +201,7 @@ def _claims(group: WaveFits, judged: bool | None) -> list[Claim]:
 
 
 def _against_saved(settings: Waves, group: WaveFits) -> list[Claim]:
-    """How far the fits are from those that the authors saved, where shapes and amplitudes are the same."""
+    """Compare with the authors' saved fits of the same shape and amplitudes; not judged."""
     shape = {
         "kan": (settings.width, settings.depth, settings.grid),
         "mlp": (settings.mlp_width, settings.mlp_depth),
@@ -239,8 +213,8 @@ def _against_saved(settings: Waves, group: WaveFits) -> list[Claim]:
         first = group.first_steps()[:, : FREQUENCIES.index(hertz) + 1].max(1)  # all waves up to this one
         text = f"The authors' {model.upper()}, {kind} amplitudes: {hertz} Hz recovered by about step {step:,}"
         if np.isnan(first).any():
-            there, count = int(np.isfinite(first).sum()), len(first)
-            measured = f"{there} of {count} repeats have by step {int(group.steps[-1]):,}"
+            count = int(np.isfinite(first).sum())
+            measured = f"in {count} of {len(first)} repeats by step {int(group.steps[-1]):,}"
         else:
             ratio = float(np.median(first)) / step
             factor = f"{1 / ratio:.1f} x sooner" if ratio < 1 else f"{ratio:.1f} x later"
@@ -252,9 +226,9 @@ def _against_saved(settings: Waves, group: WaveFits) -> list[Claim]:
 def _summary(groups: Sequence[WaveFits], settings: Waves) -> str:
     parts = []
     for group in groups:
-        there = (group.recovered[:, -1].mean(0) >= RECOVERED).sum()
-        parts.append(f"{group.model} {there} of {len(FREQUENCIES)} ({group.kind} amplitudes)")
+        count = (group.recovered[:, -1].mean(0) >= RECOVERED).sum()
+        parts.append(f"{group.model} {count} of {len(FREQUENCIES)} ({group.kind} amplitudes)")
     return (
-        f"Waves recovered to {100 * RECOVERED:.0f} % after {settings.steps:,} steps, in the mean: "
+        f"Waves recovered to {100 * RECOVERED:.0f} % after {settings.steps:,} steps, mean over repeats: "
         f"{', '.join(parts)}."
     )

@@ -1,4 +1,4 @@
-"""Fields in the shapes that papers give, beside those that the registry has for images."""
+"""Fields in the shapes that papers give, which differ from the registry's defaults for images."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ def paper_field(
     """A fresh field of one output in double precision.
 
     Args:
-        family: ``"kan"`` gets cubic splines of ``grid`` cells between ``kan_widths`` hidden units and starts
-            without waves, ``"mlp"`` has ``mlp_widths`` and ``activation``; any other comes as it is
-            registered.
+        family: ``"kan"`` and ``"mlp"`` take the shapes below; any other family has its registered defaults.
         inputs: number of coordinates.
+        kan_widths: hidden units of a KAN with cubic splines, started without waves.
+        grid: cells of every layer of that KAN.
+        mlp_widths: hidden units of an MLP.
+        activation: of that MLP.
 
     >>> field = paper_field("kan", 1, kan_widths=[10], grid=20, mlp_widths=[256], activation="tanh")
     >>> [layer.coef.shape[0] for layer in field.layers]
