@@ -142,7 +142,7 @@ class _Counted(TorchDispatchMode):
     """Notes torch's own kernels; views and bare allocations start none."""
 
     def __init__(self, works: list[Work]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.works = works
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

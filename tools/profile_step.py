@@ -15,7 +15,7 @@ import json
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def operator_floor(layers: list[KANLayer], samples: int) -> float:
     )
 
 
-def muon_floor(matrices: list[torch.Tensor]) -> float:
+def muon_floor(matrices: Sequence[torch.Tensor]) -> float:
     """Operations of orthogonalisation: Gram matrix, five iterations on it, product with the result."""
     shapes = [(max(m.shape), min(m.shape)) for m in matrices]
     return sum(2.0 * (2 * rows * side**2 + 5 * 4 * side**3) for rows, side in shapes)
