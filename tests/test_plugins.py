@@ -25,7 +25,7 @@ from kanfield.images import Image
 
 # The README's example, so that it keeps working.
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-EXAMPLE = README.split("### Add your own field")[1]
+EXAMPLE = README.split("\n## Your own field\n")[1]
 FIELD = EXAMPLE.split("```python\n")[1].split("```")[0]
 POINTS = EXAMPLE.split("```toml\n")[1].split("```")[0]
 

@@ -2,11 +2,12 @@
 
     python tools/bench_peers.py [--repeats 5] [--json FILE] [--environment build/peers]
 
-Both peers are installed into an environment of their own, which borrows this interpreter's torch and
-kanfield. Two networks are trained: the poster's KAN and the default preset's at 256 x 256, with cubic splines
-and batches of 4096. A step is forward, MSE, backward and Adam; grid updates are not timed. All contestants
-take turns in one process, so that a slow moment of a shared machine hits all alike; each one's memory is
-measured in a process of its own. Needs Linux, and the C++ compiler that torch.compile calls.
+The two other packages are installed into an environment of their own, which borrows this interpreter's
+torch and kanfield. Two networks are trained: the poster's KAN and the default preset's at 256 x 256, with
+cubic splines and batches of 4096. A step is forward, MSE, backward and Adam; grid updates are not timed. All
+contestants take turns in one process, so that a slow moment of a shared machine affects all of them; the
+memory of each is measured in a process of its own. Needs Linux, and the C++ compiler that torch.compile
+calls.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import importlib.util
 import json
 import math
 import platform
-import resource
+import resource  # Unix only
 import site
 import statistics
 import subprocess
@@ -26,7 +27,7 @@ import venv
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 # Torch is imported by the child processes alone: a child's ru_maxrss starts from the parent's, not from zero.
 if TYPE_CHECKING:
@@ -37,13 +38,20 @@ ROOT = Path(__file__).resolve().parent.parent
 UNDECLARED = ("matplotlib", "numpy", "pandas", "pyyaml", "scikit-learn", "sympy", "tqdm")
 BATCH, LR, SGEMM = 4096, 1e-3, 1024
 WARM_UP, MEMORY_STEPS = 2, 3
-VISIT = 0.5  # seconds, at least, that a contestant is timed for when its turn comes
+TURN = 0.5  # seconds for which a contestant is timed, at least, when its turn comes
 CONTESTANTS = ("kanfield", "kanfield, default order", "pykan", "pykan, compiled", "inkan", "inkan, compiled")
 MEBI = 2**20
 
 
 def prepare(folder: Path) -> Path:
-    """The Python of an environment that holds the peers, and sees all packages of this one."""
+    """Make an environment with pykan and inkan that also sees all packages of this one.
+
+    Args:
+        folder: where the environment is, or is to be made.
+
+    Returns:
+        Its Python.
+    """
     python = folder / "bin" / "python"
     if not python.exists():
         # The caller's pip is seen as well; venv's own would bring a setuptools too old for torch.
@@ -53,13 +61,13 @@ def prepare(folder: Path) -> Path:
     # finds torch installed and leaves it; nor does it ever remove what lies outside its own environment.
     lines = [f"import site; site.addsitedir({path!r})\n" for path in site.getsitepackages()]
     (packages / "caller.pth").write_text("".join(lines), encoding="utf-8")
-    install = [python, "-m", "pip", "install", "--quiet", "pykan", "inkan", *UNDECLARED]
+    install = [str(python), "-m", "pip", "install", "--quiet", "pykan", "inkan", *UNDECLARED]
     subprocess.run(install, check=True)
     return python
 
 
 def networks() -> dict[str, tuple[list[int], list[int]]]:
-    """Widths and grids of each network, from where they are kept."""
+    """Widths (inputs and outputs included) and grids of each network, from the presets and configs/."""
     import yaml
 
     from kanfield.config.presets import ImageStats, preset_settings
@@ -71,20 +79,21 @@ def networks() -> dict[str, tuple[list[int], list[int]]]:
 
 
 def build_kanfield(widths: list[int], grids: list[int], order: int = 3) -> nn.Module:
+    """A KAN of this package."""
     from kanfield import KAN
 
     return KAN(widths, grids, order=order)
 
 
 def compile_static(model: nn.Module) -> nn.Module:
-    """Compiled for its own sizes; by default torch compiles a second network of its class for any sizes."""
+    """Compile for these very sizes; by default torch compiles a second network of a class for any sizes."""
     import torch
 
-    return torch.compile(model, dynamic=False)
+    return cast("nn.Module", torch.compile(model, dynamic=False))
 
 
 def build_pykan(widths: list[int], grids: list[int], compiled: bool = False) -> nn.Module:
-    """As its authors ran it, with ``speed()``, or compiled as well, which ``speed`` offers as an option."""
+    """A pykan network with ``speed()``, as its authors ran it; if ``compiled``, by torch as well."""
     from kan import KAN
 
     # Grids must be a list, one for each layer. Widths are a copy, since pykan changes the list it is given.
@@ -93,9 +102,13 @@ def build_pykan(widths: list[int], grids: list[int], compiled: bool = False) -> 
 
 
 def build_inkan(widths: list[int], grids: list[int], compiled: bool = False) -> nn.Module:
-    """A stack of its layers, since its network has one grid size for all; by default or compiled.
+    """A stack of inkan layers, since its network class has one grid size for all.
 
-    Compiled, the dense basis is the fastest of its ways on a CPU; by default its basis alone is compiled.
+    Args:
+        widths: from inputs to outputs.
+        grids: cells of every layer.
+        compiled: compile the whole stack with the dense basis, its fastest variant on a CPU; by default the
+            basis alone is compiled.
     """
     import torch
     from inkan import KANLayer
@@ -107,13 +120,16 @@ def build_inkan(widths: list[int], grids: list[int], compiled: bool = False) -> 
 
 
 def build(contestant: str, network: str) -> nn.Module:
+    """A fresh network, by the names in ``CONTESTANTS`` and :func:`networks`."""
     import torch
 
-    from kanfield.config.presets import ORDER
+    from kanfield.config.presets import PRESETS
+
+    default_order = PRESETS["smooth"].order
 
     builders: dict[str, Callable[[list[int], list[int]], nn.Module]] = {
         "kanfield": build_kanfield,
-        "kanfield, default order": lambda widths, grids: build_kanfield(widths, grids, ORDER),
+        "kanfield, default order": lambda widths, grids: build_kanfield(widths, grids, default_order),
         "pykan": build_pykan,
         "pykan, compiled": lambda widths, grids: build_pykan(widths, grids, compiled=True),
         "inkan": build_inkan,
@@ -124,7 +140,7 @@ def build(contestant: str, network: str) -> nn.Module:
 
 
 def samples() -> tuple[Tensor, Tensor]:
-    """A batch of coordinates and of the values to learn, the same for all."""
+    """Coordinates ``(BATCH, 2)`` and the values to learn ``(BATCH, 1)``, the same for all."""
     import torch
 
     x = 2 * torch.rand(BATCH, 2, generator=torch.Generator().manual_seed(0)) - 1
@@ -133,7 +149,7 @@ def samples() -> tuple[Tensor, Tensor]:
 
 
 def training(model: nn.Module) -> Callable[[], float]:
-    """What does one training step and returns its loss."""
+    """A function that takes one training step and returns its loss."""
     import torch
 
     x, y = samples()
@@ -142,7 +158,7 @@ def training(model: nn.Module) -> Callable[[], float]:
     def step() -> float:
         loss = torch.nn.functional.mse_loss(model(x), y)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         return loss.item()
 
@@ -150,26 +166,38 @@ def training(model: nn.Module) -> Callable[[], float]:
 
 
 def seconds(run: Callable[[], object]) -> float:
+    """Time one call."""
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
 
 
 def take_turns(runs: dict[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of every timed step."""
+    """Time all contestants in turn.
+
+    Returns:
+        Seconds of every timed step, by contestant.
+    """
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
             run()  # not counted: it brings the contestant's own data back into the caches
-            visit = [seconds(run)]
-            while sum(visit) < VISIT:
-                visit.append(seconds(run))
-            times[name] += visit
+            turn = [seconds(run)]
+            while sum(turn) < TURN:
+                turn.append(seconds(run))
+            times[name] += turn
     return times
 
 
 def measure_time(repeats: int) -> dict[str, Any]:
-    """Every contestant's steps on both networks, the rate of a matrix product, and what all of it ran on."""
+    """Time every contestant on both networks.
+
+    Returns:
+        Their figures, the rate of a matrix product, and what all of it ran on.
+
+    Raises:
+        RuntimeError: a contestant does not learn.
+    """
     import torch
 
     from kanfield.splines import explain_backend
@@ -210,8 +238,8 @@ def measure_time(repeats: int) -> dict[str, Any]:
 
 
 def measure_memory(contestant: str, network: str) -> dict[str, float]:
-    """Peak of this process in MiB, and by how much it exceeds what was in use before the model was built."""
-    # Loads the library, the compiler and the thread pools, which are no part of what a model takes.
+    """Peak of this process in MiB, and its excess over what was in use before the model was built."""
+    # Loads the library, the compiler and the thread pools, which do not belong to a model.
     training(build(contestant, "tiny"))()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     before = pages * resource.getpagesize() / MEBI
@@ -223,10 +251,11 @@ def measure_memory(contestant: str, network: str) -> dict[str, float]:
 
 
 def child(python: Path, *arguments: str) -> dict[str, Any]:
-    """What this file returns when it is run in the environment, as the last line of its output."""
-    command = [python, __file__, "--child", *arguments]
+    """Run this file in the environment; its result is the last line of its output."""
+    command = [str(python), __file__, "--child", *arguments]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(output.splitlines()[-1])
+    result: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return result
 
 
 def compare(python: Path, repeats: int) -> dict[str, Any]:
@@ -246,6 +275,7 @@ def compare(python: Path, repeats: int) -> dict[str, Any]:
 
 
 def show(result: dict[str, Any]) -> None:
+    """Print the table."""
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     print(f"{result['machine']}; {result['backend']}; sgemm {result['sgemm_gflops']:.0f} GFLOP/s; {versions}")
     print(
@@ -266,7 +296,8 @@ def show(result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Read the command line, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5, help="turns that every contestant gets")
     parser.add_argument("--json", help="also write the figures to this file")
     parser.add_argument("--environment", type=Path, default=ROOT / "build" / "peers")

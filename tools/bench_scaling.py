@@ -3,8 +3,8 @@
     python tools/bench_scaling.py [--json FILE] [--quick]
 
 Each point is a process of its own: a synthetic image, a field, the trainer's own steps (sampling included,
-no looks at the image), timed after a warm-up; memory is what the process took at its peak over what it had
-before the image. Slopes are least-squares fits of log cost against log size.
+no evaluation of the image), timed after a warm-up; memory is the peak of the process over what it had before
+the image. Slopes are least-squares fits of log cost against log size. Needs Linux or macOS.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ UNITS = {
 
 
 def point(settings: dict[str, Any]) -> dict[str, Any]:
-    """Milliseconds a step, nanoseconds a pixel of it, and memory."""
+    """Milliseconds per step, nanoseconds per pixel of it, and memory in MB."""
     torch.set_num_threads(settings["threads"])
     side = max(2, round(1000 * math.sqrt(settings["megapixels"])))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -69,8 +69,8 @@ def point(settings: dict[str, Any]) -> dict[str, Any]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         **{key: settings[key] for key in BASE},
-        "milliseconds_a_step": 1e3 * taken,
-        "nanoseconds_a_pixel": 1e9 * taken / trainer.sampler.batch_size,
+        "milliseconds_per_step": 1e3 * taken,
+        "nanoseconds_per_pixel": 1e9 * taken / trainer.sampler.batch_size,
         "megabytes": (peak - before) / 1024,
         "parameters": sum(p.numel() for p in field.parameters()),
     }
@@ -96,16 +96,14 @@ def main() -> None:
         points = [{**BASE, axis: value, "steps": 15 if arguments.quick else 120} for value in values]
         with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
             rows = list(pool.imap(point, points))
-        slopes = {column: slope(rows, axis, column) for column in ("nanoseconds_a_pixel", "megabytes")}
+        slopes = {column: slope(rows, axis, column) for column in ("nanoseconds_per_pixel", "megabytes")}
         result[axis] = {"rows": rows, "slopes": slopes}
-        print(f"\n| {UNITS.get(axis, axis)} | ms a step | ns a pixel | memory, MB | parameters |")
+        print(f"\n| {UNITS.get(axis, axis)} | ms per step | ns per pixel | MB | parameters |")
         print("| --- | --- | --- | --- | --- |")
         for row in rows:
-            print(
-                f"| {row[axis]:,} | {row['milliseconds_a_step']:.2f} | {row['nanoseconds_a_pixel']:.0f} | "
-                f"{row['megabytes']:.0f} | {row['parameters']:,} |"
-            )
-        print(f"\nslopes: time {slopes['nanoseconds_a_pixel']:+.2f}, memory {slopes['megabytes']:+.2f}")
+            times = f"{row['milliseconds_per_step']:.2f} | {row['nanoseconds_per_pixel']:.0f}"
+            print(f"| {row[axis]:,} | {times} | {row['megabytes']:.0f} | {row['parameters']:,} |")
+        print(f"\nslopes: time {slopes['nanoseconds_per_pixel']:+.2f}, memory {slopes['megabytes']:+.2f}")
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 

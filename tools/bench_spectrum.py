@@ -1,9 +1,9 @@
-"""What --spectrum costs: the share of a fit's time that goes into it.
+"""The share of a fit's time that --spectrum takes.
 
     python tools/bench_spectrum.py assets/camera.png [--rounds 3]
 
-A default fit runs with a clock around all that --spectrum adds to it: looks of its own, spectra, the figure.
-On a shared machine two fits differ by more than this costs, so one fit's parts are compared.
+A default fit runs with a clock around all that --spectrum adds to it: its evaluations, the spectra, the
+figure. On a shared machine two fits differ by more than that, so parts of one fit are compared.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ fit_module = importlib.import_module("kanfield.training.fit")  # the package's o
 
 
 def share(image: Path, clock: Clock) -> float:
-    """Of one fit's time, from its first line to its last."""
+    """The share of one fit's time, from its first line to its last."""
     clock.seconds.clear()
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
@@ -40,14 +40,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     clock = Clock()
-    for owner, name in (
-        (Trainer, "_look_at_spectrum"),
-        (SpectrumLog, "__init__"),
-        (SpectrumLog, "look"),
-        (fit_module, "spectrum_figure"),
-    ):
-        clock.around(owner, name, name)
-    share(arguments.image, clock)  # imports of matplotlib, TensorBoard and LPIPS
+    clock.around(Trainer, Trainer._look_at_spectrum, "evaluations")
+    clock.around(SpectrumLog, SpectrumLog.__init__, "spectrum of the image")
+    clock.around(SpectrumLog, SpectrumLog.look, "spectra of the errors")
+    clock.around(fit_module, fit_module.spectrum_figure, "figure")
+    share(arguments.image, clock)  # not counted: it imports matplotlib, TensorBoard and LPIPS
     shares = []
     for number in range(1, arguments.rounds + 1):
         shares.append(share(arguments.image, clock))

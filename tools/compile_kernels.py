@@ -1,11 +1,11 @@
-"""Compile the Triton kernels ahead of time, without a GPU, and print what they take of one.
+"""Compile the Triton kernels ahead of time, without a GPU, and print the registers and memory they take.
 
     python tools/compile_kernels.py [--targets 80 86 90] [--precisions fp32 tf32x3 tf32 bf16] [--order 2]
         [--width 64] [--outputs 64] [--samples 65536] [--json FILE]
 
 Each kernel is compiled as a layer ``width -> outputs`` with a branch launches it, for a batch of so many
-samples, with all that Triton makes of numbers that are 1 or multiples of 16: registers a thread, bytes
-spilled (of stack) a thread, and shared memory a block, by cuobjdump.
+samples, with the specialisations that Triton applies to numbers that are 1 or multiples of 16. Printed are
+registers per thread, bytes spilled to the stack per thread, and shared memory per block, by cuobjdump.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import re
 import subprocess
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import triton
@@ -33,10 +35,11 @@ CUOBJDUMP = Path(nvidia.__file__).parent / "bin" / "cuobjdump"
 
 
 class Recorder:
-    """Takes a kernel's place and keeps what it is launched with."""
+    """Stands in for a kernel and records what it is launched with."""
 
     def __init__(self, kernel: Any) -> None:
-        self.kernel, self.launches = kernel, []
+        self.kernel = kernel
+        self.launches: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
     def __getitem__(self, grid: tuple[int, ...]) -> Any:
         return lambda *arguments, **flags: self.launches.append((arguments, flags))
@@ -45,26 +48,35 @@ class Recorder:
 def launches(
     dense: bool, precision: str, order: int, width: int, outputs: int, samples: int
 ) -> list[tuple[str, Any]]:
-    """Arguments and flags of the three primitives' launches for a layer."""
+    """Launches of the three primitives for a layer.
+
+    Args:
+        dense: the dense kernels instead of the gathering ones.
+        precision: of the products.
+        order: degree of the splines.
+        width: inputs of the layer.
+        outputs: outputs of the layer.
+        samples: batch size.
+
+    Returns:
+        Names of the kernels, each with the arguments and flags of a launch.
+    """
     size = 8 if dense else 200
     x, g = torch.empty(samples, width, device="meta"), torch.empty(samples, outputs, device="meta")
     coef = torch.empty(width * (size + order), outputs, device="meta")
     base, bounds = torch.empty(width, outputs, device="meta"), torch.empty(width, device="meta")
     grid = (bounds, bounds, size, order)
     recorders = {name: Recorder(getattr(kernels, name)) for name in KERNELS}
-    kept, launch.kernels = launch.kernels, type("Recorders", (), recorders)
-    try:
-        with force_way("dense" if dense else "gather"):
-            launch.synthesis(x, coef, None, *grid, 0, precision, base)
-            launch.projection(x, coef, g, *grid, 1, precision, base)
-            launch.analysis(x, None, g, *grid, 0, precision, base)
-    finally:
-        launch.kernels = kept
+    recorded = patch.object(launch, "kernels", SimpleNamespace(**recorders))
+    with recorded, force_way("dense" if dense else "gather"):
+        launch.synthesis(x, coef, None, *grid, 0, precision, base)
+        launch.projection(x, coef, g, *grid, 1, precision, base)
+        launch.analysis(x, None, g, *grid, 0, precision, base)
     return [(name, found) for name, recorder in recorders.items() for found in recorder.launches]
 
 
 def specialised(value: torch.Tensor | int) -> tuple[str, bool]:
-    """The type for which Triton compiles an argument, and whether it counts on a multiple of 16.
+    """The type for which Triton compiles an argument, and whether it relies on a multiple of 16.
 
     It compiles anew for numbers that are 1, multiples of 16 or beyond 32 bits.
     """
@@ -93,15 +105,15 @@ def compile_launch(kernel: Any, arguments: tuple[Any, ...], flags: dict[str, Any
 
 
 def resources(name: str, arguments: tuple[Any, ...], flags: dict[str, Any], target: int) -> dict[str, Any]:
-    """Compile one launch for a compute capability and read what it takes."""
+    """Compile one launch for a compute capability (80 for sm_80) and read its registers and memory."""
     compiled = compile_launch(getattr(kernels, name), arguments, flags, target)
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(compiled.asm["cubin"])
         file.flush()
-        told = subprocess.run(
+        done = subprocess.run(
             [CUOBJDUMP, "-res-usage", file.name], capture_output=True, text=True, check=True
         )
-    registers, stack = re.findall(r"REG:(\d+) STACK:(\d+)", told.stdout + told.stderr)[0]
+    registers, stack = re.findall(r"REG:(\d+) STACK:(\d+)", done.stdout + done.stderr)[0]
     return {
         "kernel": name + (", sorted" if flags.get("SORTED") else ""),
         "target": f"sm_{target}",
@@ -129,7 +141,7 @@ def main() -> None:
     shape = (arguments.order, arguments.width, outputs, arguments.samples)
     wanted = [found for precision in arguments.precisions for found in launches(True, precision, *shape)]
     wanted += launches(False, "fp32", *shape)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for target in arguments.targets:
         for name, (given, flags) in wanted:
             row = resources(name, given, flags, target)

@@ -15,7 +15,12 @@ from kanfield.metrics.image_quality import psnr
 
 
 def interpolate(image: Image, pattern: str) -> float:
-    """PSNR in dB on the hidden pixels, every channel interpolated from the others by SciPy's ``griddata``."""
+    """PSNR in dB on the hidden pixels, interpolated from the visible ones by SciPy's ``griddata``.
+
+    Args:
+        image: the whole image.
+        pattern: what ``--held-out`` takes.
+    """
     hidden = held_out_mask(image.height, image.width, pattern, seed=0)
     row, column = np.divmod(np.arange(image.height * image.width), image.width)
     points, values = np.c_[row, column], image.values()

@@ -40,7 +40,7 @@ kanfield.cli.main()
 
 
 def seconds(image: str) -> float:
-    """Of one process."""
+    """Time one process, from its start to the end of the first step."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         done = subprocess.run([sys.executable, "-c", CODE, image, folder], capture_output=True, text=True)
@@ -50,7 +50,7 @@ def seconds(image: str) -> float:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Read the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("image")
     parser.add_argument("--repeats", type=int, default=5)

@@ -4,7 +4,7 @@
     python tools/frontier.py training DIR assets/frontier_training.png
     python tools/frontier.py parameters assets/camera.png tools/frontier.csv assets/frontier_parameters.png
 
-The first figure draws what a comparison holds: where every field was as its training went on. The second fits
+The first figure shows how every field of a comparison moved as its training went on. The second fits
 each field at 0.1 to 8 parameters a pixel with equal steps and batches, half of a checkerboard hidden; fits
 that the table holds are not run again.
 """
@@ -31,7 +31,7 @@ from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.training.target import image_stats, make_target
 
-# Okabe and Ito's palette, told apart by the colour-blind too; lossless is the KAN with that preset.
+# Okabe and Ito's palette, which colour-blind readers can tell apart; lossless is the KAN with that preset.
 COLOURS = {
     "kan": "#0072B2",
     "lossless": "#56B4E9",
@@ -40,7 +40,7 @@ COLOURS = {
     "hashgrid": "#CC79A7",
     "mlp": "#7F7F7F",
 }
-PARAMETERS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # a pixel
+PARAMETERS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # per pixel
 COLUMNS = (
     "image",
     "model",
@@ -55,7 +55,7 @@ HELD_OUT, STEPS = "checkerboard", 1000
 
 
 def draw_training(folder: Path, file: Path) -> None:
-    """One panel a photograph; a line is a fit from its first look at 15 dB to its end, which is marked."""
+    """Draw a panel for each photograph; a line is a fit from 15 dB on to its end, which is marked."""
     curves: dict[str, dict[str, Curve]] = {}
     for path in sorted(folder.glob("runs/*/seed-0/*/*/metrics.csv")):
         label, photo = path.parts[-5], path.parts[-3]
@@ -73,14 +73,22 @@ def draw_training(folder: Path, file: Path) -> None:
                 axes.plot(curve.seen[-1], curve.unseen[-1], "o", color=colour, markersize=5)
         best = max(np.nanmax(curve.unseen) for curve in lines.values())
         axes.set(title=photo, xlim=(20, None), ylim=(best - 6, best + 0.5))
-        _dress(axes, "PSNR on the pixels seen, dB", "PSNR on unseen pixels, dB")
+        _label(axes, "PSNR on the pixels seen, dB", "PSNR on unseen pixels, dB")
     for axes in panels[len(curves) :]:
         axes.set_axis_off()
     _save(figure, panels[0], file)
 
 
 def measure(image: str, table: Path) -> list[dict[str, Any]]:
-    """A fit for every field and size that the table lacks."""
+    """Fit every field at every size that is not in the table yet.
+
+    Args:
+        image: the file to fit.
+        table: CSV file of all fits so far; new ones are appended.
+
+    Returns:
+        The rows of this image.
+    """
     rows: list[dict[str, Any]] = []
     if table.is_file():
         with open(table, newline="") as lines:
@@ -119,7 +127,7 @@ def _fit(picture: kanfield.images.Image, model: str, wanted: float) -> dict[str,
 
 
 def draw_parameters(rows: list[dict[str, Any]], file: Path) -> None:
-    """Two panels: the pixels seen, and those unseen."""
+    """Draw two panels: PSNR on the pixels seen, and on those unseen."""
     figure = Figure(figsize=(11, 4), layout="constrained")
     panels = figure.subplots(1, 2)
     for axes, column, what in zip(panels, ("psnr", "held_out_psnr"), ("seen", "unseen"), strict=True):
@@ -130,11 +138,11 @@ def draw_parameters(rows: list[dict[str, Any]], file: Path) -> None:
         axes.set_xscale("log")
         axes.set_xticks(PARAMETERS, [f"{value:g}" for value in PARAMETERS])
         axes.minorticks_off()
-        _dress(axes, "parameters a pixel", f"PSNR on the pixels {what}, dB")
+        _label(axes, "parameters per pixel", f"PSNR on the pixels {what}, dB")
     _save(figure, panels[0], file)
 
 
-def _dress(axes: Axes, x: str, y: str) -> None:
+def _label(axes: Axes, x: str, y: str) -> None:
     axes.set(xlabel=x, ylabel=y)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)

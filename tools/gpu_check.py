@@ -1,12 +1,12 @@
-"""One command for a machine with an NVIDIA GPU: is all of it right there, and how fast? One JSON tells.
+"""Check correctness and speed on a machine with an NVIDIA GPU, and write one JSON file.
 
     python tools/gpu_check.py [--device cuda] [--out gpu_check.json] [--quick]
 
 Run it in a checkout with the README's test environment. It runs the tests of the kernels and of the step on
-the GPU, looks for waits of the host between two log steps with CUDA's own watch for them, compares a replayed
-step with plain ones, tunes and benches, fits camera to 45.76 dB and to every pixel exact in each precision,
-and puts the roofline's estimate beside what it measured. What fails is noted, and the rest goes on. With
-``--device cpu --quick`` it rehearses on a machine without a GPU: what needs CUDA is left out.
+the GPU, checks with CUDA's sync debug mode that the host does not wait between two log steps, compares a
+replayed step with plain ones, tunes and benchmarks the kernels, fits camera to 45.76 dB and to every pixel
+exact in each precision, and adds the roofline's estimate of the same steps. A part that fails is recorded,
+and the others go on. ``--device cpu --quick`` is a rehearsal without a GPU: what needs CUDA is left out.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ def command(*words: str) -> tuple[int, str]:
 
 
 def tests(device: str, quick: bool) -> dict[str, Any]:
-    """The kernels and the step against their twins, by pytest."""
+    """Run the tests of the kernels and of the step."""
     chosen = TESTS[-1:] if quick else TESTS
-    code, said = command(sys.executable, "-m", "pytest", "-q", *chosen)
+    code, output = command(sys.executable, "-m", "pytest", "-q", *chosen)
     return {
         "passed": code == 0,
-        "closing_line": said.strip().splitlines()[-1],
-        "output": "" if code == 0 else said,
+        "closing_line": output.strip().splitlines()[-1],
+        "output": "" if code == 0 else output,
     }
 
 
@@ -69,7 +69,7 @@ def _trainer(device: str, folder: Path, **changes: Any) -> Trainer:
 
 
 def waits(device: str, quick: bool) -> dict[str, Any]:
-    """Steps between two logs, with CUDA raising at whatever would wait for the device; are they a graph?"""
+    """Step between two logs while CUDA raises at every wait for the device; tell whether a graph is used."""
     with tempfile.TemporaryDirectory() as folder:
         trainer = _trainer(device, Path(folder))
         for step in range(5 * LOG_EVERY):
@@ -92,8 +92,8 @@ def waits(device: str, quick: bool) -> dict[str, Any]:
 
 
 def replay(device: str, quick: bool) -> dict[str, Any]:
-    """The loss after some hundred steps, replayed from a graph and in plain calls, and the time of both."""
-    found = {}
+    """Loss and time of some hundred steps, replayed from a graph and in plain calls."""
+    found: dict[str, Any] = {}
     steps = 60 if quick else 400
     for kind in ("graph", "plain"):
         with tempfile.TemporaryDirectory() as folder:
@@ -109,7 +109,7 @@ def replay(device: str, quick: bool) -> dict[str, Any]:
                 trainer.progress.step += 1
             _synchronize(device)
             taken = (time.perf_counter() - began) / (steps - steps // 2)
-            found[kind] = {"loss": float(loss), "microseconds_a_step": 1e6 * taken}
+            found[kind] = {"loss": float(loss), "microseconds_per_step": 1e6 * taken}
     found["same_to_rounding"] = abs(found["graph"]["loss"] / found["plain"]["loss"] - 1) < 0.05
     return found
 
@@ -120,19 +120,19 @@ def _synchronize(device: str) -> None:
 
 
 def bench(device: str, quick: bool) -> dict[str, Any]:
-    """``kanfield bench``, after ``--tune`` where there is a GPU."""
+    """Run ``kanfield bench``, after ``--tune`` where there is a GPU."""
     words = [sys.executable, "-m", "kanfield", "bench", "--device", device, "--json"]
-    said = {}
+    result: dict[str, Any] = {}
     if device != "cpu":
         code, text = command(*words[:-1], "--tune")
-        said["tune"] = text if code else "kept"
+        result["tune"] = text if code else "kept"
     code, text = command(*words, *(["--quick"] if quick else []))
-    passed = code == 0 and said.get("tune", "kept") == "kept"
-    return {**said, "bench": json.loads(text) if code == 0 else text, "passed": passed}
+    passed = code == 0 and result.get("tune", "kept") == "kept"
+    return {**result, "bench": json.loads(text) if code == 0 else text, "passed": passed}
 
 
 def fits(device: str, quick: bool) -> dict[str, Any]:
-    """camera to 45.76 dB and to every pixel exact, with the memory that each takes."""
+    """Fit camera to 45.76 dB and to every pixel exact; note the memory of each fit."""
     goals: dict[str, dict[str, Any]] = {
         "45.76 dB, smooth": {"target_psnr": 45.76},
         "45.76 dB, lossless": {"target_psnr": 45.76, "preset": "lossless"},
@@ -143,7 +143,7 @@ def fits(device: str, quick: bool) -> dict[str, Any]:
         for precision in ("fp32",) if quick else PRECISIONS:
             if goal.get("lossless") and precision == "bf16":
                 continue  # refused
-            short = {"steps": 50, "size": 64} if quick else {}
+            short: dict[str, Any] = {"steps": 50, "size": 64} if quick else {}
             with tempfile.TemporaryDirectory() as folder:
                 run = kanfield.fit(IMAGE, out=folder, device=device, precision=precision, **goal, **short)
                 keys = (
@@ -160,7 +160,7 @@ def fits(device: str, quick: bool) -> dict[str, Any]:
 
 
 def estimate(device: str, quick: bool) -> dict[str, Any]:
-    """What the roofline expects of a step, to hold the measured ones against."""
+    """Estimate the same steps by the roofline, to compare the measured ones with."""
     found = {}
     for preset in ("smooth", "lossless"):
         image = kanfield.read_image(IMAGE)
@@ -171,7 +171,7 @@ def estimate(device: str, quick: bool) -> dict[str, Any]:
             name: gpu_estimate.estimate(works, card, "fp32") for name, card in gpu_estimate.CARDS.items()
         }
         found[preset] = {name: 1e6 * step["graph"] for name, step in cards.items()}
-    return {"microseconds_a_step": found}
+    return {"microseconds_per_step": found}
 
 
 PARTS: tuple[Callable[[str, bool], dict[str, Any]], ...] = (tests, waits, replay, bench, fits, estimate)

@@ -1,4 +1,4 @@
-"""A roofline estimate of a training step on an A100 and an H100, to hold the first measured figure against.
+"""A roofline estimate of a training step on an A100 and an H100, to compare the first measured figure with.
 
     python tools/gpu_estimate.py [--side 256] [--channels 1] [--preset smooth] [--batch 2048]
         [--precision fp32] [--steps 1000] [--json FILE]
@@ -6,7 +6,7 @@
 The very step of a fit runs on torch's meta device, which computes nothing: every kernel that a GPU would
 start is counted, with its arithmetic, the bytes it moves to and from memory, those it reads again from the
 second cache, and the rounds of its longest loop. A kernel takes the longest of these terms, and a gap to the
-next one. What is assumed of the cards stands in CARDS and below it; nothing here was measured on one.
+next one. The assumptions about the cards are in CARDS and below it; nothing here was measured on one.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kanfield.config.presets import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
-from kanfield.fields.kan import KAN
 from kanfield.runs.run import make_field
 from kanfield.splines import PRECISIONS, use_backend
 from kanfield.splines import backend as backends
@@ -41,13 +43,13 @@ class Card:
     """Peaks of a card by its data sheet; the second cache's rate is what microbenchmarks report."""
 
     multiprocessors: int
-    fp32: float  # multiply-adds a second, ordinary units
+    fp32: float  # multiply-adds per second, ordinary units
     tf32: float  # matrix units, dense
-    memory: float  # bytes a second
+    memory: float  # bytes per second
     cache: float
 
     def rate(self, precision: str) -> float:
-        """Multiply-adds a second of a product, at the peak."""
+        """Multiply-adds per second of a product, at the peak."""
         by_name = {"fp32": self.fp32, "tf32x3": self.tf32 / 3, "tf32": self.tf32, "bf16": 2 * self.tf32}
         return by_name[precision]
 
@@ -76,7 +78,7 @@ class Work:
     programs: int = 1
 
     def terms(self, card: Card, precision: str) -> dict[str, float]:
-        """Seconds that each resource asks for."""
+        """Seconds that each resource takes."""
         waves = math.ceil(self.programs / (RESIDENT * card.multiprocessors))
         return {
             "arithmetic": self.products / (SHARE * card.rate(precision)) + self.others / (SHARE * card.fp32),
@@ -87,7 +89,7 @@ class Work:
 
 
 class _Launches:
-    """Takes a Triton kernel's place and notes what a launch would do."""
+    """Stands in for a Triton kernel and notes what a launch would do."""
 
     def __init__(self, name: str, parameters: list[str], works: list[Work]) -> None:
         self.name, self.parameters, self.works = name, parameters, works
@@ -140,7 +142,7 @@ class _Counted(TorchDispatchMode):
     """Notes torch's own kernels; views and bare allocations start none."""
 
     def __init__(self, works: list[Work]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.works = works
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -168,20 +170,26 @@ def _tensors(value: Any) -> list[torch.Tensor]:
 
 @contextlib.contextmanager
 def _noted(works: list[Work]) -> Iterator[None]:
-    """The Triton backend serves the meta device, and its launches are noted."""
+    """Let the Triton backend serve the meta device, and note its launches."""
     names = ("synthesis_dense", "synthesis_gather", "projection_dense", "projection_gather", "analysis")
     found = {name: _Launches(name, getattr(kernels, name).arg_names, works) for name in names}
-    kept, launch.kernels = launch.kernels, type("Noted", (), found)
-    lacks, backends.triton_unavailable = backends.triton_unavailable, lambda device: None
-    try:
-        with use_backend("triton"), _Counted(works):
-            yield
-    finally:
-        launch.kernels, backends.triton_unavailable = kept, lacks
+    with (
+        patch.object(launch, "kernels", SimpleNamespace(**found)),
+        patch.object(backends, "triton_unavailable", lambda device: None),
+        use_backend("triton"),
+        _Counted(works),
+    ):
+        yield
 
 
-def works_of_a_step(settings: Settings, channels: int) -> tuple[KAN, list[Work]]:
-    """A field, and every kernel of one of its steps in the order in which they run."""
+def works_of_a_step(settings: Settings, channels: int) -> tuple[nn.Module, list[Work]]:
+    """A field, and every kernel of one of its steps in the order in which they run.
+
+    Args:
+        settings: resolved ones.
+        channels: of the image.
+    """
+    assert settings.optimizer is not None and settings.batch_size is not None
     field = make_field(settings, channels).to("meta")
     *muon, adam = build_optimizers(field, settings.optimizer, 1e-2, 1e-3, rates_on_device=False)
     step = Step(field, muon)  # the meta device has no fused Adam, which is one kernel: added below
@@ -197,7 +205,16 @@ def works_of_a_step(settings: Settings, channels: int) -> tuple[KAN, list[Work]]
 
 
 def estimate(works: list[Work], card: Card, precision: str) -> dict[str, Any]:
-    """Seconds of a step by kind of kernel and by what limits it, in a graph and started from Python."""
+    """Seconds of a step by kind of kernel and by what limits it.
+
+    Args:
+        works: the kernels of the step.
+        card: the GPU.
+        precision: of the splines' products.
+
+    Returns:
+        Kernels, seconds by kind and by limit, and the step's seconds as a graph and started from Python.
+    """
     kinds: dict[str, dict[str, float]] = defaultdict(lambda: {"kernels": 0, "seconds": 0.0})
     limits: dict[str, float] = defaultdict(float)
     for work in works:
@@ -243,7 +260,7 @@ def main() -> None:
     for name, card in CARDS.items():
         found[name] = step = estimate(works, card, given.precision)
         print(
-            f"\n{name}: {step['kernels']} kernels, {1e6 * step['graph']:.0f} us a step as a graph, "
+            f"\n{name}: {step['kernels']} kernels, {1e6 * step['graph']:.0f} us per step as a graph, "
             f"{1e6 * step['python']:.0f} us from Python; {given.steps} steps "
             f"{step['graph'] * given.steps:.2f} s"
         )

@@ -16,9 +16,9 @@ ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
 
 def zone_plate(side: int) -> Image.Image:
-    """A gray chirp of r^2 whose local frequency reaches half a cycle a pixel at the border.
+    """Draw a gray chirp of r^2 whose local frequency reaches half a cycle per pixel at the border.
 
-    The phase pi * r^2 / side has the local frequency r / side cycles a pixel, which is the
+    The phase pi * r^2 / side has the local frequency r / side cycles per pixel, which is the
     Nyquist limit of 0.5 at r = side / 2, the middle of each edge. Beyond that circle the
     pattern would alias, so it fades to mid-gray over the last pixels inside the limit.
     """
@@ -30,7 +30,7 @@ def zone_plate(side: int) -> Image.Image:
 
 
 def halved(pixels: np.ndarray) -> Image.Image:
-    """Half the size, by Lanczos: what ``kanfield fit --size`` makes of the original."""
+    """Halve a picture by Lanczos resampling, as ``kanfield fit --size`` does it."""
     picture = Image.fromarray(pixels)
     size = (picture.width // 2, picture.height // 2)
     return picture.resize(size, Image.Resampling.LANCZOS)

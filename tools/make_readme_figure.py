@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import csv
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -21,12 +22,12 @@ POSTER_DB = 45.76
 
 
 def curve(axis: Axes, folder: Path) -> None:
-    """PSNR against seconds of training."""
+    """Draw PSNR against seconds of training."""
     with open(folder / "metrics.csv", newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["psnr"]]
     axis.plot([float(r["seconds"]) for r in rows], [float(r["psnr"]) for r in rows], color=BLUE, marker=".")
     axis.axhline(POSTER_DB, color=GRAY, linewidth=0.8, linestyle="--")
-    place = {"transform": axis.get_yaxis_transform(), "fontsize": 7, "color": GRAY}
+    place: dict[str, Any] = {"transform": axis.get_yaxis_transform(), "fontsize": 7, "color": GRAY}
     axis.text(0.03, POSTER_DB - 0.3, f"the poster's KAN: {POSTER_DB} dB", va="top", **place)
     axis.set_xlabel("training time (s)", fontsize=8)
     axis.set_ylabel("PSNR (dB)", fontsize=8)
@@ -35,7 +36,7 @@ def curve(axis: Axes, folder: Path) -> None:
 
 
 def draw(folder: Path) -> Figure:
-    """The four panels."""
+    """Draw the four panels."""
     run = kanfield.load(folder)
     panels = {
         f"{run.image.width} x {run.image.height} image": run.image,

@@ -1,6 +1,6 @@
-"""The photographs of the searches and comparisons; all install with scikit-image and matplotlib.
+"""The photographs of the searches and comparisons, which come with scikit-image and matplotlib.
 
-python tools/photographs.py photos [--size 256]     # the six that results are judged on, as PNG files
+python tools/photographs.py photos [--size 256]     # the six of the README's tables, as PNG files
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ LARGE = ("retina", "hubble", "mosaic")  # the ones with a thousand pixels a side
 
 
 def photograph(name: str) -> NDArray[np.uint8]:
-    """A photograph that installs with scikit-image or matplotlib; the mosaic is four of them side by side."""
+    """A photograph by name, ``(height, width)`` or ``(height, width, 3)``; the mosaic is made of four."""
     if name == "hopper":
-        with cbook.get_sample_data("grace_hopper.jpg") as file:
-            return np.asarray(kanfield.read_image(file.name).pixels)
+        file = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
+        return np.asarray(kanfield.read_image(file).pixels)
     if name == "motorcycle":
         return np.asarray(skimage.data.stereo_motorcycle()[0])
     if name == "hubble":
@@ -47,7 +47,7 @@ def load(name: str, size: int) -> Image:
 
 
 def main() -> None:
-    """Write the six."""
+    """Read the command line, write the six."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", type=int, default=256, help="of the longer side, in pixels")

@@ -4,8 +4,8 @@
         [--json FILE]
 
 The same fit, once in each precision: products inside the splines, forward and backward, take operands that
-are rounded as the units round them (kanfield/splines/precision.py), and everything else is float32. Presets
-fit without a goal, so that none stops before the others.
+are rounded as the units round them (kanfield/splines/precision.py), and everything else is float32. Fits
+have no goal, so that none stops before the others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,17 @@ from kanfield.splines import PRECISIONS
 
 
 def fits(image: Path, size: int, steps: int | None, preset: str) -> list[dict[str, Any]]:
-    """One row for each precision."""
+    """Fit in each precision.
+
+    Args:
+        image: the file.
+        size: longer side in pixels.
+        steps: of each fit; None for the preset's.
+        preset: of each fit.
+
+    Returns:
+        One row for each precision.
+    """
     rows = []
     for precision in PRECISIONS:
         with tempfile.TemporaryDirectory() as folder:

@@ -15,13 +15,14 @@ import json
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import kanfield
-from kanfield import KANLayer
+from kanfield import KAN, KANLayer
 from kanfield.bench.clock import THOROUGH
 from kanfield.bench.rates import measure_rates
 from kanfield.config.resolve import resolve
@@ -35,15 +36,20 @@ from kanfield.training.trainer import Trainer
 
 
 class Clock:
-    """Seconds by part; what a part calls that has a clock of its own does not count twice."""
+    """Seconds by part; a timed call inside another timed call counts for the inner part alone."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
         self._inner = [0.0]
 
-    def around(self, owner: Any, name: str, part: str) -> None:
-        """Time every call of a method or function."""
-        call = getattr(owner, name)
+    def around(self, owner: Any, call: Callable[..., Any], part: str) -> None:
+        """Time every call of a function.
+
+        Args:
+            owner: the object, class or module that has it.
+            call: the function, under its own name in the owner.
+            part: what its time counts as.
+        """
 
         def timed(*arguments: Any, **keywords: Any) -> Any:
             self._inner.append(0.0)
@@ -55,11 +61,11 @@ class Clock:
                 self.seconds[part] += taken - self._inner.pop()
                 self._inner[-1] += taken
 
-        setattr(owner, name, timed)
+        setattr(owner, call.__name__, timed)
 
 
 def operator_floor(layers: list[KANLayer], samples: int) -> float:
-    """Operations of a step's forward and backward."""
+    """Floating-point operations of a step's forward and backward."""
     passes = [2, *[3] * (len(layers) - 1)]
     return sum(
         p * 2.0 * samples * layer.in_features * layer.out_features * (layer.order + 2)
@@ -67,14 +73,14 @@ def operator_floor(layers: list[KANLayer], samples: int) -> float:
     )
 
 
-def muon_floor(matrices: list[torch.Tensor]) -> float:
-    """Operations of orthogonalising: the Gram matrix, five iterations on it, its product with the rest."""
+def muon_floor(matrices: Sequence[torch.Tensor]) -> float:
+    """Operations of orthogonalisation: Gram matrix, five iterations on it, product with the result."""
     shapes = [(max(m.shape), min(m.shape)) for m in matrices]
     return sum(2.0 * (2 * rows * side**2 + 5 * 4 * side**3) for rows, side in shapes)
 
 
 def profile(image: str, steps: int, size: int | None) -> dict[str, Any]:
-    """Seconds and floors by part of one fit."""
+    """Milliseconds per step and floors by part of one fit."""
     rates = measure_rates(torch.device("cpu"), THOROUGH)
     arithmetic, traffic = rates.products["fp32"], rates.copy
     settings = Settings(steps=steps, checkpoint_seconds=1e9)
@@ -82,25 +88,27 @@ def profile(image: str, steps: int, size: int | None) -> dict[str, Any]:
     settings = resolve(settings, image_stats(make_target(settings, picture, torch.zeros(1))))
     torch.manual_seed(0)
     field = make_field(settings, picture.channels)
+    assert isinstance(field, KAN)
     target = make_target(settings, picture, next(field.parameters()))
     with tempfile.TemporaryDirectory() as folder, Signals() as signals:
         run = RunFolder.create(Path(folder), Path(image), "kan")
         trainer = Trainer(field, target, settings, run)
         clock = Clock()
-        clock.around(trainer, "_log", "looks and logging")
-        clock.around(trainer, "save", "checkpoints")
-        clock.around(trainer.batches, "at", "sampling")
-        clock.around(field, "fit_ranges", "moving grids")
-        clock.around(field, "forward", "operator")
-        clock.around(torch.Tensor, "backward", "operator")
+        clock.around(trainer, trainer._log, "evaluation and logging")
+        clock.around(trainer, trainer.save, "checkpoints")
+        clock.around(trainer.batches, trainer.batches.at, "sampling")
+        clock.around(field, field.fit_ranges, "moving grids")
+        clock.around(field, field.forward, "operator")
+        clock.around(torch.Tensor, torch.Tensor.backward, "operator")
         for optimizer in trainer.optimizers:
-            clock.around(optimizer, "step", type(optimizer).__name__)
-            clock.around(optimizer, "zero_grad", type(optimizer).__name__)
+            clock.around(optimizer, optimizer.step, type(optimizer).__name__)
+            clock.around(optimizer, optimizer.zero_grad, type(optimizer).__name__)
         start = time.perf_counter()
         trainer.train(signals)
         total = time.perf_counter() - start
-    samples, layers = trainer.sampler.batch_size, list(field.layers)
-    looks = steps / trainer.evaluate_every * target.count / samples / 3
+    samples = trainer.sampler.batch_size
+    layers = [layer for layer in field.layers if isinstance(layer, KANLayer)]
+    evaluations = steps / trainer.evaluate_every * target.count / samples / 3
     bytes_of_parameters = 4.0 * sum(p.numel() for p in field.parameters())
     others = next(p for p in trainer.optimizers if not isinstance(p, Muon)).param_groups[0]["params"]
     floors = {
@@ -109,7 +117,7 @@ def profile(image: str, steps: int, size: int | None) -> dict[str, Any]:
         * (muon_floor(field.muon_parameters()) / arithmetic + 5 * bytes_of_parameters / traffic),
         "Adam": steps * 7 * 4.0 * sum(p.numel() for p in others) / traffic,
         "sampling": steps * samples * (8 + 8 + 4 * picture.channels) / traffic,
-        "looks and logging": looks * operator_floor(layers, samples) / arithmetic,
+        "evaluation and logging": evaluations * operator_floor(layers, samples) / arithmetic,
     }
     parts = dict(clock.seconds)
     parts["the loop around them"] = total - sum(parts.values())
@@ -122,7 +130,7 @@ def profile(image: str, steps: int, size: int | None) -> dict[str, Any]:
         "backend": field.backend,
         "sgemm_gflops": arithmetic / 1e9,
         "copy_gbytes": traffic / 1e9,
-        "milliseconds_a_step": 1e3 * total / steps,
+        "milliseconds_per_step": 1e3 * total / steps,
         "parts": {
             part: {
                 "milliseconds": 1e3 * taken / steps,
@@ -135,15 +143,15 @@ def profile(image: str, steps: int, size: int | None) -> dict[str, Any]:
 
 
 def show(result: dict[str, Any]) -> None:
-    """The table."""
+    """Print the table."""
     print(f"{result['image']}, {result['pixels']} pixels: {result['field']}, batch {result['batch']}")
     print(f"sgemm {result['sgemm_gflops']:.0f} GFLOP/s, copy {result['copy_gbytes']:.1f} GB/s")
-    print(f"{'part':24}{'ms a step':>10}{'share':>8}{'floor ms':>10}{'times floor':>12}")
+    print(f"{'part':24}{'ms per step':>10}{'share':>8}{'floor ms':>10}{'times floor':>12}")
     for part, row in result["parts"].items():
         floor = row["floor_milliseconds"]
         against = f"{floor:10.3f}{row['milliseconds'] / floor:12.2f}" if floor else ""
         print(f"{part:24}{row['milliseconds']:10.3f}{row['share']:8.1%}{against}")
-    print(f"{'step':24}{result['milliseconds_a_step']:10.3f}\n")
+    print(f"{'step':24}{result['milliseconds_per_step']:10.3f}\n")
 
 
 def main() -> None:

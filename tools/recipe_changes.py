@@ -1,4 +1,4 @@
-"""What the search for a recipe tries that kanfield does not offer: fields, optimisers, schedules, penalties.
+"""Fields, optimisers and schedules that the search for a recipe tries and kanfield does not offer.
 
 Each change is a context manager that alters the package inside a ``with`` block, for ``search_recipe.py``.
 """
@@ -30,6 +30,8 @@ from kanfield.training.trainer import Trainer
 class PlaneKAN(nn.Module):
     """Features from (cells + order)^2 splines over the plane instead of sums of splines along lines."""
 
+    border: Tensor
+
     def __init__(
         self,
         inputs: int,
@@ -47,6 +49,7 @@ class PlaneKAN(nn.Module):
         self.register_buffer("border", torch.ones(inputs))
 
     def features(self, x: Tensor) -> Tensor:
+        """Values of the 2-D splines, ``(N, 2)`` to ``(N, features)``."""
         grid = Grid(-self.border, self.border, self.cells)
         at = locate(x, grid.lower, grid.scale, grid.size)
         basis = torch.stack(active_basis(at, grid.scale, self.order), 2)  # (N, 2, k + 1)
@@ -59,28 +62,33 @@ class PlaneKAN(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Coordinates ``(N, 2)`` to values ``(N, outputs)``."""
         y: Tensor = self.rest(self.features(x))
         return y
 
     def muon_parameters(self) -> list[nn.Parameter]:
+        """See :meth:`KAN.muon_parameters`."""
         return self.rest.muon_parameters()
 
     @torch.no_grad()
     def fit_ranges(self, x: Tensor, margin: float = 0.05) -> None:
+        """See :meth:`KAN.fit_ranges`; the first KAN layer's grids follow the features too."""
         features = self.features(x)
         first = self.rest.layers[0]
+        assert isinstance(first, KANLayer)
         low, high = features.amin(0), features.amax(0)
         spread = (high - low).clamp_min(1e-3) * margin
         first.set_range(low - spread, high + spread)
         self.rest.fit_ranges(features, margin)
 
     def fraction_outside(self, x: Tensor) -> Tensor:
+        """See :meth:`KAN.fraction_outside`."""
         return self.rest.fraction_outside(self.features(x))
 
 
 @register("kan-grouped", "a KAN whose hidden layers are two independent halves", [Recipe("muon", 1e-2, 1e-2)])
 class GroupedKAN(nn.Module):
-    """Two KANs side by side, of half the width each; the sum of what they say."""
+    """The sum of two KANs of half the width each."""
 
     def __init__(
         self,
@@ -94,33 +102,37 @@ class GroupedKAN(nn.Module):
     ) -> None:
         super().__init__()
         halves = [inputs, *[w // 2 for w in widths], outputs]
-        self.parts = nn.ModuleList(
+        self.first, self.second = (
             KAN(halves, list(grids), order, frequency=frequency, directions=directions) for _ in range(2)
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.parts[0](x) + self.parts[1](x)
+        """Coordinates ``(N, 2)`` to values ``(N, outputs)``."""
+        y: Tensor = self.first(x) + self.second(x)
         return y
 
     def muon_parameters(self) -> list[nn.Parameter]:
-        return [m for part in self.parts for m in part.muon_parameters()]
+        """See :meth:`KAN.muon_parameters`."""
+        return [*self.first.muon_parameters(), *self.second.muon_parameters()]
 
     def fit_ranges(self, x: Tensor, margin: float = 0.05) -> None:
-        for part in self.parts:
-            part.fit_ranges(x, margin)
+        """See :meth:`KAN.fit_ranges`."""
+        self.first.fit_ranges(x, margin)
+        self.second.fit_ranges(x, margin)
 
     def fraction_outside(self, x: Tensor) -> Tensor:
-        return torch.stack([part.fraction_outside(x) for part in self.parts]).mean()
+        """See :meth:`KAN.fraction_outside`."""
+        return (self.first.fraction_outside(x) + self.second.fraction_outside(x)) / 2
 
 
 # ---- optimisers --------------------------------------------------------------------------------
 
 
 def newton_schulz(coefficients: Sequence[tuple[float, float, float]]) -> Callable[[Tensor], Tensor]:
-    """Orthogonalisation by the given quintic steps, plainly on the matrices themselves."""
+    """Orthogonalisation by the given quintic steps, not on Gram matrices but on the matrices."""
 
     def orthogonalize(matrices: Tensor) -> Tensor:
-        x = matrices / matrices.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-7)
+        x: Tensor = matrices / matrices.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-7)
         for a, b, c in coefficients:
             gram = x.mT @ x
             x = a * x + x @ (b * gram + c * gram @ gram)
@@ -142,18 +154,19 @@ JORDAN = [(3.4445, -4.7750, 2.0315)] * 5
 
 @contextlib.contextmanager
 def orthogonalized_by(coefficients: Sequence[tuple[float, float, float]]) -> Iterator[None]:
+    """Muon with another orthogonalisation."""
     with patch.object(optimizers, "orthogonalize", newton_schulz(coefficients)):
         yield
 
 
 @contextlib.contextmanager
 def rows_normalized() -> Iterator[None]:
-    """NorMuon's idea (Li et al., 2025, arXiv:2510.05491) without its memory: rows of one length."""
+    """NorMuon's idea (Li et al., 2025, arXiv:2510.05491) without its second moments: rows of one length."""
     plain = optimizers.orthogonalize
 
     def normalized(matrices: Tensor) -> Tensor:
         x = plain(matrices)
-        length = x.norm(dim=-1, keepdim=True)
+        length: Tensor = x.norm(dim=-1, keepdim=True)
         return x / length.clamp_min(1e-7) * length.square().mean(-2, keepdim=True).sqrt()
 
     with patch.object(optimizers, "orthogonalize", normalized):
@@ -162,6 +175,7 @@ def rows_normalized() -> Iterator[None]:
 
 @contextlib.contextmanager
 def momentum(value: float) -> Iterator[None]:
+    """Muon with another momentum."""
     plain = optimizers.Muon._update
 
     def update(self: Any, params: list[Tensor], lr: float, _: float) -> None:
@@ -173,6 +187,8 @@ def momentum(value: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def built_by(build: Callable[[nn.Module, float, float], list[Optimizer]]) -> Iterator[None]:
+    """Train with the optimisers that ``build(field, lr, adam_lr)`` makes."""
+
     def build_optimizers(field: nn.Module, name: str, lr: float, adam_lr: float) -> list[Optimizer]:
         return build(field, lr, adam_lr)
 
@@ -231,15 +247,18 @@ def schedule_free() -> Iterator[None]:
 
 @contextlib.contextmanager
 def schedule(factor: Callable[[float], float]) -> Iterator[None]:
+    """Another factor of the rates, by the share of the run that is done."""
     with patch.object(trainer_module, "warm_up_and_decay", factor):
         yield
 
 
 def warm_up(progress: float) -> float:
+    """Linear over the first 5 % of the run, then constant."""
     return min(1.0, progress / 0.05)
 
 
 def cosine(progress: float) -> float:
+    """Half a cosine to zero, after the warm-up."""
     return min(1.0, progress / 0.05) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
@@ -249,6 +268,7 @@ def late_decay(progress: float) -> float:
 
 
 def square_decay(progress: float) -> float:
+    """The square of a linear decay to zero, after the warm-up."""
     return min(1.0, progress / 0.05) * max(0.0, 1 - progress) ** 2
 
 
@@ -257,7 +277,7 @@ def square_decay(progress: float) -> float:
 
 @contextlib.contextmanager
 def refined_at(fractions: Sequence[float]) -> Iterator[None]:
-    """Exact refinement in stages: hidden and first grids are doubled at these fractions of the run."""
+    """Exact refinement in stages: all grids are doubled at these fractions of the run."""
     plain = Trainer._step
 
     def step(self: Trainer) -> Tensor:

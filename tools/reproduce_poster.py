@@ -1,12 +1,12 @@
-"""The poster's image rows: its figures, ours at its settings, ours at tuned settings of the same networks.
+"""Fit the image rows of the KAN poster, at its settings and at tuned settings of the same networks.
 
 python tools/reproduce_poster.py assets/camera.png --fraction 0.1 --out comparisons/poster
 
 A fraction shortens all three phases alike; 1 runs the poster's 15000 steps. The tuned fits have the same
 widths and grids, as many steps, and the optimiser, rates, batch, schedule and start that kanfield gives the
-family. Run again with the same --out, it goes on. What differs from the poster whatever the settings: the
-photograph (its own is not published), uniform grids for quantile grids, the machine, and what configs/poster/
-says is ours.
+family. The same command with the same --out resumes. What differs from the poster whatever the settings: the
+photograph (its own is not published), uniform grids instead of quantile grids, the machine, and the settings
+that configs/poster/ marks as ours.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ POSTER = {
     "mlp-rff": (26.26, 195),
 }
 GOAL, STEPS = 45.76, 15_000
-KEPT = ("model", "widths", "grids")  # of a row's settings, in its tuned twin
+KEPT = ("model", "widths", "grids")  # settings of a row that its tuned twin shares
 
 
 def tuned_twin(name: str, folder: Path) -> Path:
-    """A settings file of the row's network that leaves all else to kanfield."""
+    """Write a settings file with the row's network that leaves everything else to kanfield."""
     settings = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
     twin = {"model": "kan", **{key: settings[key] for key in KEPT if key in settings}}
     if name == "mlp-rff":
@@ -47,7 +47,7 @@ def tuned_twin(name: str, folder: Path) -> Path:
 
 
 def seconds_to(goal: float, run: Path) -> float | None:
-    """Training time at the first look that showed the goal."""
+    """Training time in seconds at the first evaluation that reached a PSNR; None if none did."""
     with open(run / "metrics.csv", newline="") as file:
         return next(
             (float(r["seconds"]) for r in csv.DictReader(file) if float(r["psnr"] or 0) >= goal), None
@@ -55,7 +55,7 @@ def seconds_to(goal: float, run: Path) -> float | None:
 
 
 def row(name: str, poster: tuple[float, int], fits: dict[str, dict[str, Any]]) -> str:
-    """A line of the table."""
+    """Format a line of the table."""
     cells = [name, f"{poster[0]:.2f}", f"{poster[1]}"]
     for label in (name, f"{name}-tuned"):
         fit = fits[label]

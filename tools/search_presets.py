@@ -1,10 +1,10 @@
-"""Search for the presets' rules: fits of settings on photographs, sizes and held-out patterns, a row each.
+"""Search for the presets' rules: fit settings on photographs, sizes and held-out patterns, a row each.
 
 python tools/search_presets.py rows.csv --patterns checkerboard --set steps=800 --vary frequency=3,4,5
 python tools/search_presets.py rows.csv --sizes 128 256 512 --patterns all --preset smooth --cubic
 
-Every --vary is one axis of a product; lists are written as 24+10+10. A row that the table holds already is
-not measured again. --cubic adds SciPy's cubic interpolation of the same pixels, what a field has to beat.
+Every --vary is one axis of a product; lists are written as 24+10+10. A row that is in the table already is
+not measured again. --cubic adds SciPy's cubic interpolation of the same pixels, the baseline of a field.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from photographs import LARGE, SMALL, load
 
 import kanfield
 
-COLUMNS = ("photo", "size", "pattern", "settings", "psnr", "held_out_psnr", "cubic", "steps", "parameters")
-COLUMNS += ("parameters_per_pixel", "seconds")
-KEYS = COLUMNS[:4]
+KEYS = ("photo", "size", "pattern", "settings")
+FIGURES = ("psnr", "held_out_psnr", "cubic", "steps", "parameters", "parameters_per_pixel", "seconds")
+COLUMNS = (*KEYS, *FIGURES)
 PATTERNS = ("checkerboard", "every-second", "0.5")
 
 
 def measure(job: tuple[str, int, str, dict[str, Any]]) -> dict[str, Any]:
-    """Fit once; the settings ``cubic`` ask for the interpolation beside it."""
+    """Fit once and return the row; the setting ``cubic`` adds the interpolation."""
     name, size, pattern, settings = job
     image = load(name, size)
     settings, cubic = dict(settings), None
@@ -40,13 +40,13 @@ def measure(job: tuple[str, int, str, dict[str, Any]]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         held_out = None if pattern == "none" else pattern
         metrics = kanfield.fit(image, out=folder, held_out=held_out, threads=1, **settings).metrics
-    row = {key: metrics.get(key) for key in COLUMNS[4:]}
+    row = {key: metrics.get(key) for key in FIGURES}
     row = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
     return {**row, **dict(zip(KEYS, (name, size, pattern, json.dumps(job[3])), strict=True)), "cubic": cubic}
 
 
 def jobs(arguments: argparse.Namespace) -> Iterator[tuple[str, int, str, dict[str, Any]]]:
-    """The product of everything asked for."""
+    """Every fit that the command line asks for."""
     fixed = dict(_pair(word) for word in arguments.set)
     if arguments.preset:
         fixed["preset"] = arguments.preset
@@ -79,7 +79,7 @@ def _value(text: str) -> Any:
 
 
 def main() -> None:
-    """Read the command line, measure what the table lacks, append to it."""
+    """Read the command line, measure what is not in the table yet, append it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("table", type=Path)
     parser.add_argument("--photos", nargs="+")

@@ -31,9 +31,8 @@ import kanfield
 from kanfield.errors import RunFailed
 from kanfield.training.trainer import Trainer
 
-COLUMNS = ("stage", "group", "variant", "photo", "size", "pattern", "psnr", "held_out_psnr", "steps")
-COLUMNS += ("parameters", "seconds", "settings")
-KEYS = COLUMNS[:6]
+KEYS = ("stage", "group", "variant", "photo", "size", "pattern")
+COLUMNS = (*KEYS, "psnr", "held_out_psnr", "steps", "parameters", "seconds", "settings")
 PHOTOS = {"screen": ("camera", "astronaut", "coffee"), "judge": ("chelsea", "rocket", "hopper")}
 
 # What each group starts from, spelled out: the presets' own constants follow this search.
@@ -241,7 +240,7 @@ JUDGED: dict[str, list[str]] = {
 
 
 def settings_of(group: str, variant: str) -> dict[str, Any]:
-    """What a fit of a variant is told."""
+    """All settings of a variant's fit."""
     change = VARIANTS[group][variant]
     base = BETWEEN if group == "between" else ON
     if change.get("model") == "hashgrid":
@@ -255,7 +254,7 @@ def settings_of(group: str, variant: str) -> dict[str, Any]:
 
 
 def fit(job: tuple[str, ...]) -> dict[str, Any]:
-    """One row; a fit that diverges has no PSNR."""
+    """Fit once and return the row; a fit that diverges has no PSNR."""
     from recipe_changes import CHANGES
 
     _, group, variant, photo, size, pattern = job
@@ -266,7 +265,7 @@ def fit(job: tuple[str, ...]) -> dict[str, Any]:
     with (
         tempfile.TemporaryDirectory() as folder,
         CHANGES[change]() if change else contextlib.nullcontext(),
-        patch.object(Trainer, "save", Trainer._save_best),  # strangers' optimisers need not be resumable
+        patch.object(Trainer, "save", Trainer._save_best),  # other packages' optimisers do not resume
         contextlib.suppress(RunFailed),
     ):
         image = load(photo, int(size))
@@ -277,7 +276,7 @@ def fit(job: tuple[str, ...]) -> dict[str, Any]:
 
 def jobs(stage: str, sizes: list[int]) -> list[tuple[str, ...]]:
     """Every fit of a stage, all variants of a photograph before the next."""
-    found = []
+    found: list[tuple[str, ...]] = []
     for size in sizes:
         for photo in PHOTOS[stage]:
             for group, variants in VARIANTS.items():
@@ -288,7 +287,7 @@ def jobs(stage: str, sizes: list[int]) -> list[tuple[str, ...]]:
 
 
 def report(rows: list[dict[str, Any]], stage: str) -> None:
-    """What each variant brings over ``before``: the mean, and on the photograph where it brings least."""
+    """Print the gain of each variant over ``before``, as a mean and on the photograph where it is least."""
     rows = [row for row in rows if row["stage"] == stage]
     for group in VARIANTS:
         column = "held_out_psnr" if group == "between" else "psnr"
@@ -315,7 +314,7 @@ def report(rows: list[dict[str, Any]], stage: str) -> None:
 
 
 def main() -> None:
-    """Read the command line, run what the table lacks, report."""
+    """Read the command line, run the fits that are missing, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("stage", choices=PHOTOS)
     parser.add_argument("table", type=Path)

@@ -1,13 +1,13 @@
-"""Find every baseline's defaults: rates of Adam and of Muon, and what its family has to set.
+"""Find every baseline's defaults: the rates of Adam and of Muon, and the options of its family.
 
-python tools/tune.py tools/tune.csv                      # all families; a row that is there is not run again
+python tools/tune.py tools/tune.csv                      # all families; no fit is run twice
 python tools/tune.py tools/tune.csv --families siren --report
 
-Every fit has the same steps, batch, warm-up and decay. A family is tuned in turns, each from the best so far:
-on the first photograph Adam's rate, Muon's rate and Adam's beside it; on all of them Adam against Muon, both
-judged by the pixels that are trained on; then, on the first again, the family's options one after another.
-Those trade the pixels for the places between, so a second fit hides half of a checkerboard, and a decibel
-there counts double: what is seen can be had by training longer. ``--report`` prints the winners as a table.
+Every fit has the same steps, batch, warm-up and decay. A family is tuned one setting after another,
+each from the best so far: on the first photograph Adam's rate, Muon's rate and Adam's beside it; on all of
+them Adam against Muon, both judged by the pixels trained on; then, on the first again, the family's options.
+Options trade the pixels trained on for those in between, so a second fit hides half of a checkerboard, and a
+decibel there counts double: longer training improves the former anyway. ``--report`` prints the winners.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ THOROUGH = ("hashgrid", "siren", "rff")
 
 
 def fit(job: tuple[str, str, dict[str, Any]]) -> dict[str, Any]:
-    """A row of the table; one that diverges has no PSNR."""
+    """Fit once and return the row; a fit that diverges has no PSNR."""
     photo, pattern, settings = job
     try:
         return measure((photo, SIZE, pattern, full(settings)))
@@ -56,7 +56,7 @@ def fit(job: tuple[str, str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def full(settings: dict[str, Any]) -> dict[str, Any]:
-    """What a fit is told: nothing is left to defaults, which this tool's winners change."""
+    """All settings of a fit; none is left to the defaults, which this tool determines."""
     return dict(sorted({**settings, "steps": STEPS, "batch_size": BATCH}.items()))
 
 
@@ -73,11 +73,17 @@ class Table:
     def scores(
         self, settings: list[dict[str, Any]], photos: tuple[str, ...], pattern: str = "none"
     ) -> list[float]:
-        """Mean over photographs of the PSNR that counts (on hidden pixels where there are any)."""
+        """Mean PSNR over photographs, on the hidden pixels where there are any.
+
+        Args:
+            settings: one for each score.
+            photos: names of photographs.
+            pattern: what is hidden, or ``"none"``.
+        """
         jobs = [(photo, pattern, choice) for choice in settings for photo in photos]
         todo = [job for job in jobs if self._row(job) is None]
         if todo:
-            assert self.pool is not None, f"{self.path} lacks {len(todo)} rows: run without --report"
+            assert self.pool is not None, f"{len(todo)} rows are missing in {self.path}: run without --report"
             for row in self.pool.imap(fit, todo):
                 self._add(row)
         values = iter([self._value(job) for job in jobs])
@@ -106,7 +112,7 @@ class Table:
 
 
 def best(table: Table, choices: list[dict[str, Any]], photos: tuple[str, ...] = PHOTOS[:1]) -> dict[str, Any]:
-    """The choice that is sharpest on the pixels."""
+    """The choice with the highest PSNR on the pixels trained on."""
     scores = table.scores(choices, photos)
     return choices[scores.index(max(scores))]
 
@@ -120,7 +126,7 @@ def best_between(table: Table, choices: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def tuned(table: Table, family: str) -> list[dict[str, Any]]:
-    """The best settings with Adam and with Muon, and the better of the two with options of its own."""
+    """The best settings with Adam, with Muon, and the better of the two with the best options."""
     adam, muon, options = SEARCH[family]
     published: dict[str, Any] = {"model": family, "options": {}}
     for name, values in options.items():
@@ -145,7 +151,7 @@ def _with(choice: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
 
 
 def report(table: Table, families: list[str]) -> None:
-    """What won in every family, and what the published options give, as Markdown."""
+    """Print what won in every family, and what the published options give, as Markdown."""
     heading = ["family", "optimiser", "rates", "options", *PHOTOS, "mean", "unseen half, mean"]
     print(f"| {' | '.join(heading)} |\n| {' | '.join('---' for _ in heading)} |")
     for family in families:
@@ -172,7 +178,7 @@ def report(table: Table, families: list[str]) -> None:
 
 
 def main() -> None:
-    """Read the command line, tune what the table lacks, print the winners."""
+    """Read the command line, run the fits that are missing, print the winners."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("table", type=Path)
     parser.add_argument("--families", nargs="+", default=list(SEARCH), choices=list(SEARCH))
