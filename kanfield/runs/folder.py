@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from kanfield.config.parse import read_settings, to_plain
 from kanfield.config.resolve import missing_keys
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
-from kanfield.files import write_text
+from kanfield.files import make_numbered_folder, write_text
 from kanfield.images import MAX_PIXELS, Image, write_image
 
 try:
@@ -53,18 +52,10 @@ class RunFolder:
         Raises:
             InputError: the folder cannot be made.
         """
-        parent = out / (image.stem or "image")
         try:
-            parent.mkdir(parents=True, exist_ok=True)
-            taken = [int(m[1]) for p in parent.iterdir() if (m := re.fullmatch(rf"{model}-(\d+)", p.name))]
-            number = max(taken, default=0) + 1
-            while True:
-                path = parent / f"{model}-{number:04d}"
-                try:
-                    (path / "checkpoints").mkdir(parents=True)
-                    return cls(path)
-                except FileExistsError:
-                    number += 1  # another fit took it in this moment
+            folder = cls(make_numbered_folder(out / (image.stem or "image"), model))
+            folder.last.parent.mkdir()
+            return folder
         except OSError as error:
             raise InputError(
                 f"--out {out}: no run folder can be made there ({error.strerror}); "
