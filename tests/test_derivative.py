@@ -73,7 +73,7 @@ def test_zero_is_black_in_a_gradient_and_gray_in_a_laplacian():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kanfield.training.monitors.edge_figure", lambda field: None)
+        patch.setattr("kanfield.monitors.tensorboard.edge_figure", lambda field: None)
         y, x = np.mgrid[:12, :16]
         image = Image((128 + 100 * np.sin(x / 3) * np.cos(y / 4)).astype(np.uint8)[..., None], "L")
         return fit(image, out=tmp_path_factory.mktemp("run"), widths=[8], grids=[8, 4], steps=40, threads=1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kanfield.errors import InputError
 from kanfield.images.formats.pillow import read_with_pillow
-from kanfield.images.formats.quiet import quiet
+from kanfield.images.formats.quiet import quiet_native, quiet_tifffile
 from kanfield.images.formats.raster import Raster, check_size, first_of, float_pixels
 from kanfield.images.image import Image, bands
 
@@ -42,13 +42,14 @@ def read_tiff(path: Path, data: bytes, max_pixels: int) -> Raster:
     """
     import tifffile
 
-    with quiet(), tifffile.TiffFile(io.BytesIO(data)) as file:
+    with quiet_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
         check_size(path, page.imagewidth, page.imagelength, max_pixels)
         if page.is_tiled and page.tilewidth * page.tilelength > max(max_pixels, _TILE):
             raise ValueError(f"tiles of {page.tilewidth} x {page.tilelength} pixels")
         if not _is_plain(path, page):
-            return read_with_pillow(path, data, max_pixels)
+            with quiet_native():
+                return read_with_pillow(path, data, max_pixels)
         _check_segments(page, len(data))
         pixels, notes = _plain(page, page.asarray(squeeze=False))
         orientation, profile = page.tags.valueof(_ORIENTATION, 1), page.tags.valueof(_PROFILE)
