@@ -1,4 +1,4 @@
-"""OpenEXR files in and out."""
+"""Reading and writing OpenEXR files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,15 @@ _CHANNELS = {"L": "Y", "LA": "YA", "RGB": "RGB", "RGBA": "RGBA"}
 def read_exr(path: Path, data: bytes, max_pixels: int) -> Raster:
     """Decode an OpenEXR file of half or float channels Y, YA, RGB or RGBA, as they are stored.
 
-    Raises InputError for what is not read, and RuntimeError or ValueError for a damaged file.
+    Args:
+        path: The file's name, for errors.
+        data: Its content.
+        max_pixels: The largest size to decode.
+
+    Raises:
+        InputError: The file is too large or of a kind that is not supported.
+        RuntimeError: The file is damaged.
+        ValueError: Likewise.
 
     >>> image = Image(np.array([[[0.5, 1], [2, 0]]], dtype=np.float32), "LA")
     >>> file = io.BytesIO()

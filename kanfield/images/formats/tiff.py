@@ -1,4 +1,4 @@
-"""TIFF files in and out."""
+"""Reading and writing TIFF files."""
 
 from __future__ import annotations
 
@@ -26,14 +26,22 @@ _NUMBERS = {_UNSIGNED: "integer", 2: "signed integer", _FLOAT: "float", 5: "comp
 _COLOURS = {3: "palette", 4: "mask", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
 _DEPTHS = {(_UNSIGNED, 8), (_UNSIGNED, 16), (_FLOAT, 16), (_FLOAT, 32), (_FLOAT, 64)}
 _PREMULTIPLIED = 1
-_TILE = 2**20  # pixels of a tile: more than any image of less needs
+_TILE = 2**20  # pixels of a tile; no smaller image needs a larger one
 _ORIENTATION, _PROFILE = 274, 34675
 
 
 def read_tiff(path: Path, data: bytes, max_pixels: int) -> Raster:
     """Decode the first picture of a TIFF file: gray or RGB of 8 or 16 bits or floats, or what Pillow reads.
 
-    Raises InputError for what is not read, and whatever tifffile raises for a damaged file.
+    A damaged file raises whatever tifffile raises.
+
+    Args:
+        path: The file's name, for errors.
+        data: Its content.
+        max_pixels: The largest size to decode.
+
+    Raises:
+        InputError: The file is too large or of a kind that is not supported.
 
     >>> file = io.BytesIO()
     >>> write_tiff(file, Image(np.ones((2, 3, 4), dtype=np.uint16), "RGBA"))
