@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from kanfield.metrics.spectra import Bands
 from kanfield.reports.figures import INK, MARKERS, SERIES, add_grid, add_legend, new_figure
 from kanfield.studies.study import Result
 
@@ -61,10 +62,10 @@ def draw_psnr(results: Mapping[str, Result]) -> Figure:
 def octave(band: str) -> str:
     """A band's name in fractions.
 
-    >>> octave("0.125-0.25")
+    >>> octave("1/8-1/4")
     '1/8 to 1/4'
     """
-    low, high = (round(1 / float(edge)) for edge in band.split("-"))
+    low, high = (round(1 / edge) for edge in Bands.parse_name(band))
     return f"1/{low} to 1/{high}"
 
 

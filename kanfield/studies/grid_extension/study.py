@@ -123,7 +123,7 @@ class _Log:
     def content(self) -> Result:
         """As a trial's result."""
         steps, seconds, psnr, shares = (list(column) for column in zip(*self._rows, strict=True))
-        names = self._bands.names()
+        names = self._bands.names
         by_band = {name: [row[n] for row in shares] for n, name in enumerate(names)}
         curves = {
             f"error/{name} cycles a pixel": list(zip(steps, by_band[name], strict=True)) for name in names
