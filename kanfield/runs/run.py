@@ -64,8 +64,7 @@ class Run:
     @cached_property
     def frame(self) -> Image:
         """Size and kind of the image that was fitted, known without its file; its pixels are blank."""
-        info = self._best.info
-        return blank_image(info["frame"]) if "frame" in info else self.image
+        return blank_image(self._best.info.get("image_spec"), self.folder.best)
 
     @cached_property
     def field(self) -> nn.Module:

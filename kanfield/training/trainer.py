@@ -19,7 +19,6 @@ from kanfield.monitors.base import Monitor, Row
 from kanfield.monitors.spectrum_log import SpectrumLog
 from kanfield.runs.checkpoint import (
     FOCUS,
-    FORMAT,
     Checkpoint,
     image_spec,
     load_field,
@@ -317,15 +316,14 @@ class Trainer:
             # will find the same ones again.
             self.best_weights = read_checkpoint(self.folder.best).tensors
         here = self.machine()
-        older = ["batches, which are drawn in another order now"] if last.info["format"] < FORMAT else []
-        return older + [
+        return [
             f"{key} was {last.info.get(key)}, now {here[key]}"
             for key in self.machine()
             if last.info.get(key) != here[key]
         ]
 
     def _info(self) -> dict[str, Any]:
-        return {"image": self.fingerprint, "frame": image_spec(self.image), **self.machine()}
+        return {"image": self.fingerprint, "image_spec": image_spec(self.image), **self.machine()}
 
     def machine(self) -> dict[str, Any]:
         """What the weights' last bits depend on."""
