@@ -47,10 +47,10 @@ def _command(words: list[str], said: str, kill_at_save: int | None = None) -> No
     """In a child: the command, with its words in a file; killed in place of that save, if it is given."""
     import sys
 
-    from kanfield.training import monitors
+    from kanfield.monitors import tensorboard
 
     sys.stdout = sys.stderr = open(said, "a", buffering=1)  # noqa: SIM115
-    monitors.edge_figure = lambda field: None  # type: ignore[assignment]
+    tensorboard.edge_figure = lambda field: None  # type: ignore[assignment]
     if kill_at_save is not None:
         _kill_at_save(kill_at_save)
     main(words)

@@ -19,10 +19,10 @@ from kanfield.cli import main
 from kanfield.errors import InputError, RunFailed
 from kanfield.images import Image, coordinates, held_out_mask, read_image
 from kanfield.machine import pick_device
+from kanfield.monitors import base, tensorboard
 from kanfield.runs.checkpoint import read_checkpoint
 from kanfield.runs.rendering import evaluate_field
 from kanfield.runs.run import load
-from kanfield.training import monitors
 from kanfield.training.evaluation import evaluate
 from kanfield.training.fit import fit, resume
 from kanfield.training.permutation import shuffle
@@ -33,7 +33,7 @@ from kanfield.training.trainer import Trainer
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
 
 SMALL = {"widths": [8], "grids": [8, 4], "batch_size": 64, "threads": 1}
-_edge_figure = monitors.edge_figure
+_edge_figure = tensorboard.edge_figure
 
 
 @pytest.fixture
@@ -407,7 +407,7 @@ def test_running_out_of_memory_says_what_to_try(image, tmp_path, monkeypatch):
 def test_the_table_has_a_row_every_log_step(image, tmp_path):
     run = fit(image, out=tmp_path, steps=35, held_out="0.5", **SMALL)
     rows = _rows(run)
-    assert list(rows[0]) == [field.name for field in dataclasses.fields(monitors.Row)]
+    assert list(rows[0]) == [field.name for field in dataclasses.fields(base.Row)]
     assert [int(row["step"]) for row in rows] == [10, 20, 30, 35]
     assert all(math.isfinite(float(value)) for value in rows[-1].values())
     assert 0 <= float(rows[-1]["out_of_range"]) <= 1
@@ -422,7 +422,7 @@ def _board(run):
 
 
 def test_tensorboard_has_curves_pictures_edges_and_settings(image, tmp_path, monkeypatch):
-    monkeypatch.setattr(monitors, "edge_figure", _edge_figure)
+    monkeypatch.setattr(tensorboard, "edge_figure", _edge_figure)
     run = fit(image, out=tmp_path, steps=30, held_out="0.5", **SMALL)
     board = _board(run)
     curves = {

@@ -43,7 +43,7 @@ def main() -> None:
     for owner, name in (
         (Trainer, "_look_at_spectrum"),
         (SpectrumLog, "__init__"),
-        (SpectrumLog, "look"),
+        (SpectrumLog, "log"),
         (fit_module, "spectrum_figure"),
     ):
         clock.around(owner, name, name)

@@ -28,10 +28,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _MASK = "mask.png"
-_LOCK_TRIES, _LOCK_PAUSE = (
-    10,
-    0.03,
-)  # seconds: longer than another process takes to see whether a run is in use
+_LOCK_TRIES = 10
+_LOCK_PAUSE = 0.03  # seconds between tries
 
 
 class RunFolder:

@@ -106,9 +106,9 @@ class _Log:
     """PSNR and the error in every band at some steps."""
 
     def __init__(self, target: Target) -> None:
-        image, (low, high) = target.image, target.image.value_range
+        image = target.image
         self._target, self._bands = target, Bands(image.height, image.width)
-        self._values = (image.pixels.astype(np.float64) - low) / (high - low)
+        self._values = image.to_unit(image.pixels)
         self._energies = self._bands.energies(self._values)
         self._rows: list[tuple[int, float, float, list[float]]] = []
 

@@ -94,8 +94,7 @@ class _Kernel:
         x = coordinates(small.height, small.width).double()
         if self.fresh and isinstance(field, HasGrids):
             field.fit_ranges(x)  # as a fit does ahead of its first step
-        low, high = small.value_range
-        found = analyse(tangent_kernel(field, x), (small.pixels.astype(np.float64) - low) / (high - low))
+        found = analyse(tangent_kernel(field, x), small.to_unit(small.pixels))
         lists = {name: _rounded(getattr(found, name)) for name in ("values", "energy", "cycles")}
         count = sum(p.numel() for p in field.parameters())
         curves = {name: list(enumerate(values, 1)) for name, values in lists.items()}
