@@ -42,6 +42,8 @@ def draw_heat_map(axis: Axes, curve: SpectrumCurve) -> Any:
 
     steps = np.maximum(np.array(curve.steps, dtype=float), 0.5)
     borders = np.concatenate([steps[:1], np.sqrt(steps[1:] * steps[:-1]), steps[-1:]])
+    if len(steps) == 1:  # a run of one step: a single row of some height
+        borders[1] *= 1.5
     shares = curve.errors.clip(_FLOOR, 1)
     colours = axis.pcolormesh(
         np.log2(curve.edges), borders, shares, norm=LogNorm(_FLOOR, 1), cmap="cividis_r", rasterized=True
