@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import pickle
+import re
 import struct
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +20,7 @@ from kanfield.runs import checkpoint as module
 from kanfield.runs.checkpoint import (
     FORMAT,
     Checkpoint,
+    blank_image,
     load_field,
     load_optimizers,
     optimizer_tensors,
@@ -130,13 +134,65 @@ def test_a_foreign_file_is_refused(tmp_path, metadata):
         read_checkpoint(path)
 
 
-def test_a_newer_format_says_so_in_words(tmp_path, monkeypatch):
+@pytest.mark.parametrize("other", [FORMAT - 1, FORMAT + 1])
+def test_another_format_says_so_in_words(tmp_path, monkeypatch, other):
     path = tmp_path / "a.safetensors"
-    monkeypatch.setattr(module, "FORMAT", FORMAT + 1)
+    monkeypatch.setattr(module, "FORMAT", other)
     write_checkpoint(path, Checkpoint({"t": torch.ones(2)}, {}))
     monkeypatch.undo()
-    with pytest.raises(InputError, match=rf"format {FORMAT + 1}.*up to {FORMAT}.*upgrade"):
+    with pytest.raises(InputError, match=rf"format {other}.*reads {FORMAT}:.*fit again"):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["optimizer.0.0", "optimizer.x.0.exp_avg", "optimizer.0.-1.a", "optimizer.0.9.a", "optimizer.5.0.a"],
+)
+def test_optimizer_state_that_belongs_nowhere_is_refused(key):
+    optimizers = build_optimizers(_field(), "adam", 1e-2, 1e-3)
+    with pytest.raises(InputError, match=rf"optimizer state \({re.escape(key)}\).*fit again"):
+        load_optimizers(optimizers, {key: torch.zeros(())})
+
+
+def test_optimizer_state_of_another_shape_is_refused():
+    field = _field()
+    optimizers = build_optimizers(field, "adam", 1e-2, 1e-3)
+    _step(field, optimizers, 0)
+    tensors = optimizer_tensors(optimizers)
+    name = next(key for key in tensors if key.endswith("exp_avg"))
+    with pytest.raises(InputError, match="optimizer state"):
+        load_optimizers(optimizers, {**tensors, name: torch.zeros(99)})
+
+
+GOOD = {"height": 2, "width": 3, "mode": "L", "dtype": "float32", "value_range": [0, 1], "icc_profile": None}
+
+
+def test_a_huge_blank_image_takes_no_memory(tmp_path):
+    image = blank_image({**GOOD, "height": 400_000, "width": 400_000}, tmp_path)  # 640 GB of pixels
+    assert (image.height, image.value_range) == (400_000, (0, 1))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        None,
+        [],
+        {"height": 2},
+        *(
+            {**GOOD, key: value}
+            for key, value in [("height", 0), ("width", "3"), ("height", 2**70), ("height", -1)]
+        ),
+        *(
+            {**GOOD, key: value}
+            for key, value in [("mode", 3), ("mode", "XY"), ("dtype", "object"), ("dtype", "no")]
+        ),
+        *({**GOOD, "value_range": value} for value in [None, [0], [1, 0], ["a", "b"], [0, math.inf]]),
+        {**GOOD, "icc_profile": 7},
+    ],
+)
+def test_a_damaged_image_spec_is_one_line(spec):
+    with pytest.raises(InputError, match=r"best\.safetensors is damaged .*fit again"):
+        blank_image(spec, Path("best.safetensors"))
 
 
 def test_weights_of_another_shape_are_refused(tmp_path):

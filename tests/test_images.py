@@ -259,7 +259,7 @@ def test_write_refuses_what_the_format_cannot_hold(tmp_path: Path) -> None:
             write_image(tmp_path / f"a{suffix}", noise(mode))
     for suffix, longest in [(".webp", 16_383), (".jpg", 65_500)]:
         write_image(tmp_path / f"a{suffix}", noise("L", 1, longest))
-        with pytest.raises(InputError, match=f"at most {longest:,} pixels a side: use .png"):
+        with pytest.raises(InputError, match=f"at most {longest:,} pixels per side: use .png"):
             write_image(tmp_path / f"b{suffix}", noise("L", 1, longest + 1))
     for name in ("a.gif", "a"):
         with pytest.raises(InputError, match=r"no known image suffix: use one of \.png, "):
@@ -442,3 +442,15 @@ def test_assets(name: str, shape: tuple[int, int, int]) -> None:
     image = read_image(ASSETS / name)
     assert image.pixels.shape == shape
     assert image.notes == ()
+
+
+def test_the_range_of_a_broadcast_image_is_that_of_its_own_values():
+    values = np.array([[[0.0], [2.0]]], np.float32)
+    assert Image(np.broadcast_to(values, (1000, 2, 1)), "L").value_range == (0, 2)
+    with pytest.raises(InputError, match="2,000 pixels that are NaN"):
+        Image(np.broadcast_to(np.float32(np.nan), (1000, 2, 1)), "L")
+
+
+def test_a_huge_blank_image_is_not_scanned():
+    huge = np.broadcast_to(np.float32(0), (400_000, 400_000, 1))  # scanning it would take hours
+    assert Image(huge, "L", value_range=(0, 1)).width == 400_000

@@ -42,13 +42,13 @@ def test_energy_agrees_with_sums_written_out(shape):
     assert found.sum() == pytest.approx(total)
 
 
-@pytest.mark.parametrize(("cycles", "band"), [(24, "0.25-0.5"), (12, "0.125-0.25"), (6, "0.0625-0.125")])
+@pytest.mark.parametrize(("cycles", "band"), [(24, "1/4-1/2"), (12, "1/8-1/4"), (6, "1/16-1/8")])
 @pytest.mark.parametrize("axis", [0, 1])
 def test_a_wave_lies_in_its_band(cycles, band, axis):
     wave = 0.3 * np.sin(2 * math.pi * cycles * (np.arange(64) + 0.5) / 64)
     values = (wave[:, None] if axis == 0 else wave[None]) * np.ones((64, 64))
     bands = Bands(64, 64)
-    shares = dict(zip(bands.names(), bands.energies(values[..., None]), strict=True))
+    shares = dict(zip(bands.names, bands.energies(values[..., None]), strict=True))
     assert shares[band] == pytest.approx(0.3**2 / 2, rel=1e-3)
     assert sum(shares.values()) == pytest.approx(shares[band], rel=1e-3)
 
@@ -62,9 +62,9 @@ def test_white_noise_has_energy_in_proportion_to_area():
 
 def test_bands_of_other_shapes():
     assert Bands(256, 256).edges[0] == 2 / 256
-    assert Bands(256, 90).edges[0] == 1 / 32 and len(Bands(256, 90).names()) == 4
+    assert Bands(256, 90).edges[0] == 1 / 32 and len(Bands(256, 90).names) == 4
     assert Bands(1, 64).edges == Bands(64, 64).edges
-    assert Bands(8, 8).names() == ["0.25-0.5"]
+    assert Bands(8, 8).names == ["1/4-1/2"]
     with pytest.raises(ValueError, match="8 pixels"):
         _ = Bands(7, 5).edges
 
@@ -105,3 +105,16 @@ def test_the_bias_is_the_slope_that_was_put_in(slope):
     assert abs(noisy.slope - slope) < 3 * noisy.error < 1
     few = bias(centres, [10, 20, *[None] * (len(centres) - 2)])
     assert (few.slope, few.learned, few.bands) == (None, 2, 6)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (8, 2048), (1, 40_000), (7, 1 << 20)])
+def test_the_names_of_bands_are_exact(shape):
+    bands = Bands(*shape)
+    pairs = zip(bands.edges[:-1], bands.edges[1:], strict=True)
+    assert [Bands.parse_name(name) for name in bands.names] == list(pairs)
+
+
+@pytest.mark.parametrize("name", ["", "0.25-0.5", "1/4", "1/4-1/0", "6.1e-05-0.0001", "1/4-1/2-1/1"])
+def test_what_is_not_a_band(name):
+    with pytest.raises(ValueError, match="1/4-1/2"):
+        Bands.parse_name(name)

@@ -13,8 +13,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from kanfield import fit, load
 from kanfield.cli import main
+from kanfield.images import Image
 from kanfield.metrics.spectra import Bands
-from kanfield.monitors.spectrum_log import logged_steps, read_spectrum, window
+from kanfield.monitors.spectrum_figure import spectrum_figure
+from kanfield.monitors.spectrum_log import SpectrumCurve, SpectrumLog, logged_steps, read_spectrum, window
+from kanfield.monitors.tensorboard import TensorBoardLog
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
 
@@ -62,7 +65,7 @@ def test_what_a_run_logs(runs):
     assert found["bands"] == [list(pair) for pair in zip(bands.edges[:-1], bands.edges[1:], strict=True)]
     assert found["error"] == curve.errors[-1].tolist() and len(found["learned_at"]) == len(found["bands"])
     board = EventAccumulator(str(run.path), size_guidance={"scalars": 0}).Reload()
-    scalars = [e.value for e in board.Scalars("spectrum/0.25-0.5 cycles a pixel")]
+    scalars = [e.value for e in board.Scalars("spectrum/1/4-1/2 cycles per pixel")]
     assert scalars == pytest.approx(curve.errors[:, -1])
     assert board.Images("spectrum")
     with PILImage.open(run.path / "spectrum.png") as picture:
@@ -175,7 +178,7 @@ def test_mistakes_are_one_line(words, message, runs, pictures, tmp_path, monkeyp
     shutil.copytree(runs[0].path, "begun")
     Path("begun/metrics.json").unlink()
     shutil.copytree(runs[0].path, "torn")
-    Path("torn/spectrum.csv").write_text("step,seconds,0.25-0.5\n1,0.5,no number\n")
+    Path("torn/spectrum.csv").write_text("step,seconds,1/4-1/2\n1,0.5,no number\n")
     PILImage.fromarray(np.arange(30, dtype=np.uint8).reshape(5, 6)).save("tiny.png")
     names = {"RUN": str(runs[0].path), "A": str(pictures / "a.png")}
     with pytest.raises(SystemExit) as end:
@@ -188,3 +191,22 @@ def test_mistakes_are_one_line(words, message, runs, pictures, tmp_path, monkeyp
 def test_eval_keeps_the_spectrum(runs, capsys):
     main(["eval", str(runs[0].path), "--json"])
     assert json.loads(capsys.readouterr().out)["spectrum"] == load(runs[0].path).metrics["spectrum"]
+
+
+def test_the_spectrum_of_a_long_thin_image_is_read_back(tmp_path):
+    rng = np.random.default_rng(0)
+    image = Image(rng.integers(0, 255, (1, 40_000, 1), np.uint8), "L")
+    path, bands = tmp_path / "spectrum.csv", Bands(1, 40_000)
+    (tmp_path / "events").mkdir()
+    log = SpectrumLog(image, path, TensorBoardLog(tmp_path / "events", {}, None), None, 60, 256, None)
+    log.log(1, 0.5, np.zeros(40_000))
+    log.close()
+    curve = read_spectrum(path)
+    assert curve.edges == bands.edges and curve.errors.shape == (1, len(bands.names))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_figure_of_a_single_step(tmp_path):
+    spectrum_figure(SpectrumCurve(Bands(16, 16).edges, [1], [0.1], np.array([[0.5, 1.0]]))).savefig(
+        tmp_path / "a.png"
+    )

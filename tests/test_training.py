@@ -414,7 +414,7 @@ def test_the_table_has_a_row_every_log_step(image, tmp_path):
     assert list(rows[0]) == [field.name for field in dataclasses.fields(base.Row)]
     assert [int(row["step"]) for row in rows] == [10, 20, 30, 35]
     assert all(math.isfinite(float(value)) for value in rows[-1].values())
-    assert 0 <= float(rows[-1]["outside"]) <= 1
+    assert 0 <= float(rows[-1]["out_of_range"]) <= 1
     assert float(rows[-1]["psnr"]) <= run.psnr
     seconds = [float(row["seconds"]) for row in rows]
     assert seconds == sorted(seconds)

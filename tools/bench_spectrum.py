@@ -40,9 +40,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     clock = Clock()
-    clock.around(Trainer, Trainer._look_at_spectrum, "evaluations")
+    clock.around(Trainer, Trainer._log_spectrum, "evaluations")
     clock.around(SpectrumLog, SpectrumLog.__init__, "spectrum of the image")
-    clock.around(SpectrumLog, SpectrumLog.look, "spectra of the errors")
+    clock.around(SpectrumLog, SpectrumLog.log, "spectra of the errors")
     clock.around(fit_module, fit_module.spectrum_figure, "figure")
     share(arguments.image, clock)  # not counted: it imports matplotlib, TensorBoard and LPIPS
     shares = []

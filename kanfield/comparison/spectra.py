@@ -52,8 +52,7 @@ def measure(path: Path) -> RunSpectrum:
     if run.settings.mask is not None:
         raise InputError(f"{path} was fitted with --mask: an image with parts missing has no spectrum")
     rows, columns = window(run.image.height, run.image.width)
-    low, high = run.image.value_range
-    original = (run.image.pixels[rows, columns].astype(np.float64) - low) / (high - low)
+    original = run.image.to_unit(run.image.pixels[rows, columns])
     values = _values(run, rows, columns).reshape(original.shape)
     frequencies, energy = radial_spectrum(original)
     name = run.image.source.stem if run.image.source else "image"

@@ -1,4 +1,4 @@
-"""Images in and out of kanfield: files, pixel values, sample coordinates, pixels not to be seen.
+"""Images in and out of kanfield: files, pixel values, sample coordinates, held-out and missing pixels.
 
 Pixels are always listed in row-major order.
 """

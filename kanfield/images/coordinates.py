@@ -1,4 +1,4 @@
-"""Where samples lie: pixel centres, the longer side of the image on [-1, 1]."""
+"""Coordinates of samples: pixel centres, the longer side of the image on [-1, 1]."""
 
 from __future__ import annotations
 
@@ -21,14 +21,25 @@ def coordinates(
     shape: tuple[int, int] | None = None,
     rows: slice | None = None,
 ) -> torch.Tensor:
-    """Sample positions of a `height` x `width` image, as float32 (samples, 2), columns (x, y).
+    """Coordinates of samples of an image, row by row.
 
-    The longer side spans [-1, 1] and its pixel i of n lies at (2 * i + 1) / n - 1; the shorter
-    side is centred, with the same spacing. `window` = (x0, y0, x1, y1) takes a part, in pixels of
-    the image (0 is the left or top edge; it may reach beyond the image). `shape` = (h, w) is the
-    number of samples in it, by default one for each pixel: sample (r, c) lies at pixel position
-    x0 + (c + 0.5) * (x1 - x0) / w, and likewise down. `rows` keeps some of the h rows, so that
-    a large rendering can be made in pieces. Raises InputError for an empty image, window or shape.
+    The longer side spans [-1, 1] and its pixel i of n lies at (2 * i + 1) / n - 1; the shorter side is
+    centred, with the same spacing.
+
+    Args:
+        height: Pixel rows of the image.
+        width: Pixel columns of the image.
+        window: ``(x0, y0, x1, y1)``, the part to sample in pixels of the image (0 is the left or top edge; it
+            may reach beyond the image); None for all of it.
+        shape: ``(h, w)``, the number of samples in the window, by default one per pixel. Sample (r, c) lies
+            at pixel position x0 + (c + 0.5) * (x1 - x0) / w, and likewise down.
+        rows: Some of the h rows, so that a large rendering can be made in pieces; None for all.
+
+    Returns:
+        float32, shape ``(samples, 2)``, columns (x, y).
+
+    Raises:
+        InputError: The image, the window or the shape is empty.
 
     >>> coordinates(1, 4).tolist()
     [[-0.75, 0.0], [-0.25, 0.0], [0.25, 0.0], [0.75, 0.0]]
@@ -46,7 +57,7 @@ def coordinates(
     columns = x0 + (np.arange(w) + 0.5) * (x1 - x0) / w
     lines = y0 + (np.arange(h)[rows or slice(None)] + 0.5) * (y1 - y0) / h
     longest = max(height, width)
-    # Worked out in float64, so that a window and the whole image agree, and stored as float32.
+    # Computed in float64, so that a window and the whole image agree, and stored as float32.
     grid = np.empty((len(lines), w, 2), dtype=np.float32)
     grid[..., 0] = (2 * columns - width) / longest
     grid[..., 1] = (2 * lines[:, None] - height) / longest

@@ -1,4 +1,4 @@
-"""Pixels that a fit must not see: held out to score it, or missing."""
+"""Pixels that are not trained on: held out to score the fit, or missing."""
 
 from __future__ import annotations
 
@@ -12,12 +12,21 @@ from kanfield.images.image import Image
 
 
 def held_out_mask(height: int, width: int, pattern: str, seed: int) -> NDArray[np.bool_]:
-    """Which pixels a fit must not see: bool (height * width,), True = held out.
+    """Choose the pixels that are held out.
 
-    Patterns: "checkerboard" (where row + column is odd), "every-second" (all but the pixels with
-    even row and even column), or a fraction such as "0.25": that share of the pixels, rounded,
-    drawn at random from `seed` (0 or more). Raises InputError for another pattern, and where one
-    of the two sides would be empty.
+    Args:
+        height: Pixel rows of the image.
+        width: Pixel columns of the image.
+        pattern: ``"checkerboard"`` (where row + column is odd), ``"every-second"`` (all but the pixels with
+            even row and even column), or a fraction such as ``"0.25"``: that fraction of the pixels, rounded,
+            drawn at random.
+        seed: Of the random fraction, 0 or more.
+
+    Returns:
+        bool, shape ``(height * width,)``, True where held out.
+
+    Raises:
+        InputError: The pattern is unknown, or no pixel would be held out or none trained on.
 
     >>> held_out_mask(2, 3, "checkerboard", seed=0).tolist()
     [False, True, False, True, False, True]
@@ -41,11 +50,20 @@ def held_out_mask(height: int, width: int, pattern: str, seed: int) -> NDArray[n
 
 
 def missing_pixels(mask: Image, image: Image, name: str) -> NDArray[np.bool_]:
-    """Which pixels of ``image`` a mask declares missing, as bool (height * width,).
+    """Find the pixels of an image that a mask marks as missing.
 
-    Those are the bright pixels of the mask (over an eighth of white, in any channel but alpha),
-    which has the size of the image. `name` is the mask's, for errors. Raises InputError where sizes
-    differ, or where none or all of the pixels would be missing.
+    Those are the bright pixels of the mask: over an eighth of white, in any channel but alpha.
+
+    Args:
+        mask: An image of the same size.
+        image: The image that the mask belongs to.
+        name: The mask's file, for errors.
+
+    Returns:
+        bool, shape ``(height * width,)``, True where missing.
+
+    Raises:
+        InputError: The sizes differ, or none or all of the pixels would be missing.
 
     >>> mask = Image(np.array([[[0], [255]]], dtype=np.uint8), "L")
     >>> missing_pixels(mask, mask, "mask.png").tolist()
@@ -68,7 +86,7 @@ def missing_pixels(mask: Image, image: Image, name: str) -> NDArray[np.bool_]:
 
 
 def _fraction(pattern: str) -> float:
-    """The number in `pattern`, between 0 and 1, or InputError."""
+    """The number in ``pattern``, between 0 and 1, or InputError."""
     try:
         fraction = float(pattern)
     except ValueError:

@@ -26,14 +26,18 @@ _WIDEST = 1e30  # range of float pixels that still leaves room to compute
 class Image:
     """An image of 8-bit, 16-bit or float pixels.
 
-    `pixels` is uint8, uint16 or float32 of shape (height, width, channels); `mode` is Pillow's name
-    for the channels: "L" (gray), "LA", "RGB" or "RGBA", where alpha is a channel like the others;
-    `source` is the file it was read from; `notes` tells of conversions done while reading, each
-    a short sentence for the user; `icc_profile` is the colour profile, as bytes; `value_range` holds
-    the pixel values that stand for 0 and 1. The range is (0, 255) or (0, 65535) for integers. For
-    floats it is the lowest and highest value of all channels, or (v, v + 1) where all are v, unless
-    it is given. Raises InputError where these do not fit together, and for pixels that are NaN or
-    infinite.
+    Attributes:
+        pixels: uint8, uint16 or float32, shape ``(height, width, channels)``.
+        mode: Pillow's name for the channels: ``"L"`` (gray), ``"LA"``, ``"RGB"`` or ``"RGBA"``; alpha is a
+            channel like the others.
+        source: The file it was read from, or None.
+        notes: Conversions done while reading, each a short sentence for the user.
+        icc_profile: The colour profile as bytes, or None.
+        value_range: The pixel values that stand for 0 and 1: (0, 255) or (0, 65535) for integers. For floats
+            the lowest and highest value of all channels, or (v, v + 1) where all are v, unless it is given.
+
+    Raises:
+        InputError: These do not fit together, or a pixel is NaN or infinite.
 
     >>> image = Image(np.array([[[0], [255]]], dtype=np.uint8), "L")
     >>> image.height, image.width, image.channels, image.bits, image.value_range
@@ -56,9 +60,9 @@ class Image:
             object.__setattr__(self, "value_range", own)
         low, high = self.value_range
         if not (math.isfinite(high - low) and low < high) or (not self.is_float and (low, high) != own):
-            mend = "finite numbers, the first the lower" if self.is_float else f"{own} or none"
+            remedy = "finite numbers, the first the lower" if self.is_float else f"{own} or none"
             raise InputError(
-                f"The value range {(low, high)} does not fit {self.bits}-bit pixels: give {mend}"
+                f"The value range {(low, high)} does not fit {self.bits}-bit pixels: give {remedy}"
             )
 
     @property
@@ -78,7 +82,7 @@ class Image:
 
     @property
     def bits(self) -> int:
-        """Bits a channel: 8 or 16 (integers) or 32 (floats)."""
+        """Bits per channel: 8 or 16 (integers) or 32 (floats)."""
         return _BITS[self.pixels.dtype.name]
 
     @property
@@ -95,31 +99,57 @@ class Image:
         return ".exr" if suffix in {".exr", ".hdr"} else ".tiff"
 
     def values(self, rows: slice | None = None) -> NDArray[np.float32]:
-        """The pixels, or some rows of them, as float32 of shape (rows * width, channels).
+        """The pixels with the value range mapped to [0, 1].
 
-        The value range is mapped to [0, 1].
+        Args:
+            rows: Some of the rows; None for all.
+
+        Returns:
+            float32, shape ``(rows * width, channels)``.
 
         >>> image = Image(np.array([[[0]], [[51]], [[255]]], dtype=np.uint8), "L")
         >>> image.values(slice(0, 2)).round(3).tolist()
         [[0.0], [0.20000000298023224]]
         """
         part = self.pixels if rows is None else self.pixels[rows]
-        low, high = self.value_range
         if self.is_float:
-            # In double: the range of floats may be wider than a float.
-            values = ((part.astype(np.float64) - low) / (high - low)).astype(np.float32)
+            values = self.to_unit(part).astype(np.float32)
         else:
-            values = np.divide(part, high, dtype=np.float32)
+            values = np.divide(part, self.value_range[1], dtype=np.float32)
         return values.reshape(-1, self.channels)
+
+    def to_unit(self, pixels: NDArray[Any]) -> NDArray[np.float64]:
+        """Map pixel values of this image's type and range so that the range becomes [0, 1].
+
+        In double precision: the range of floats may be wider than a float32 holds.
+
+        Args:
+            pixels: Values of any shape, from this image or one like it.
+
+        Returns:
+            The same shape.
+
+        >>> image = Image(np.array([[[-1], [3]]], dtype=np.float32), "L")
+        >>> image.to_unit(np.array([1.0, 3.0])).tolist()
+        [0.5, 1.0]
+        """
+        low, high = self.value_range
+        return (pixels.astype(np.float64) - low) / (high - low)
 
     @classmethod
     def from_values(cls, values: ArrayLike, like: Image) -> Image:
-        """An image with the pixel type, mode, range and profile of `like`, from values in [0, 1].
+        """An image with the pixel type, mode, range and profile of ``like``, from values in [0, 1].
 
-        Values are clamped. Integers are rounded: for them this undoes `Image.values` exactly, for
-        floats up to rounding, about 1e-7 of the range. `values` has shape (height, width, channels),
-        of any size, or (height * width, channels) for the size of `like`. Raises InputError where
-        the shape does not fit or a value is NaN.
+        Values are clamped. Integers are rounded: for them this undoes :meth:`values` exactly, for floats up
+        to rounding, about 1e-7 of the range.
+
+        Args:
+            values: Shape ``(height, width, channels)`` of any size, or ``(height * width, channels)`` for the
+                size of ``like``.
+            like: The image whose kind the new one is.
+
+        Raises:
+            InputError: The shape does not fit or a value is NaN.
 
         >>> gray = Image(np.zeros((1, 3, 1), dtype=np.uint8), "L")
         >>> Image.from_values([[-0.2], [0.5], [1.7]], like=gray).pixels.ravel().tolist()
@@ -145,7 +175,7 @@ class Image:
         return cls(pixels, like.mode, icc_profile=like.icc_profile, value_range=like.value_range)
 
     def to_8bit(self) -> Image:
-        """The image to look at, with 8-bit pixels: itself where it has them, else scaled by its range.
+        """The image with 8-bit pixels, for display: itself where it has them, else scaled by its range.
 
         The alpha of float pixels counts from 0 to 1, whatever the range.
 
@@ -164,13 +194,13 @@ class Image:
         return Image(view, self.mode, self.source, self.notes, self.icc_profile)
 
     def to_pil(self) -> PILImage.Image:
-        """The image to look at as an 8-bit Pillow image of the same mode; see `to_8bit`."""
+        """The image as an 8-bit Pillow image of the same mode, for display; see :meth:`to_8bit`."""
         pixels = self.to_8bit().pixels
         return PILImage.fromarray(pixels[..., 0] if self.channels == 1 else pixels)
 
 
 def bands(height: int, width: int) -> Iterator[slice]:
-    """Slices of rows that cover an image, each of about a million pixels: work in them needs little memory.
+    """Slices of rows that cover an image, each of about a million pixels, to keep memory small.
 
     >>> list(bands(3, 600_000))
     [slice(0, 1, None), slice(1, 2, None), slice(2, 3, None)]
@@ -181,7 +211,7 @@ def bands(height: int, width: int) -> Iterator[slice]:
 
 
 def _check_pixels(pixels: NDArray[Any], mode: str) -> None:
-    """Raise InputError where type, shape or mode are none of an image."""
+    """Raise InputError where type, shape or mode are not an image's."""
     if not isinstance(pixels, np.ndarray):
         raise InputError(f"The pixels are a {type(pixels).__name__}: give a NumPy array")
     if pixels.ndim != 3 or pixels.shape[2] not in MODES:
@@ -201,8 +231,10 @@ def _check_pixels(pixels: NDArray[Any], mode: str) -> None:
 
 def _float_range(image: Image) -> tuple[float, float]:
     """Lowest and highest pixel value, never the same, or InputError where one is not finite."""
+    # Along an axis that is broadcast all values are the same: one of them is enough.
+    distinct = image.pixels[tuple(slice(0, 1 if step == 0 else None) for step in image.pixels.strides)]
     with np.errstate(invalid="ignore"):
-        low, high = float(image.pixels.min()), float(image.pixels.max())
+        low, high = float(distinct.min()), float(distinct.max())
     if not math.isfinite(high - low):
         raise InputError(_not_finite(image))
     if high - low > _WIDEST or 0 < high - low < 1 / _WIDEST:

@@ -1,4 +1,4 @@
-"""Image files in."""
+"""Reading image files."""
 
 from __future__ import annotations
 
@@ -27,16 +27,23 @@ _RADIANCE = (b"#?RADIANCE", b"#?RGBE")
 def read_image(path: str | os.PathLike[str], size: int | None = None, max_pixels: int = MAX_PIXELS) -> Image:
     """Read an image file, upright and fully decoded, without losing depth.
 
-    PNG, JPEG, WebP, BMP, GIF, PNM and TIFF give 8-bit pixels; PNG, PNM and TIFF of 16 bits uint16;
-    TIFF of floats, Radiance HDR and OpenEXR float32. The format is told by content, not by suffix.
-    Palette colours become RGB or RGBA, 1-bit images gray, a transparent colour an alpha channel, CMYK
-    RGB, by its profile where it has one; of several pictures the first is read; `notes` tells of each.
-    Other colour profiles are kept, not applied, and floats are kept as they are stored, premultiplied
-    or not.
+    PNG, JPEG, WebP, BMP, GIF, PNM and TIFF give 8-bit pixels; PNG, PNM and TIFF of 16 bits uint16; TIFF of
+    floats, Radiance HDR and OpenEXR float32. The format is recognised by content, not by suffix. Palette
+    colours become RGB or RGBA, 1-bit images gray, a transparent colour an alpha channel, CMYK RGB, by its
+    profile where it has one; of several pictures the first is read; the image's ``notes`` list each of these.
+    Other colour profiles are kept, not applied, and floats are kept as they are stored, premultiplied or not.
 
-    `size` (at least 2) resizes the longer side to that many pixels, see `resize_image`. Files with more
-    than `max_pixels` pixels are refused before they are decoded. Raises InputError where the file
-    cannot be read as such an image, or holds NaN or infinite pixels.
+    Args:
+        path: The file.
+        size: Pixels of the longer side to resize to, at least 2 (see :func:`resize_image`); None keeps the
+            size.
+        max_pixels: A file of more pixels is refused before it is decoded.
+
+    Returns:
+        The image, with ``path`` as its source.
+
+    Raises:
+        InputError: The file cannot be read as such an image, or holds NaN or infinite pixels.
 
     >>> import tempfile
     >>> from PIL import Image as PILImage

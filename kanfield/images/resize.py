@@ -1,4 +1,4 @@
-"""Images made larger or smaller."""
+"""Resizing images."""
 
 from __future__ import annotations
 
@@ -13,15 +13,21 @@ from kanfield.errors import InputError
 from kanfield.images.image import Image
 
 MAX_PIXELS = 178_956_970  # where Pillow refuses to decode: the bound for reading and for resizing
-_CLEAR = {"uint16": 0.5 / 65535, "float32": 1e-6}  # share of full alpha under which a pixel has no colour
+_CLEAR = {"uint16": 0.5 / 65535, "float32": 1e-6}  # fraction of full alpha under which there is no colour
 
 
 def resize_image(image: Image, size: int) -> Image:
-    """The image with its longer side `size` (at least 2) pixels, by Lanczos, same pixel type and mode.
+    """Resize an image by Lanczos filtering, keeping pixel type and mode.
 
-    Colour does not bleed out of transparent pixels. The filter never leaves the range of integers,
-    nor the lowest and highest value that a channel of floats had; the range of floats is taken anew.
-    Raises InputError for a size that is too small or makes over `MAX_PIXELS` pixels.
+    Colour does not bleed out of transparent pixels. The filter never leaves the range of integers, nor the
+    lowest and highest value that a channel of floats had; the value range of floats is measured again.
+
+    Args:
+        image: What to resize.
+        size: Pixels of the longer side, at least 2.
+
+    Raises:
+        InputError: The size is too small or makes over ``MAX_PIXELS`` pixels.
 
     >>> resize_image(Image(np.zeros((8, 4, 1), dtype=np.uint8), "L"), 4).pixels.shape
     (4, 2, 1)
@@ -38,7 +44,7 @@ def resize_image(image: Image, size: int) -> Image:
 
 
 def _resized(old: tuple[int, int], size: int) -> tuple[int, int]:
-    """Width and height with the longer side `size`, or InputError."""
+    """Width and height with the longer side ``size``, or InputError."""
     if size < 2:
         raise InputError(f"--size {size} is too small: give 2 pixels or more")
     width, height = (max(1, math.floor(side * size / max(old) + 0.5)) for side in old)

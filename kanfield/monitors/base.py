@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from kanfield.images import Image
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass
@@ -22,18 +19,18 @@ class Row:
     held_out_psnr: float | None  # dB, pixels never seen
     lr: float
     adam_lr: float  # of what Muon leaves to Adam; equal to lr where Adam trains all
-    outside: float  # fraction of hidden values outside their grids
-    pixels_per_second: float
+    out_of_range: float  # fraction of hidden values outside their grids, 0 to 1
+    pixels_per_second: float  # of all training steps so far
 
 
 class Monitor(Protocol):
-    """Something that watches a run."""
+    """What is called while a run goes on."""
 
     def log(self, row: Row) -> None:
-        """A log step."""
+        """Note a log step."""
 
     def picture(self, step: int, image: Image) -> None:
-        """A reconstruction, at log-spaced steps."""
+        """Note a reconstruction; called at log-spaced steps."""
 
     def close(self) -> None:
-        """The run is over."""
+        """Release what is open; the run is over."""

@@ -6,21 +6,20 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kanfield.files import replacing
 from kanfield.images import Image
 from kanfield.monitors.base import Row
 
-if TYPE_CHECKING:
-    pass
-
 
 class CsvAppender:
-    """A table with a column ``step``. When a run is resumed, rows past its checkpoint go.
+    """A CSV file with a column ``step``. When a run is resumed, rows past its checkpoint are removed.
 
     Args:
-        path: of the file. names: of the columns. resumed_at: step of the checkpoint, or None.
+        path: The file.
+        names: Columns.
+        resumed_at: Step of the checkpoint, or None for a new run.
     """
 
     def __init__(self, path: Path, names: Sequence[str], resumed_at: int | None) -> None:
@@ -37,7 +36,7 @@ class CsvAppender:
         self._writer = csv.DictWriter(self._file, names)
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Append a row; line-buffered, so that it is there to read at once."""
+        """Append a row, which can be read at once."""
         self._writer.writerow(row)
 
     def close(self) -> None:
@@ -46,7 +45,12 @@ class CsvAppender:
 
 
 class CsvLog:
-    """``metrics.csv``: a row a log step."""
+    """``metrics.csv``: one row per log step.
+
+    Args:
+        path: The file.
+        resumed_at: Step of the checkpoint, or None for a new run.
+    """
 
     def __init__(self, path: Path, resumed_at: int | None) -> None:
         self._table = CsvAppender(path, [field.name for field in fields(Row)], resumed_at)
@@ -56,7 +60,7 @@ class CsvLog:
         self._table.write(asdict(row))
 
     def picture(self, step: int, image: Image) -> None:
-        """Pictures do not fit a table."""
+        """Do nothing: a table holds no pictures."""
 
     def close(self) -> None:
         """Close the file."""

@@ -14,7 +14,7 @@ from kanfield.splines import spline
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_EDGES = 6  # edges drawn in a layer
+_EDGES = 6  # edges drawn per layer
 _POINTS = 400
 
 
@@ -23,7 +23,9 @@ def edge_functions(layer: KANLayer, inputs: Tensor, outputs: Tensor) -> tuple[Te
     """Splines plus base of some edges over their ranges.
 
     Args:
-        inputs, outputs: unit numbers of the edges, shape ``(E,)``.
+        layer: The layer.
+        inputs: Input units of the edges, int64, shape ``(E,)``.
+        outputs: Their output units, int64, shape ``(E,)``.
 
     Returns:
         Positions and values, both of shape ``(points, E)``.
@@ -42,7 +44,7 @@ def edge_functions(layer: KANLayer, inputs: Tensor, outputs: Tensor) -> tuple[Te
 
 
 def edge_figure(field: nn.Module) -> Figure | None:
-    """A row of curves for every layer, edges spread evenly over it; None for fields without splines."""
+    """A row of curves for every layer, edges evenly spaced in it; None for fields without splines."""
     if not isinstance(field, KAN):
         return None
     from matplotlib.figure import Figure

@@ -17,13 +17,13 @@ _FLOOR = 1e-4  # of a band's energy: the colours end here
 
 
 def spectrum_figure(curve: SpectrumCurve) -> Figure:
-    """A heat map with a line where each band is 90 % learned."""
+    """A heat map of the error with a line where each band is 90 % learned."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.2, 3.8), layout="constrained")
     axis = figure.subplots()
     colours = draw_heat_map(axis, curve)
-    figure.colorbar(colours, label="error, share of the band's energy")
+    figure.colorbar(colours, label="error, fraction of the band's energy")
     found = curve.summary()
     if found["bias"] is not None:
         axis.set_title(
@@ -42,6 +42,8 @@ def draw_heat_map(axis: Axes, curve: SpectrumCurve) -> Any:
 
     steps = np.maximum(np.array(curve.steps, dtype=float), 0.5)
     borders = np.concatenate([steps[:1], np.sqrt(steps[1:] * steps[:-1]), steps[-1:]])
+    if len(steps) == 1:  # a run of one step: a single row of some height
+        borders[1] *= 1.5
     shares = curve.errors.clip(_FLOOR, 1)
     colours = axis.pcolormesh(
         np.log2(curve.edges), borders, shares, norm=LogNorm(_FLOOR, 1), cmap="cividis_r", rasterized=True
@@ -53,6 +55,6 @@ def draw_heat_map(axis: Axes, curve: SpectrumCurve) -> Any:
     axis.set_yscale("log")
     axis.set_ylim(borders[0], borders[-1])
     axis.set_xticks(np.log2(curve.edges), [f"1/{round(1 / edge)}" for edge in curve.edges])
-    axis.set_xlabel("frequency, cycles a pixel")
+    axis.set_xlabel("frequency, cycles per pixel")
     axis.set_ylabel(f"steps (line: {100 * (1 - LEARNED):.0f} % learned)")
     return colours

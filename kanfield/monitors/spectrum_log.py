@@ -1,4 +1,8 @@
-"""``--spectrum``: the error in every band of frequencies while a fit goes on."""
+"""``--spectrum``: the error in every band of frequencies while a fit goes on.
+
+Where the fit evaluates all pixels anyway, those evaluations serve; else a central window is evaluated at
+log-spaced steps of its own.
+"""
 
 from __future__ import annotations
 
@@ -18,28 +22,32 @@ from kanfield.metrics.spectra import Bands, bias, learned_at
 from kanfield.monitors.csv_log import CsvAppender
 from kanfield.monitors.tensorboard import TensorBoardLog
 
-PIXELS = 1 << 16  # of a larger image the central window of about as many is looked at
-_SHARE = 0.04  # of the steps' time, at most about this much goes into looks of its own
-_FEWEST, _MOST = 4, 24  # looks
+PIXELS = 1 << 16  # of a larger image only a central window of about this many is evaluated
+_COST = 0.04  # of the training time, at most about this much goes into evaluations of its own
+_FEWEST, _MOST = 4, 24  # evaluations of its own
 _UNKNOWN_STEPS = 2000  # what a budget in seconds is taken for
 
 
 class SpectrumLog:
-    """Error energy by frequency band, as a share of the image's own energy there.
+    """Error energy by frequency band, as a fraction of the image's own energy there.
 
-    The error is that of the float output on all pixels of the window, unseen ones too.
+    The error is that of the float output on all pixels of the window, held-out ones too.
 
     Attributes:
-        pixels: numbers of those pixels. shared: whether looks that the fit takes at all pixels serve too.
+        pixels: Row-major indices of those pixels, shape ``(N,)``.
+        shared: Whether the fit's evaluations of all pixels serve.
 
     Args:
-        image: what is fitted. path: of ``spectrum.csv``. board: where scalars go.
-        resumed_at: step of the checkpoint that the run goes on from, or None.
-        steps: budget, None of seconds. batch_size: pixels a step.
-        shared_every: steps between looks at all pixels that the fit takes anyway; None where it takes none.
+        image: What is fitted.
+        path: The file ``spectrum.csv``.
+        board: Where scalars go.
+        resumed_at: Step of the checkpoint that the run goes on from, or None.
+        steps: Budget in steps, or None where it is in seconds.
+        batch_size: Pixels per step.
+        shared_every: Steps between the fit's evaluations of all pixels; None where it makes none.
 
     Raises:
-        InputError: the image is too small to have a spectrum.
+        InputError: The image is too small to have a spectrum.
     """
 
     def __init__(
@@ -54,32 +62,42 @@ class SpectrumLog:
     ) -> None:
         rows, columns = window(image.height, image.width)
         self.pixels = pixels_of(image.width, rows, columns)
-        low, high = image.value_range
-        self._values = (image.pixels[rows, columns].astype(np.float64) - low) / (high - low)
+        self._values = image.to_unit(image.pixels[rows, columns])
         self._bands = bands_of(image)
         self._energies = self._bands.energies(self._values)
         self._board = board
-        self._table = CsvAppender(path, ["step", "seconds", *self._bands.names()], resumed_at)
+        self._table = CsvAppender(path, ["step", "seconds", *self._bands.names], resumed_at)
         self.shared = shared_every is not None
         last = min(shared_every or steps or _UNKNOWN_STEPS, steps or _UNKNOWN_STEPS)
-        looks = logged_steps(steps or _UNKNOWN_STEPS, len(self.pixels) / (3 * batch_size), last)
-        self._due = {step for step in looks if not shared_every or step % shared_every}
-        self._looked_at = -1
+        due = logged_steps(steps or _UNKNOWN_STEPS, len(self.pixels) / (3 * batch_size), last)
+        self._due = {step for step in due if not shared_every or step % shared_every}
+        self._logged_at = -1
 
     def is_due(self, step: int, at_end: bool) -> bool:
-        """Whether the window is to be looked at for the spectrum's own sake."""
+        """Whether the window has to be evaluated for the spectrum alone.
+
+        Args:
+            step: Number of the step, from 1.
+            at_end: Whether it is the last one.
+        """
         return step in self._due or (at_end and not self.shared)
 
-    def look(self, step: int, seconds: float, values: NDArray[np.floating]) -> None:
-        """Note the error of a field's values in [0, 1] on the window, any shape of its size."""
-        if step == self._looked_at:
+    def log(self, step: int, seconds: float, values: NDArray[np.floating]) -> None:
+        """Write the error at a step; a second call for the same step does nothing.
+
+        Args:
+            step: Number of the step, from 1.
+            seconds: Training time so far.
+            values: The field's values in [0, 1] on the window, any shape of its size.
+        """
+        if step == self._logged_at:
             return
-        self._looked_at = step
+        self._logged_at = step
         error = values.reshape(self._values.shape) - self._values
-        shares = (self._bands.energies(error) / np.maximum(self._energies, 1e-20)).tolist()
-        row = dict(zip(self._bands.names(), shares, strict=True))
+        fractions = (self._bands.energies(error) / np.maximum(self._energies, 1e-20)).tolist()
+        row = dict(zip(self._bands.names, fractions, strict=True))
         self._table.write({"step": step, "seconds": round(seconds, 4), **row})
-        self._board.spectrum(step, dict(zip(self._bands.names(".2g"), shares, strict=True)))
+        self._board.spectrum(step, row)
 
     def close(self) -> None:
         """Close the file."""
@@ -87,7 +105,7 @@ class SpectrumLog:
 
 
 def window(height: int, width: int) -> tuple[slice, slice]:
-    """Rows and columns of the central window of an image that is looked at.
+    """Rows and columns of the central window of an image that is evaluated.
 
     >>> window(100, 300)
     (slice(0, 100, None), slice(0, 300, None))
@@ -103,7 +121,7 @@ def window(height: int, width: int) -> tuple[slice, slice]:
 
 
 def pixels_of(width: int, rows: slice, columns: slice) -> Tensor:
-    """Numbers of the pixels of a window, row by row, in an image of a width.
+    """Row-major indices of a window's pixels in an image of a width.
 
     >>> pixels_of(10, slice(1, 3), slice(4, 6)).tolist()
     [14, 15, 24, 25]
@@ -113,10 +131,10 @@ def pixels_of(width: int, rows: slice, columns: slice) -> Tensor:
 
 
 def bands_of(image: Image) -> Bands:
-    """The bands of what is looked at of an image.
+    """The bands of an image's central window.
 
     Raises:
-        InputError: it is too small to have any.
+        InputError: The image is too small to have any.
     """
     rows, columns = window(image.height, image.width)
     bands = Bands(rows.stop - rows.start, columns.stop - columns.start)
@@ -128,30 +146,32 @@ def bands_of(image: Image) -> Bands:
 
 
 def logged_steps(steps: int, cost: float, last: int) -> frozenset[int]:
-    """Steps, log-spaced from 1 to ``last``, at which the spectrum is looked at for its own sake.
+    """Log-spaced steps from 1 to ``last`` at which the window is evaluated for the spectrum alone.
 
     Args:
-        steps: of the run. cost: of a look, in steps.
+        steps: Budget of the run.
+        cost: Of one evaluation, in steps.
+        last: The last of the steps.
 
     >>> sorted(logged_steps(2400, 10.7, 210))
     [1, 2, 5, 10, 21, 46, 98, 210]
     """
-    count = min(max(int(_SHARE * steps / max(cost, 1e-9)), _FEWEST), _MOST)
+    count = min(max(int(_COST * steps / max(cost, 1e-9)), _FEWEST), _MOST)
     return frozenset(np.unique(np.rint(np.geomspace(1, max(last, 1), count)).astype(int)).tolist())
 
 
 @dataclass(frozen=True)
 class SpectrumCurve:
-    """What ``spectrum.csv`` holds: the error in bands (B + 1 edges) at looks (L)."""
+    """The content of ``spectrum.csv``: the error in B bands at L steps."""
 
-    edges: tuple[float, ...]
+    edges: tuple[float, ...]  # B + 1, in cycles per pixel
     steps: list[int]
-    seconds: list[float]
-    errors: NDArray[np.float64]  # (L, B)
+    seconds: list[float]  # training time
+    errors: NDArray[np.float64]  # (L, B), fractions of the bands' energies
 
     @property
     def centres(self) -> list[float]:
-        """Geometric means of the bands' borders, in cycles a pixel."""
+        """Geometric means of the bands' edges, in cycles per pixel."""
         return [(a * b) ** 0.5 for a, b in zip(self.edges[:-1], self.edges[1:], strict=True)]
 
     def learned(self) -> list[float | None]:
@@ -173,10 +193,10 @@ class SpectrumCurve:
 
 
 def read_spectrum(path: Path) -> SpectrumCurve | None:
-    """What a run's ``spectrum.csv`` holds; None where there is no such file or no look in it.
+    """Read a run's ``spectrum.csv``; None where there is no such file or no row in it.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: The file is damaged.
     """
     if not path.is_file():
         return None
@@ -190,9 +210,9 @@ def read_spectrum(path: Path) -> SpectrumCurve | None:
 
 def _curve(rows: list[dict[str, str]]) -> SpectrumCurve:
     names = [name for name in rows[0] if name not in ("step", "seconds")]
-    edges = [name.split("-") for name in names]
-    borders = (*(float(low) for low, _ in edges), float(edges[-1][1]))
+    bands = [Bands.parse_name(name) for name in names]
+    edges = (*(low for low, _ in bands), bands[-1][1])
     errors = np.array([[float(row[name]) for name in names] for row in rows])
     return SpectrumCurve(
-        borders, [int(row["step"]) for row in rows], [float(row["seconds"]) for row in rows], errors
+        edges, [int(row["step"]) for row in rows], [float(row["seconds"]) for row in rows], errors
     )

@@ -15,11 +15,12 @@ _PLAIN_SECONDS = 5.0  # between lines off a terminal
 
 
 class TerminalLog:
-    """Step, loss, PSNR now and best, pixels a second, out-of-range fraction, time left.
+    """Step, loss, PSNR now and best, pixels per second, out-of-range fraction, time left.
 
     Args:
-        console: where to; colours follow its terminal and NO_COLOR.
-        steps: budget in steps, or None. seconds: budget in training seconds, or None.
+        console: Where to print; colours follow its terminal and NO_COLOR.
+        steps: Budget in steps, or None.
+        seconds: Budget in training seconds, or None.
         best: PSNR in dB that a resumed run has reached before.
     """
 
@@ -49,10 +50,10 @@ class TerminalLog:
             self._print_pending()
 
     def picture(self, step: int, image: Image) -> None:
-        """A terminal shows no pictures."""
+        """Do nothing: a terminal shows no pictures."""
 
     def close(self) -> None:
-        """Leave the last line standing."""
+        """Print the last line for good."""
         if self._live is not None:
             self._live.stop()
         self._print_pending()
@@ -69,7 +70,7 @@ class TerminalLog:
         left = self._left(row)
         return (
             f"step {row.step}{total}  loss {row.loss:.2e}  PSNR {now} dB (best {best})  "
-            f"{row.pixels_per_second / 1000:.0f}k px/s  out of range {100 * row.outside:.1f}%  "
+            f"{row.pixels_per_second / 1000:.0f}k px/s  out of range {100 * row.out_of_range:.1f}%  "
             f"{row.seconds:.0f} s" + (f", {left:.0f} s left" if left is not None else "")
         )
 

@@ -1,1 +1,1 @@
-"""Runs as they lie on disk: the folder, checkpoints, and a run as an object."""
+"""Runs on disk: the folder (see README.md here), checkpoints, and a run as an object."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,18 +23,20 @@ from kanfield.images import Image
 from kanfield.splines import instruction_set
 from kanfield.splines.backend import BACKENDS
 
-FORMAT = 2  # 1 had no frame, and its runs drew other batches
-
-
-_OPTIMIZER = "optimizer"
-
-
-FOCUS = "focus"  # pixels that a lossless fit attends to
+FORMAT = 1
+FOCUS = "focus"  # name of the tensor with the pixels that a lossless fit trains on more often
+_KEY = re.compile(r"optimizer\.(\d{1,9})\.(\d{1,9})\.(\w+)")
+_OPTIMIZER = "optimizer"  # its tensors are called optimizer.<number>.<parameter>.<name>
 
 
 @dataclass
 class Checkpoint:
-    """Tensors by name, and what else there is to know as plain JSON values."""
+    """What a checkpoint file holds.
+
+    Attributes:
+        tensors: By name, on the CPU.
+        info: Everything else, as plain JSON values.
+    """
 
     tensors: dict[str, Tensor]
     info: dict[str, Any]
@@ -42,8 +45,12 @@ class Checkpoint:
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint in one atomic step: weights and state are never of different ages.
 
+    Args:
+        path: The file, ``checkpoints/last.safetensors`` or ``best.safetensors`` of a run folder.
+        checkpoint: What to write.
+
     Raises:
-        RunFailed: the disk is full or the folder gone; an older checkpoint stays as it was.
+        RunFailed: The disk is full or the folder gone; an older checkpoint stays as it was.
     """
     info = json.dumps({"format": FORMAT, **checkpoint.info}, allow_nan=False)
     tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
@@ -79,10 +86,10 @@ def read_checkpoint(path: Path, fingerprint: str | None = None) -> Checkpoint:
         raise InputError(f"{path} is damaged or not a safetensors file ({error})") from None
     if not isinstance(info, dict) or not isinstance(info.get("format"), int):
         raise InputError(f"{path} was not written by kanfield: give a run folder of 'kanfield fit'")
-    if info["format"] > FORMAT:
+    if info["format"] != FORMAT:
         raise InputError(
-            f"{path} has checkpoint format {info['format']}, and this kanfield reads up to {FORMAT}: "
-            "upgrade kanfield"
+            f"{path} has checkpoint format {info['format']}, and this kanfield reads {FORMAT}: use the "
+            "kanfield that wrote it, or fit again"
         )
     if fingerprint is not None and info.get("image") != fingerprint:
         raise InputError(
@@ -94,8 +101,13 @@ def read_checkpoint(path: Path, fingerprint: str | None = None) -> Checkpoint:
 def load_field(field: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
     """Load a checkpoint's weights into a field.
 
+    Args:
+        field: Where they go.
+        checkpoint: Where they come from.
+        path: Its file, for errors.
+
     Raises:
-        InputError: names or shapes differ from the field's.
+        InputError: Names or shapes differ from the field's.
     """
     weights = {n: t for n, t in checkpoint.tensors.items() if not n.startswith(f"{_OPTIMIZER}.")}
     weights.pop(FOCUS, None)
@@ -107,7 +119,7 @@ def load_field(field: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
 
 
 def optimizer_tensors(optimizers: list[Optimizer]) -> dict[str, Tensor]:
-    """The optimisers' state as named tensors: ``optimizer.<number>.<parameter>.<name>``."""
+    """The optimizers' state as named tensors: ``optimizer.<number>.<parameter>.<name>``."""
     tensors = {}
     for number, optimizer in enumerate(optimizers):
         for index, state in optimizer.state_dict()["state"].items():
@@ -117,21 +129,36 @@ def optimizer_tensors(optimizers: list[Optimizer]) -> dict[str, Tensor]:
 
 
 def load_optimizers(optimizers: list[Optimizer], tensors: dict[str, Tensor]) -> None:
-    """Put back what :func:`optimizer_tensors` took."""
+    """Load what :func:`optimizer_tensors` returned.
+
+    Args:
+        optimizers: Where the state goes.
+        tensors: All tensors of a checkpoint.
+
+    Raises:
+        InputError: A tensor belongs to no parameter of these optimisers, or has another shape.
+    """
     states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
+    sizes = [[p.shape for group in o.param_groups for p in group["params"]] for o in optimizers]
     for key, tensor in tensors.items():
-        if key.startswith(f"{_OPTIMIZER}."):
-            _, number, index, name = key.split(".")
-            if int(number) >= len(optimizers):
-                raise InputError("the checkpoint's optimisers are not those of config.yaml: undo the change")
-            states[int(number)].setdefault(int(index), {})[name] = tensor
+        if not key.startswith(f"{_OPTIMIZER}."):
+            continue
+        match = _KEY.fullmatch(key)
+        number, index = (int(match[1]), int(match[2])) if match else (-1, -1)
+        known = 0 <= number < len(sizes) and index < len(sizes[number])
+        if match is None or not known or tensor.shape not in (sizes[number][index], ()):
+            raise InputError(
+                f"the checkpoint's optimizer state ({key}) does not fit config.yaml: undo the change to it, "
+                "or fit again"
+            )
+        states[number].setdefault(index, {})[match[3]] = tensor
     for optimizer, state in zip(optimizers, states, strict=True):
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def image_spec(image: Image) -> dict[str, Any]:
-    """Size, mode, pixel type, value range and colour profile as plain JSON values.
+    """Size, mode, pixel type, value range and colour profile of an image, as plain JSON values.
 
     >>> image_spec(Image(np.zeros((2, 3, 1), np.uint8), "L"))["width"]
     3
@@ -147,21 +174,32 @@ def image_spec(image: Image) -> dict[str, Any]:
     }
 
 
-def blank_image(frame: dict[str, Any]) -> Image:
-    """A blank image of that frame, which takes no memory however large.
+def blank_image(spec: Any, path: Path) -> Image:
+    """A blank image of some size and kind, which takes no memory however large.
 
-    >>> blank_image(image_spec(Image(np.ones((2, 3, 1), np.uint8), "L"))).pixels.shape
+    Args:
+        spec: What :func:`image_spec` returned.
+        path: The checkpoint that it comes from, for errors.
+
+    Raises:
+        InputError: The spec is damaged.
+
+    >>> spec = image_spec(Image(np.ones((2, 3, 1), np.uint8), "L"))
+    >>> blank_image(spec, Path("best.safetensors")).pixels.shape
     (2, 3, 1)
     """
-    blank = np.zeros((1, 1, len(frame["mode"])), dtype=frame["dtype"])
-    low, high = frame["value_range"]
-    profile = frame["icc_profile"]
-    return Image(
-        np.broadcast_to(blank, (frame["height"], frame["width"], len(frame["mode"]))),
-        frame["mode"],
-        icc_profile=None if profile is None else base64.b64decode(profile),
-        value_range=(low, high),
-    )
+    try:
+        blank = np.zeros((1, 1, len(spec["mode"])), dtype=spec["dtype"])
+        low, high = spec["value_range"]
+        profile = spec["icc_profile"]
+        return Image(
+            np.broadcast_to(blank, (spec["height"], spec["width"], len(spec["mode"]))),
+            spec["mode"],
+            icc_profile=None if profile is None else base64.b64decode(profile),
+            value_range=(low, high),
+        )
+    except (LookupError, TypeError, ValueError, OverflowError):
+        raise InputError(f"{path} is damaged (its image_spec describes no image): fit again") from None
 
 
 def environment(field: Field) -> dict[str, Any]:

@@ -1,14 +1,14 @@
-"""The run folder: where it lies, how its files are called, which runs are unfinished."""
+"""The run folder: its place, the names of its files, its lock, and which runs are unfinished."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import yaml
@@ -19,19 +19,21 @@ from kanfield.config.parse import read_settings, to_plain
 from kanfield.config.resolve import missing_keys
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
-from kanfield.files import write_text
+from kanfield.files import make_numbered_folder, write_text
 from kanfield.images import MAX_PIXELS, Image, write_image
 
 try:
     import fcntl
-except ImportError:
+except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _MASK = "mask.png"
+_LOCK_TRIES = 10
+_LOCK_PAUSE = 0.03  # seconds between tries
 
 
 class RunFolder:
-    """Paths inside ``runs/<image-stem>/<model>-<NNNN>/``."""
+    """Paths inside ``runs/<image-stem>/<model>-<NNNN>/``; kanfield/runs/README.md describes each file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -42,29 +44,26 @@ class RunFolder:
         self.heat_map = path / "spectrum.png"
         self.last = path / "checkpoints" / "last.safetensors"
         self.best = path / "checkpoints" / "best.safetensors"
-        self.reconstruction = path / "reconstruction.png"  # of float pixels: a view of them
+        self.reconstruction = path / "reconstruction.png"  # of float pixels: an 8-bit view
         self.error_map = path / "error.png"
         self.frames = path / "timelapse"
 
     @classmethod
     def create(cls, out: Path, image: Path, model: str) -> RunFolder:
-        """Make a new numbered folder under ``out``; an old one is never used again.
+        """Make a new numbered folder; an old one is never used again.
+
+        Args:
+            out: Folder of all runs.
+            image: File whose stem names the folder in between.
+            model: Family of fields.
 
         Raises:
-            InputError: the folder cannot be made.
+            InputError: The folder cannot be made.
         """
-        parent = out / (image.stem or "image")
         try:
-            parent.mkdir(parents=True, exist_ok=True)
-            taken = [int(m[1]) for p in parent.iterdir() if (m := re.fullmatch(rf"{model}-(\d+)", p.name))]
-            number = max(taken, default=0) + 1
-            while True:
-                path = parent / f"{model}-{number:04d}"
-                try:
-                    (path / "checkpoints").mkdir(parents=True)
-                    return cls(path)
-                except FileExistsError:
-                    number += 1  # another fit took it in this moment
+            folder = cls(make_numbered_folder(out / (image.stem or "image"), model))
+            folder.last.parent.mkdir()
+            return folder
         except OSError as error:
             raise InputError(
                 f"--out {out}: no run folder can be made there ({error.strerror}); "
@@ -73,10 +72,10 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """An existing run.
+        """Open an existing run.
 
         Raises:
-            InputError: the folder is not one.
+            InputError: The folder is not a run.
         """
         folder = cls(path)
         if not folder.config.is_file():
@@ -85,10 +84,10 @@ class RunFolder:
 
     @classmethod
     def latest_unfinished(cls, out: Path) -> RunFolder:
-        """The most recent run under ``out`` that has no ``metrics.json`` yet and that nobody is at.
+        """The most recent run under ``out`` that is unfinished and not locked.
 
         Raises:
-            InputError: there is none.
+            InputError: There is none.
         """
         runs = [cls(config.parent) for config in out.glob("*/*-*/config.yaml")]
         unfinished = [run for run in runs if not run.metrics.exists() and not run.in_use]
@@ -98,41 +97,45 @@ class RunFolder:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for this process, so that no second fit goes on in it.
+        """Lock the folder for this process, so that no second fit resumes it. Does nothing on Windows.
 
         Raises:
-            InputError: another process holds it.
+            InputError: Another process holds it.
         """
         with open(self.config, "rb") as file:
-            if fcntl is not None:  # Windows has other locks; the folder's number is unique there too
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise InputError(
-                        f"{self.path} is in use by another fit: wait for it or stop it"
-                    ) from None
+            if fcntl is not None:
+                # "kanfield runs" holds a lock for a moment to see whether a run is in use: try for longer.
+                for attempt in range(_LOCK_TRIES):
+                    if attempt:
+                        time.sleep(_LOCK_PAUSE)
+                    if _flock(file, fcntl.LOCK_EX):
+                        break
+                else:
+                    raise InputError(f"{self.path} is in use by another fit: wait for it or stop it")
             yield
 
     @property
     def in_use(self) -> bool:
-        """Whether a fit goes on in the folder at this moment."""
-        try:
-            with self.lock():
-                return False
-        except InputError:
-            return True
+        """Whether a fit is running in the folder at this moment; always False on Windows."""
+        if fcntl is None:
+            return False
+        with open(self.config, "rb") as file:
+            return not _flock(file, fcntl.LOCK_SH)  # shared: two that ask at once do not see each other
 
     def keep_inputs(
         self, settings: Settings, image: Image, file: Path | None, missing: NDArray[np.bool_] | None
     ) -> Settings:
-        """Keep in the folder what a rerun needs and no file holds, and write ``config.yaml``.
+        """Copy what a rerun needs into the folder and write ``config.yaml``.
 
         Args:
-            file: the image's, or None where the image came from a program.
-            missing: what the mask says, kept because the user's mask may change.
+            settings: Resolved settings.
+            image: What is fitted.
+            file: Its file, or None where the image came from a program and has to be copied.
+            missing: Pixels that the mask marks, bool ``(height * width,)``, copied because the user's mask
+                may change; None without a mask.
 
         Returns:
-            The settings, with the mask's new place.
+            The settings, with the path of the mask's copy.
         """
         if missing is not None:
             white = missing.reshape(image.height, image.width, 1).astype(np.uint8) * 255
@@ -152,14 +155,18 @@ class RunFolder:
         write_text(self.config, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
     def read_config(self) -> tuple[Settings, Path]:
-        """Settings and image of the run."""
+        """Settings and image of the run.
+
+        Raises:
+            InputError: ``config.yaml`` is damaged or lacks a setting.
+        """
         settings, image = read_settings(self.config)
         check(settings)
         if image is None or missing_keys(settings):
             names = ", ".join(missing_keys(settings)) or "image"
             raise InputError(
-                f"{self.config} is not a run's own, it lacks {names}: start a run of it with kanfield fit "
-                f"IMAGE --config {self.config}"
+                f"{self.config} is not a run's own, it lacks {names}: start a run with kanfield fit IMAGE "
+                f"--config {self.config}"
             )
         return settings, Path(image)
 
@@ -167,7 +174,7 @@ class RunFolder:
         """The content of ``metrics.json``.
 
         Raises:
-            InputError: the run is unfinished, or the file is damaged.
+            InputError: The run is unfinished, or the file is damaged.
         """
         try:
             content = json.loads(self.metrics.read_text(encoding="utf-8"))
@@ -180,3 +187,12 @@ class RunFolder:
         if not isinstance(content, dict) or not {"psnr", "held_out_psnr", "seconds"} <= content.keys():
             raise InputError(f"{self.metrics} is damaged: kanfield eval {self.path} measures anew")
         return content
+
+
+def _flock(file: BinaryIO, kind: int) -> bool:
+    """Try to lock a file until it is closed; whether that worked."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""The runs under a folder: which there are, how they ended, which are leftovers. Knows nothing of torch."""
+"""The runs under a folder: which there are, how they ended, which are leftovers. Does not import torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kanfield.runs.folder import RunFolder
 
 State = Literal["finished", "unfinished", "in use", "damaged"]
 
-_BEGINNING = 600  # seconds in which a new fit has surely written its settings
+_STARTING = 600  # seconds in which a new fit has surely written its settings
 _NAME = re.compile(r"(?P<model>.+)-\d{4,}")  # what RunFolder.create makes
 _WRITTEN = re.compile(
     r"config\.yaml|metrics\.(json|csv)|spectrum\.csv|(mask|error|spectrum)\.png"
@@ -30,12 +30,18 @@ _WRITTEN = re.compile(
 
 @dataclass(frozen=True)
 class FoundRun:
-    """A run folder at a glance.
+    """What a listing shows of a run folder.
 
     Attributes:
-        model: family of fields. preset, psnr, held_out_psnr: None where unknown or where there is none.
-        size: bytes on disk. changed: when a file of it was last written, in seconds since 1970.
-        leftover: never finished, in nobody's use, and surely made by kanfield, so that it can go.
+        path: The folder.
+        state: Whether it is finished, unfinished, in use or damaged.
+        model: Family of fields.
+        preset: Its name; None where unknown.
+        psnr: In dB, on the pixels trained on; None where unknown.
+        held_out_psnr: In dB; None where unknown or no pixels were held out.
+        size: Bytes on disk.
+        changed: When a file of it was last written, in seconds since 1970.
+        leftover: Never finished, not in use, and surely made by kanfield, so that it can be removed.
     """
 
     path: Path
@@ -66,7 +72,7 @@ def find_runs(out: Path) -> list[FoundRun]:
     if not out.is_dir():
         raise InputError(f"--out {out} is a file: give the folder that holds the runs")
     paths = [run for image in _folders(out) for run in _folders(image) if _NAME.fullmatch(run.name)]
-    found = [_look(path) for path in paths if _is_run(path)]
+    found = [_inspect(path) for path in paths if _is_run(path)]
     return sorted(found, key=lambda run: (run.changed, run.path))
 
 
@@ -74,7 +80,7 @@ def remove_run(run: FoundRun) -> bool:
     """Remove a leftover, and its image's folder once that is empty.
 
     Returns:
-        False where the run stays: it is no leftover, or no longer, because a fit went on with it.
+        False where the run stays: it is no leftover, or no longer, because a fit resumed it.
     """
     folder = RunFolder(run.path)
     try:
@@ -98,11 +104,11 @@ def _folders(parent: Path) -> list[Path]:
 
 
 def _is_run(path: Path) -> bool:
-    # os.path says no where a folder may not be looked into; Path raises.
+    # os.path says no where a folder may not be read; Path raises.
     return os.path.isfile(path / "config.yaml") or os.path.isdir(path / "checkpoints")
 
 
-def _look(path: Path) -> FoundRun:
+def _inspect(path: Path) -> FoundRun:
     folder = RunFolder(path)
     names, size, changed = _files(path)
     model, preset, configured = _NAME.fullmatch(path.name)["model"], None, False  # type: ignore[index]
@@ -130,8 +136,8 @@ def _look(path: Path) -> FoundRun:
         size=size,
         changed=changed,
         # metrics.json comes last, so with it, even damaged, the weights of a whole fit are there.
-        # Without settings it may be a fit that begins in this moment.
-        leftover=ours and not ended and not in_use and (configured or time.time() - changed > _BEGINNING),
+        # Without settings it may be a fit that is just starting.
+        leftover=ours and not ended and not in_use and (configured or time.time() - changed > _STARTING),
     )
 
 
@@ -151,7 +157,7 @@ def _files(path: Path) -> tuple[list[str], int, float]:
             file = Path(parent, name)
             try:
                 status = file.lstat()
-            except OSError:  # a fit replaced it in this moment
+            except OSError:  # a fit replaced it just now
                 continue
             names.append(file.relative_to(path).as_posix())
             size += status.st_size if stat.S_ISREG(status.st_mode) else 0
@@ -162,5 +168,5 @@ def _files(path: Path) -> tuple[list[str], int, float]:
 def _in_use(folder: RunFolder) -> bool:
     try:
         return folder.config.is_file() and folder.in_use
-    except PermissionError:  # somebody else's run: not ours to judge, still less to remove
+    except PermissionError:  # somebody else's run, not to be removed
         return True

@@ -1,4 +1,4 @@
-"""Where a run stands."""
+"""How far a run has come: steps, seconds, the best PSNR and when marks were crossed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,19 @@ PSNR_MARKS = range(20, 105, 5)  # dB whose first crossing is noted
 
 @dataclass
 class Progress:
-    """Plain values, saved in the run's checkpoint. PSNR of a large image is that of some of its pixels.
+    """Plain values, saved in the run's checkpoint. The PSNR of a large image is that of some of its pixels.
+
+    Attributes:
+        step: Steps done.
+        seconds: Training time.
+        best_psnr: Of all evaluations, in dB; None before the first.
+        best_step: When it was measured.
+        wrong_pixels: Trained pixels whose stored value differs, as of the last evaluation; None for floats.
+        reached_goal: Whether ``--target-psnr`` or ``--lossless`` is met, as of the last evaluation.
+        subset_bias: Largest excess in dB of the PSNR of some pixels over that of all, added to the target.
+        evaluated_at: Step of the last evaluation.
+        seconds_to_psnr: Training time at which each mark in dB was first crossed.
+        steps_to_psnr: Step at which it was.
 
     >>> progress = Progress(step=30, seconds=1.5)
     >>> progress.note(26.0)
@@ -26,7 +38,7 @@ class Progress:
     best_step: int = 0
     wrong_pixels: int | None = None
     reached_goal: bool = False
-    subset_bias: float = 0.0  # dB by which the pixels looked at once promised a goal that the image missed
+    subset_bias: float = 0.0
     evaluated_at: int = 0
     seconds_to_psnr: dict[str, float] = field(default_factory=dict)
     steps_to_psnr: dict[str, int] = field(default_factory=dict)
@@ -37,7 +49,7 @@ class Progress:
         return cls(**{key: info[key] for key in cls.__dataclass_fields__ if key in info})
 
     def note(self, psnr: float) -> None:
-        """Note the marks that are crossed for the first time."""
+        """Note the marks in dB that are crossed for the first time."""
         for mark in PSNR_MARKS:
             if psnr >= mark and str(mark) not in self.steps_to_psnr:
                 self.steps_to_psnr[str(mark)] = self.step

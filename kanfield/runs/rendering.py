@@ -13,19 +13,24 @@ from kanfield.errors import InputError
 from kanfield.images import Image, coordinates
 
 CHUNK = 16384  # coordinates evaluated at a time
-
-
-PREVIEW = 1 << 18  # pixels of a picture that is drawn while training goes on
-
-
+PREVIEW = 1 << 18  # pixels of a picture that is drawn during training
 _TILE = 1 << 18  # samples of a rendering that are held at a time
+
+Kind = Literal["gradient", "laplacian"]
 
 
 @torch.no_grad()
 def evaluate_field(field: nn.Module, coords: Tensor) -> Tensor:
-    """Values in [0, 1], shape (N, c), at coordinates (N, d).
+    """Evaluate a field as image values, in chunks.
 
     Fields work in [-1, 1]; this is the one place that maps their output to image values and clamps it.
+
+    Args:
+        field: From ``(N, d)`` to ``(N, c)``.
+        coords: Coordinates, shape ``(N, d)``.
+
+    Returns:
+        Values in [0, 1], float32, shape ``(N, c)``.
     """
     values = [((field(part) + 1) / 2).clamp(0, 1) for part in torch.split(coords, CHUNK)]
     return torch.cat(values).float()
@@ -37,10 +42,16 @@ def render(
     shape: tuple[int, int],
     window: tuple[float, float, float, float] | None = None,
 ) -> Image:
-    """A picture of ``shape`` (height, width) of the field, of all of ``like``'s frame or a window of it.
+    """Draw a field, or a window of it, at any size.
 
     Args:
-        window: ``(x0, y0, x1, y1)`` in pixels of ``like``.
+        field: From ``(N, 2)`` to ``(N, c)``.
+        like: The image that was fitted, or a blank one of its size and kind.
+        shape: Rows and columns of the picture.
+        window: ``(x0, y0, x1, y1)`` in pixels of ``like``; None for all of it.
+
+    Returns:
+        A picture with the pixel type, mode, range and profile of ``like``.
     """
     height, width = shape
     pixels = np.empty((height, width, like.channels), dtype=like.pixels.dtype)
@@ -52,7 +63,7 @@ def render(
         values = evaluate_field(field, coords.to(first)).cpu().numpy()
         values = values.reshape(-1, width, like.channels)
         pixels[part] = Image.from_values(values, like).pixels
-    return _picture(pixels, like)
+    return with_pixels(pixels, like)
 
 
 def preview(field: nn.Module, like: Image) -> Image:
@@ -61,11 +72,9 @@ def preview(field: nn.Module, like: Image) -> Image:
     return render(field, like, (max(1, int(like.height * shrink)), max(1, int(like.width * shrink))))
 
 
-def _picture(pixels: NDArray[Any], like: Image) -> Image:
+def with_pixels(pixels: NDArray[Any], like: Image) -> Image:
+    """An image of other pixels, with the mode, range and profile of ``like``."""
     return Image(pixels, like.mode, icc_profile=like.icc_profile, value_range=like.value_range)
-
-
-Kind = Literal["gradient", "laplacian"]
 
 
 def derivative(
@@ -75,11 +84,21 @@ def derivative(
     window: tuple[float, float, float, float],
     kind: Kind,
 ) -> NDArray[np.float32]:
-    """Length of the field's gradient, or its Laplacian, where a rendering would draw it.
+    """Length of the field's gradient, or its Laplacian, at the samples of a rendering.
+
+    Args:
+        field: From ``(N, 2)`` to ``(N, c)``.
+        like: The image that was fitted, or a blank one of its size and kind.
+        shape: Rows and columns of the result.
+        window: ``(x0, y0, x1, y1)`` in pixels of ``like``.
+        kind: ``"gradient"`` or ``"laplacian"``.
 
     Returns:
-        Shape ``(height, width)``, for values from 0 to 1 and distances in pixels of ``like``. The gradient's
+        Shape ``(height, width)``, for values in [0, 1] and distances in pixels of ``like``. The gradient's
         length is the root mean square over the colours, the Laplacian their mean; alpha is left out.
+
+    Raises:
+        InputError: The kind is unknown.
     """
     if kind not in ("gradient", "laplacian"):
         raise InputError(f"there is no derivative {kind!r}: give gradient or laplacian")
@@ -97,7 +116,7 @@ def derivative(
 
 
 def _derivative(field: nn.Module, x: Tensor, kind: Kind, pixel: float, colours: int) -> Tensor:
-    """Shape (N,), at coordinates (N, 2)."""
+    """A derivative at coordinates ``(N, 2)``, shape ``(N,)``."""
     y = field(x.requires_grad_())
     gradients = torch.stack(
         [torch.autograd.grad(y[:, c].sum(), x, create_graph=True)[0] for c in range(colours)]
@@ -112,8 +131,14 @@ def _derivative(field: nn.Module, x: Tensor, kind: Kind, pixel: float, colours: 
 def view(values: NDArray[np.float32], kind: Kind) -> tuple[Image, float]:
     """An 8-bit gray picture of a derivative, and the value that its white stands for.
 
-    Black is zero of a gradient; middle gray is zero of a Laplacian. One value in a thousand may be brighter
-    than white.
+    A gradient of zero is black, a Laplacian of zero middle gray. One value in a thousand may be clipped.
+
+    Args:
+        values: What :func:`derivative` returned.
+        kind: Of the derivative.
+
+    Returns:
+        The picture, and the value shown as white.
 
     >>> view(np.array([[0.0, 0.5]], np.float32), "gradient")[0].pixels.ravel().tolist()
     [0, 255]

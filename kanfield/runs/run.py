@@ -64,7 +64,7 @@ class Run:
     @cached_property
     def blank_image(self) -> Image:
         """Size and kind of the image that was fitted, known without its file; its pixels are blank."""
-        return blank_image(self._best.info["image_spec"])
+        return blank_image(self._best.info.get("image_spec"), self.folder.best)
 
     @cached_property
     def field(self) -> Field:

@@ -12,7 +12,7 @@ from torch import nn
 
 from kanfield import metrics
 from kanfield.images import Image
-from kanfield.runs.rendering import CHUNK, _picture, evaluate_field
+from kanfield.runs.rendering import CHUNK, evaluate_field, with_pixels
 from kanfield.training.permutation import EVALUATION, shuffle
 from kanfield.training.sampling import PixelSampler
 from kanfield.training.target import Target
@@ -43,7 +43,7 @@ def evaluate(
         kept: filled with the field's values in [0, 1] at these pixels, shape ``(N, c)``, where given.
     """
     image = target.image
-    flat, (low, high) = image.pixels.reshape(target.count, -1), image.value_range
+    flat = image.pixels.reshape(target.count, -1)
     pixels = np.empty_like(flat) if indices is None else None
     total = target.count if indices is None else len(indices)
     seen, held_out, wrong = _Error(), _Error(), np.zeros(total, dtype=bool)
@@ -57,7 +57,7 @@ def evaluate(
             kept[start:stop] = values.numpy()
         got = Image.from_values(values.numpy()[None], image).pixels[0]
         # In double on the CPU: some devices have no double precision.
-        error = values.double().numpy() - (flat[part].astype(np.float64) - low) / (high - low)
+        error = values.double().numpy() - image.to_unit(flat[part])
         squared = np.square(error).mean(1)
         unseen = target.held_out[part] if target.held_out is not None else np.zeros(len(part), bool)
         known = ~target.missing[part] if target.missing is not None else np.ones(len(part), bool)
@@ -72,7 +72,7 @@ def evaluate(
         psnr,
         held_out.psnr(),
         None if image.is_float else wrong,
-        None if pixels is None else _picture(pixels.reshape(image.pixels.shape), image),
+        None if pixels is None else with_pixels(pixels.reshape(image.pixels.shape), image),
     )
 
 

@@ -1,9 +1,11 @@
-"""Whether a machine can hold a fit, before it begins."""
+"""Memory: whether a fit can be held, whether it ran out, and how much it took."""
 
 from __future__ import annotations
 
 import itertools
 import os
+import sys
+from pathlib import Path, PurePosixPath
 
 import torch
 
@@ -13,14 +15,33 @@ from kanfield.images import Image
 from kanfield.runs.rendering import CHUNK
 from kanfield.runs.run import make_field
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+# What torch says where it raises a plain RuntimeError instead of OutOfMemoryError.
+_TEXTS = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",  # Windows
+    "Storage size calculation overflowed",  # over 2^63 bytes
+    "CUDA error: out of memory",  # outside torch's own allocator
+    "MPS backend out of memory",
+)
+
 
 def check_buildable(settings: Settings, image: Image, device: torch.device) -> None:
-    """Find what cannot work before a run folder is made.
+    """Refuse a fit that cannot be held, before a run folder is made.
+
+    Args:
+        settings: Resolved settings.
+        image: What is fitted.
+        device: Where the field is trained.
 
     Raises:
-        InputError: the field cannot be built, or the machine cannot hold what training it takes.
+        InputError: The field cannot be built, or the machine has less memory than training takes.
     """
-    need, room = _least_memory(settings, image), _memory()
+    need, room = _least_memory(settings, image), memory_limit()
     if device.type == "cpu" and room is not None and need > room:
         raise InputError(
             f"the fit needs {need / 1e9:,.0f} GB of memory or more and the machine has {room / 1e9:,.0f}: "
@@ -35,14 +56,66 @@ def check_buildable(settings: Settings, image: Image, device: torch.device) -> N
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error means that memory ran out."""
-    # torch's CPU allocator raises a plain RuntimeError.
-    words = ("allocate", "out of memory", "overflow")
-    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+    """Whether an error means that memory ran out, on the CPU or on a GPU."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _TEXTS)
+
+
+def peak_memory_bytes(device: torch.device) -> int | None:
+    """The most memory that this process has held, on the GPU where the field is on one; None if unknown."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if resource is None:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def memory_limit(
+    cgroups: Path = Path("/proc/self/cgroup"), mounts: Path = Path("/sys/fs/cgroup")
+) -> int | None:
+    """Bytes that this process may use: the machine's memory, or less in a container; None if unknown.
+
+    A system that promises more kills a fit without a word.
+
+    Args:
+        cgroups: The file that says which control groups the process is in.
+        mounts: Where control groups are mounted.
+    """
+    try:
+        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError):  # Windows
+        return None
+    return min([physical, *_cgroup_limits(cgroups, mounts)])
+
+
+def _cgroup_limits(cgroups: Path, mounts: Path) -> list[int]:
+    """Memory limits of the process's control groups and all that hold them, version 1 and 2."""
+    try:
+        lines = cgroups.read_text().splitlines()
+    except OSError:
+        return []
+    limits = []
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if not controllers:
+            root, name = mounts, "memory.max"
+        elif "memory" in controllers.split(","):
+            root, name = mounts / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        path = PurePosixPath(group.lstrip("/"))
+        for folder in (path, *path.parents):
+            try:
+                limits.append(int((root / folder / name).read_text()))
+            except (OSError, ValueError):  # not mounted here; "max" for no limit
+                continue
+    return limits
 
 
 def _least_memory(settings: Settings, image: Image) -> int:
-    """Bytes that a fit surely takes: weights, gradients and moments, or what one chunk makes of a layer."""
+    """Bytes that a fit takes at least: weights, gradients and moments, or one chunk's values of a layer."""
     assert settings.batch_size is not None
     options = settings.options or {}
     widths = [options.get("num_directions") or 2, *options.get("widths", []), image.channels]
@@ -55,11 +128,3 @@ def _least_memory(settings: Settings, image: Image) -> int:
     edges = zip(itertools.pairwise(widths), finest, strict=False)
     weights = sum(i * o * (grid + options.get("order", 0) + 1) for (i, o), grid in edges)
     return int(4 * max(3 * weights, values))
-
-
-def _memory() -> int | None:
-    """Bytes of the machine's memory; a system that promises more kills a fit without a word."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError):  # Windows
-        return None

@@ -1,4 +1,4 @@
-"""Pseudo-random permutations of pixels: a pure function of seed and position, without a table."""
+"""Pseudo-random permutations of pixels: pure functions of seed and position, without a table."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from numpy.typing import NDArray
 # Distinct streams of random numbers from one seed.
 EPOCHS, FOCUS, EVALUATION = 0, 1, 2
 
-
-ROUNDS = 4
+ROUNDS = 4  # of mixing
 
 
 def shuffle(positions: NDArray[np.int64], count: int, key: Sequence[int]) -> NDArray[np.int64]:
-    """Where a pseudo-random permutation of ``range(count)`` sends some positions.
+    """Apply a pseudo-random permutation of ``range(count)`` to some positions.
 
-    No table is made, so it costs the same on an image of any size. Rounds of invertible mixing shuffle the
-    next power of two; what falls outside the range is mixed again until it is inside (cycle walking: Black
-    and Rogaway, 2002).
+    No table is made, so the cost does not depend on the size of the image. Rounds of invertible mixing
+    permute the next power of two; what falls outside the range is mixed again until it is inside (cycle
+    walking: Black and Rogaway, Ciphers with Arbitrary Finite Domains, CT-RSA 2002).
 
     Args:
-        positions: int64, 0 to ``count - 1``. key: whole numbers of 0 or more, one permutation each.
+        positions: int64, shape ``(N,)``, 0 to ``count - 1``.
+        count: Length of what is permuted.
+        key: Whole numbers of 0 or more; each key is another permutation.
+
+    Returns:
+        int64, shape ``(N,)``, 0 to ``count - 1``.
 
     >>> sorted(shuffle(np.arange(5), 5, key=[0]).tolist())
     [0, 1, 2, 3, 4]
@@ -44,7 +48,7 @@ def shuffle(positions: NDArray[np.int64], count: int, key: Sequence[int]) -> NDA
 
 
 def round_keys(seed: int, epoch: int) -> NDArray[np.uint64]:
-    """The constants of an epoch's permutation, a factor and an offset for every round."""
+    """The constants of an epoch's permutation, a factor and an offset per round: shape ``(2 * ROUNDS,)``."""
     return _round_keys([seed, EPOCHS, epoch])
 
 

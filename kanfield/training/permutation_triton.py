@@ -1,7 +1,7 @@
-"""The permutations of :mod:`kanfield.training.sampling` worked out on a GPU, by a Triton kernel.
+"""The permutations of :mod:`kanfield.training.permutation` computed on a GPU, by a Triton kernel.
 
-Large batches come faster than the host can shuffle; the numbers are the same as the host's to the bit.
-Imported only where Triton runs.
+The host would be too slow for large batches; the numbers are the same as the host's to the bit. Imported only
+where Triton runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _mix(x, keys, mask, half, ROUNDS: tl.constexpr):
 
 @triton.jit
 def _shuffle(keys, out, first, total, count, mask, half, ROUNDS: tl.constexpr, BLOCK: tl.constexpr):
-    """out[p] = where the permutation of its epoch sends position ``first + p``."""
+    """Store in ``out[p]`` what the permutation of its epoch makes of position ``first + p``."""
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     position = first + place
     keys += (position // count - first // count) * (2 * ROUNDS)
@@ -39,10 +39,17 @@ def _shuffle(keys, out, first, total, count, mask, half, ROUNDS: tl.constexpr, B
 
 
 def shuffled(first: int, total: int, count: int, seed: int, device: torch.device) -> Tensor:
-    """Indices at the positions from ``first`` on, of one epoch after another: int64, shape ``(total,)``.
+    """Permuted indices at consecutive positions, one epoch after another.
 
     Args:
-        count: of what is permuted, an epoch's length.
+        first: The first position, counted from the start of the first epoch.
+        total: How many positions.
+        count: Length of an epoch.
+        seed: 0 or more.
+        device: Where the indices are computed.
+
+    Returns:
+        int64, shape ``(total,)``, 0 to ``count - 1``.
     """
     out = torch.empty(total, dtype=torch.int64, device=device)
     blocks = triton.cdiv(total, _BLOCK)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import resource
-import sys
 from pathlib import Path
 from typing import Any
 
 import imageio.v3 as imageio
-import torch
 
 from kanfield import metrics
 from kanfield.config.settings import Settings
@@ -24,6 +21,7 @@ from kanfield.runs.folder import RunFolder
 from kanfield.runs.progress import Progress
 from kanfield.runs.run import load, make_field
 from kanfield.training.evaluation import error_map, evaluate
+from kanfield.training.memory import peak_memory_bytes
 from kanfield.training.target import Target, fingerprint, make_target
 
 _FRAME_MS = 150
@@ -126,14 +124,6 @@ def write_timelapse(frames: Path, target: Path) -> None:
     with replacing(target) as temporary:
         durations = [_FRAME_MS] * (len(pictures) - 1) + [8 * _FRAME_MS]
         imageio.imwrite(temporary, pictures, extension=".webp", duration=durations, loop=0, quality=90)
-
-
-def peak_memory_bytes(device: torch.device) -> int:
-    """The most memory that this process has held, on the GPU where the field is on one."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _target_reached(settings: Settings, psnr: float, wrong: int | None) -> bool | None:

@@ -1,4 +1,4 @@
-"""Which pixels a step sees: batches without replacement, a pure function of the step."""
+"""The pixels of each step: batches without replacement, a pure function of the step."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class PixelSampler:
     run sees the same batches and evaluation cannot disturb them.
 
     Args:
-        pixels: indices to draw from, shape ``(P,)``, whole numbers; or P, for the first P.
-        batch_size: pixels in a step; at most all of them are taken.
+        pixels: Indices to draw from, integers, shape ``(P,)``; or P, for the first P.
+        batch_size: Pixels per step; at most all of them are taken.
         seed: 0 or more.
-        device: where the indices are wanted; a GPU that runs Triton shuffles them itself.
+        device: Where the indices are needed; a GPU that runs Triton computes them itself.
 
     >>> sampler = PixelSampler(6, batch_size=3, seed=0)
     >>> sorted(torch.cat([sampler.batch(0), sampler.batch(1)]).tolist())
@@ -43,7 +43,15 @@ class PixelSampler:
         self.batch_size = min(batch_size, self.count)
 
     def batches(self, step: int, steps: int) -> Tensor:
-        """Indices of ``steps`` steps from number ``step`` on (from 0), one batch after another, int64."""
+        """Indices of several consecutive steps.
+
+        Args:
+            step: Number of the first step, from 0.
+            steps: How many.
+
+        Returns:
+            int64, shape ``(steps * batch_size,)``, one batch after another.
+        """
         first, total = step * self.batch_size, steps * self.batch_size
         if self.device.type == "cuda" and triton_unavailable(str(self.device)) is None:
             from kanfield.training.permutation_triton import shuffled
@@ -68,18 +76,22 @@ class PixelSampler:
         return indices.pin_memory().to(self.device, non_blocking=True)
 
     def batch(self, step: int, focus: Tensor | None = None) -> Tensor:
-        """Indices of step number ``step`` (from 0), shape ``(batch_size,)``, int64.
+        """Indices of one step.
 
         Args:
-            focus: pixel indices that deserve attention, on the CPU; up to half of the batch is drawn from
-                them, each twice on average.
+            step: Number of the step, from 0.
+            focus: Pixel indices to train on more often, int64, on the CPU; up to half of the batch is drawn
+                from them, each twice on average.
+
+        Returns:
+            int64, shape ``(batch_size,)``.
         """
         batch = self.batches(step, 1)
         if focus is not None and len(focus):
-            # Few wrong pixels must not crowd out the many right ones, which would then go wrong.
+            # With too many of the few wrong pixels in a batch, the many right ones would become wrong.
             count = min(self.batch_size // 2, 2 * len(focus))
             words = np.random.SeedSequence([self.seed, FOCUS, step]).generate_state(1)
-            # Hashed, because torch's CPU generator looks at the low 32 bits of a seed only.
+            # Hashed, because torch's CPU generator uses only the low 32 bits of a seed.
             generator = torch.Generator().manual_seed(int(words[0]))
             chosen = torch.randint(len(focus), (count,), generator=generator)
             batch = torch.cat([self._to_device(focus[chosen]), batch[count:]])
@@ -90,17 +102,18 @@ class PixelSampler:
         return indices if self.pixels is None else self.pixels[indices].astype(np.int64)
 
 
-_AHEAD = 1 << 15  # pixels that are worked out at a time, where a batch is smaller
+_AHEAD = 1 << 15  # pixels whose samples are computed at a time, where a batch is smaller
 
 
 class Batches:
-    """The samples of any step: those of the sampler's indices, in order.
+    """Coordinates and values of any step's pixels.
 
-    A dozen small operations on one batch cost a tenth of a training step; on several batches they cost
-    hardly more.
+    A dozen small operations on one batch cost a tenth of a training step; on several batches they cost hardly
+    more, so several steps are computed together.
 
     Args:
-        sampler: says which pixels. target: says where they lie and what colour they have.
+        sampler: Gives the pixel indices.
+        target: Gives their coordinates and values.
     """
 
     def __init__(self, sampler: PixelSampler, target: Target) -> None:
@@ -110,10 +123,14 @@ class Batches:
         self._samples: list[tuple[Tensor, Tensor]] = []
 
     def at(self, step: int, focus: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Coordinates ``(N, 2)`` and values ``(N, c)`` of step number ``step``.
+        """The samples of one step.
 
         Args:
-            focus: see :meth:`kanfield.training.sampling.PixelSampler.batch`.
+            step: Number of the step, from 0.
+            focus: Pixel indices to train on more often, see :meth:`PixelSampler.batch`.
+
+        Returns:
+            Coordinates ``(N, 2)`` and values ``(N, c)`` in [-1, 1].
         """
         if focus is not None and len(focus):
             return self.target.samples(self.sampler.batch(step, focus))

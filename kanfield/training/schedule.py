@@ -10,7 +10,13 @@ WARM_UP_FRACTION = 0.05  # fraction of the run
 
 
 def warm_up_and_decay(progress: float) -> float:
-    """Factor on the learning rate at ``progress`` (0 to 1): linear warm-up, then linear decay to zero.
+    """Factor on the learning rate: linear warm-up, then linear decay to zero.
+
+    Args:
+        progress: Fraction of the run, 0 to 1.
+
+    Returns:
+        0 to 1.
 
     >>> [round(warm_up_and_decay(p), 2) for p in (0.0, 0.05, 0.525, 1.0)]
     [0.0, 1.0, 0.5, 0.0]

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: noted while training, acted on between two steps."""
+"""Ctrl-C and SIGTERM: remembered while a step runs, acted on after it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from kanfield.errors import Interrupted
 
 
 class Signals:
-    """Catches SIGINT and SIGTERM inside a ``with`` block; a second one acts as it did before.
+    """Catches SIGINT and SIGTERM inside a ``with`` block; a second one acts as it would without the block.
 
     Outside the main thread, where Python cannot catch signals, it does nothing.
+
+    Attributes:
+        received: Number of the signal that came, or None.
     """
 
     def __init__(self) -> None:
@@ -33,7 +36,15 @@ class Signals:
         self._restore()
 
     def interrupted(self, step: int, run: Path) -> Interrupted:
-        """The exception that ends the run, with the command that takes it up again."""
+        """The exception that ends the run.
+
+        Args:
+            step: At which the run was saved.
+            run: Its folder.
+
+        Returns:
+            An exception whose message names the command that resumes the run.
+        """
         assert self.received is not None
         message = f"Interrupted at step {step} and saved. Go on with: kanfield fit --resume {run}"
         return Interrupted(message, 128 + self.received)

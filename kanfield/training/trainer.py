@@ -206,7 +206,7 @@ class Trainer:
         """Evaluate the spectrum's window, where no evaluation of all pixels can be shared."""
         coords = self.target.coordinates(spectrum.pixels.to(self.target.device))
         values = evaluate_field(self.field, coords).cpu().numpy()
-        spectrum.look(self.progress.step, self.progress.seconds, values)
+        spectrum.log(self.progress.step, self.progress.seconds, values)
 
     def _evaluate(self) -> Evaluation:
         p, spectrum = self.progress, self.spectrum
@@ -215,7 +215,7 @@ class Trainer:
         if math.isnan(result.psnr):
             self._fail(f"training diverged at step {p.step} (the field gives NaN)")
         if spectrum is not None and values is not None:
-            spectrum.look(p.step, p.seconds, values)
+            spectrum.log(p.step, p.seconds, values)
         p.wrong_pixels = None if result.wrong is None else int(result.wrong.sum())
         if self.settings.lossless and result.wrong is not None:
             few = result.wrong.mean() < FOCUS_BELOW
@@ -258,7 +258,7 @@ class Trainer:
             held_out_psnr=result.held_out_psnr if result else None,
             lr=float(self.optimizers[0].param_groups[0]["lr"]),
             adam_lr=float(self.optimizers[-1].param_groups[0]["lr"]),
-            outside=out_of_range,
+            out_of_range=out_of_range,
             pixels_per_second=p.step * self.sampler.batch_size / max(p.seconds, 1e-9),
         )
         for monitor in self.monitors:

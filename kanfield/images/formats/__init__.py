@@ -1,1 +1,1 @@
-"""Image files in and out, one format a module."""
+"""Readers and writers of image files, one module per format."""

@@ -1,4 +1,4 @@
-"""OpenEXR files in and out."""
+"""Reading and writing OpenEXR files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from kanfield.errors import InputError
-from kanfield.images.formats.quiet import quiet
+from kanfield.images.formats.quiet import quiet_native
 from kanfield.images.formats.raster import Raster, check_size, first_of, float_pixels
 from kanfield.images.image import Image
 
@@ -19,7 +19,15 @@ _CHANNELS = {"L": "Y", "LA": "YA", "RGB": "RGB", "RGBA": "RGBA"}
 def read_exr(path: Path, data: bytes, max_pixels: int) -> Raster:
     """Decode an OpenEXR file of half or float channels Y, YA, RGB or RGBA, as they are stored.
 
-    Raises InputError for what is not read, and RuntimeError or ValueError for a damaged file.
+    Args:
+        path: The file's name, for errors.
+        data: Its content.
+        max_pixels: The largest size to decode.
+
+    Raises:
+        InputError: The file is too large or of a kind that is not supported.
+        RuntimeError: The file is damaged.
+        ValueError: Likewise.
 
     >>> image = Image(np.array([[[0.5, 1], [2, 0]]], dtype=np.float32), "LA")
     >>> file = io.BytesIO()
@@ -29,7 +37,7 @@ def read_exr(path: Path, data: bytes, max_pixels: int) -> Raster:
     """
     import OpenEXR  # type: ignore[import-not-found]
 
-    with quiet():
+    with quiet_native():
         file = OpenEXR.File(io.BytesIO(data), header_only=True)
         header, parts = file.parts[0].header, len(file.parts)
     (left, top), (right, bottom) = (corner.tolist() for corner in header["dataWindow"])
@@ -40,7 +48,7 @@ def read_exr(path: Path, data: bytes, max_pixels: int) -> Raster:
     )
     if header["type"] not in {OpenEXR.scanlineimage, OpenEXR.tiledimage}:
         raise InputError(f"{path} is a deep image: flatten it")
-    with quiet():
+    with quiet_native():
         channels = OpenEXR.File(io.BytesIO(data), separate_channels=True).parts[0].channels
     stored = [channels[name].pixels for name in names]
     if any(channel.dtype.kind != "f" for channel in stored):

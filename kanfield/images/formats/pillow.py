@@ -34,7 +34,15 @@ _limit_lock = threading.Lock()
 def read_with_pillow(path: Path, data: bytes, max_pixels: int) -> Raster:
     """Decode the first picture of a file in a format that Pillow knows.
 
-    Raises InputError for what is not read, and whatever Pillow raises for a damaged file.
+    A damaged file raises whatever Pillow raises.
+
+    Args:
+        path: The file's name, for errors.
+        data: Its content.
+        max_pixels: The largest size to decode.
+
+    Raises:
+        InputError: The file is too large or of a kind that is not supported.
 
     >>> file = io.BytesIO()
     >>> PILImage.new("CMYK", (3, 2)).save(file, "TIFF")

@@ -1,4 +1,4 @@
-"""PNM files of 16 bits: PGM and PPM that Pillow would cut to 8 bits."""
+"""Reading PNM files of 16 bits: PGM and PPM that Pillow would cut to 8 bits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,16 @@ def is_deep_pnm(data: bytes) -> bool:
 
 
 def read_deep_pnm(path: Path, data: bytes, max_pixels: int) -> Raster:
-    """Decode a 16-bit PGM or PPM file. Raises InputError for its size, ValueError for a damaged file.
+    """Decode a 16-bit PGM or PPM file.
+
+    Args:
+        path: The file's name, for errors.
+        data: Its content.
+        max_pixels: The largest size to decode.
+
+    Raises:
+        InputError: The file is too large.
+        ValueError: The file is damaged.
 
     >>> read_deep_pnm(Path("a.pgm"), b"P5 2 1 65535 " + bytes([1, 2, 3, 4]), 100).pixels.tolist()
     [[[258], [772]]]

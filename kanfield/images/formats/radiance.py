@@ -1,4 +1,4 @@
-"""Radiance HDR files in."""
+"""Reading Radiance HDR files."""
 
 from __future__ import annotations
 
@@ -14,11 +14,19 @@ _SIZE = re.compile(rb"-Y (-?\d{1,10}) \+X (-?\d{1,10})\s*")
 
 
 def read_radiance(path: Path, data: bytes, max_pixels: int) -> Raster:
-    """Decode a Radiance HDR file (RGBE) to float32 RGB; exposure and gamma lines are not applied.
+    r"""Decode a Radiance HDR file (RGBE) to float32 RGB; exposure and gamma lines are not applied.
 
-    Raises InputError for what is not read, and RuntimeError or ValueError for a damaged file.
+    Args:
+        path: The file's name, for errors.
+        data: Its content.
+        max_pixels: The largest size to decode.
 
-    >>> header = b"#?RADIANCE\\nFORMAT=32-bit_rle_rgbe\\n\\n-Y 1 +X 2\\n"
+    Raises:
+        InputError: The file is too large or of a kind that is not supported.
+        RuntimeError: The file is damaged.
+        ValueError: Likewise.
+
+    >>> header = b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 1 +X 2\n"
     >>> read_radiance(Path("a.hdr"), header + bytes([128, 64, 0, 129] * 2), 100).pixels[0, 0].tolist()
     [1.0, 0.5, 0.0]
     """

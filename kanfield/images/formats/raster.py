@@ -1,4 +1,4 @@
-"""What every decoder of image files hands over, and the checks that all of them share."""
+"""What every decoder of image files returns, and the checks that all of them share."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ READABLE = "PNG, JPEG, WebP, BMP, GIF, PNM, TIFF, Radiance HDR or OpenEXR"
 
 @dataclass(frozen=True)
 class Raster:
-    """Decoded pixels (height, width, channels) of one of an image's types, as they are stored.
+    """Decoded pixels as they are stored.
 
-    `orientation` is EXIF's number for how to turn them upright.
+    Attributes:
+        pixels: One of an image's types, shape ``(height, width, channels)``.
+        notes: Conversions done while reading, each a short sentence for the user.
+        icc_profile: The colour profile as bytes, or None.
+        orientation: EXIF's number (1 to 8) for how to turn the pixels upright.
 
     >>> Raster(np.zeros((2, 3, 1), dtype=np.uint8), orientation=6).upright().shape
     (3, 2, 1)
@@ -42,7 +46,16 @@ class Raster:
 
 
 def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
-    """Raise InputError for a size, as a header claims it, that is none, a dot, or too much to decode.
+    """Refuse a size, as a header claims it, that is empty, a single pixel or too large to decode.
+
+    Args:
+        path: The file's name, for errors.
+        width: Pixel columns.
+        height: Pixel rows.
+        max_pixels: The largest size to decode.
+
+    Raises:
+        InputError: The size is one of these.
 
     >>> check_size(Path("a.png"), 100_000, 100_000, 178_956_970)
     Traceback (most recent call last):
@@ -57,7 +70,10 @@ def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
 
 
 def float_pixels(pixels: NDArray[Any]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Pixels of any float type as float32, and a note where that is another type.
+    """Convert pixels of any float type to float32.
+
+    Returns:
+        The pixels, and a note where their type changed.
 
     >>> float_pixels(np.zeros((1, 2, 1), dtype=np.float64))[1]
     ('64-bit floats converted to 32-bit.',)
@@ -70,7 +86,7 @@ def float_pixels(pixels: NDArray[Any]) -> tuple[NDArray[np.float32], tuple[str, 
 
 
 def first_of(count: int) -> tuple[str, ...]:
-    """The note on a file of `count` pictures: none for one.
+    """The note on a file of ``count`` pictures, empty for one.
 
     >>> first_of(3)
     ('Only the first of 3 pictures in the file was read.',)

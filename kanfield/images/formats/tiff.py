@@ -1,4 +1,4 @@
-"""TIFF files in and out."""
+"""Reading and writing TIFF files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kanfield.errors import InputError
 from kanfield.images.formats.pillow import read_with_pillow
-from kanfield.images.formats.quiet import quiet
+from kanfield.images.formats.quiet import quiet_native, quiet_tifffile
 from kanfield.images.formats.raster import Raster, check_size, first_of, float_pixels
 from kanfield.images.image import Image, bands
 
@@ -26,14 +26,22 @@ _NUMBERS = {_UNSIGNED: "integer", 2: "signed integer", _FLOAT: "float", 5: "comp
 _COLOURS = {3: "palette", 4: "mask", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
 _DEPTHS = {(_UNSIGNED, 8), (_UNSIGNED, 16), (_FLOAT, 16), (_FLOAT, 32), (_FLOAT, 64)}
 _PREMULTIPLIED = 1
-_TILE = 2**20  # pixels of a tile: more than any image of less needs
+_TILE = 2**20  # pixels of a tile; no smaller image needs a larger one
 _ORIENTATION, _PROFILE = 274, 34675
 
 
 def read_tiff(path: Path, data: bytes, max_pixels: int) -> Raster:
     """Decode the first picture of a TIFF file: gray or RGB of 8 or 16 bits or floats, or what Pillow reads.
 
-    Raises InputError for what is not read, and whatever tifffile raises for a damaged file.
+    A damaged file raises whatever tifffile raises.
+
+    Args:
+        path: The file's name, for errors.
+        data: Its content.
+        max_pixels: The largest size to decode.
+
+    Raises:
+        InputError: The file is too large or of a kind that is not supported.
 
     >>> file = io.BytesIO()
     >>> write_tiff(file, Image(np.ones((2, 3, 4), dtype=np.uint16), "RGBA"))
@@ -42,13 +50,14 @@ def read_tiff(path: Path, data: bytes, max_pixels: int) -> Raster:
     """
     import tifffile
 
-    with quiet(), tifffile.TiffFile(io.BytesIO(data)) as file:
+    with quiet_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
         check_size(path, page.imagewidth, page.imagelength, max_pixels)
         if page.is_tiled and page.tilewidth * page.tilelength > max(max_pixels, _TILE):
             raise ValueError(f"tiles of {page.tilewidth} x {page.tilelength} pixels")
         if not _is_plain(path, page):
-            return read_with_pillow(path, data, max_pixels)
+            with quiet_native():
+                return read_with_pillow(path, data, max_pixels)
         _check_segments(page, len(data))
         pixels, notes = _plain(page, page.asarray(squeeze=False))
         orientation, profile = page.tags.valueof(_ORIENTATION, 1), page.tags.valueof(_PROFILE)

@@ -108,9 +108,9 @@ class _ErrorLog:
     """PSNR and the error in every band, at some steps of a fit."""
 
     def __init__(self, target: Target) -> None:
-        image, (low, high) = target.image, target.image.value_range
+        image = target.image
         self._target, self._bands = target, Bands(image.height, image.width)
-        self._values = (image.pixels.astype(np.float64) - low) / (high - low)
+        self._values = image.to_unit(image.pixels)
         self._energies = self._bands.energies(self._values)
         self._rows: list[tuple[int, float, float, list[float]]] = []
 
@@ -129,7 +129,7 @@ class _ErrorLog:
         by_band = {name: [row[n] for row in shares] for n, name in enumerate(octaves)}
         curves = {
             f"error/{name} cycles per pixel": list(zip(steps, by_band[band], strict=True))
-            for name, band in zip(self._bands.names(), octaves, strict=True)
+            for name, band in zip(self._bands.names, octaves, strict=True)
         }
         curves["psnr"] = list(zip(steps, psnr, strict=True))
         return {"steps": steps, "seconds": seconds, "psnr": psnr, "bands": by_band, "curves": curves}

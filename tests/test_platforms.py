@@ -1,0 +1,39 @@
+"""kanfield imports and fits where Python lacks the modules that only Unix has."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from kanfield.images import Image, write_image
+
+HIDE = """
+import importlib.abc, sys
+
+class Hide(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name in ("resource", "fcntl"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Hide())
+"""
+FIT = """
+import kanfield
+run = kanfield.fit("a.png", steps=3, widths=[4], grids=[8, 8], threads=1)
+assert run.metrics["steps"] == 3 and run.metrics["peak_memory_bytes"] is None
+assert not run.folder.in_use
+from kanfield.runs.listing import find_runs
+from pathlib import Path
+assert [found.state for found in find_runs(Path("runs"))] == ["finished"]
+"""
+
+
+def test_a_fit_without_the_modules_of_unix(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", Image(np.zeros((8, 8, 1), np.uint8), "L"))
+    done = subprocess.run(
+        [sys.executable, "-c", HIDE + FIT], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,45 @@
+"""The lock of a run folder, and folders of models with unusual names."""
+
+from __future__ import annotations
+
+import pytest
+
+from kanfield.errors import InputError
+from kanfield.runs import folder as module
+from kanfield.runs.folder import RunFolder
+
+fcntl = pytest.importorskip("fcntl")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "config.yaml").touch()
+    return RunFolder(tmp_path)
+
+
+def test_two_that_ask_at_once_do_not_take_each_other_for_a_fit(folder):
+    with open(folder.config, "rb") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert not folder.in_use
+
+
+def test_a_fit_waits_for_who_only_asks(folder, monkeypatch):
+    other = open(folder.config, "rb")  # noqa: SIM115  closed while the lock waits
+    fcntl.flock(other, fcntl.LOCK_SH)
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: other.close())
+    with folder.lock():
+        assert other.closed and folder.in_use
+    assert not folder.in_use
+
+
+def test_a_second_fit_is_refused(folder, monkeypatch):
+    waits = []
+    monkeypatch.setattr(module.time, "sleep", waits.append)
+    with folder.lock(), pytest.raises(InputError, match="in use by another fit"), folder.lock():
+        pass
+    assert 0.1 < sum(waits) < 1
+
+
+def test_a_models_name_is_not_a_pattern(tmp_path):
+    made = [RunFolder.create(tmp_path, tmp_path / "a.png", "my+model").path.name for _ in range(2)]
+    assert made == ["my+model-0001", "my+model-0002"]
