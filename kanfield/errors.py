@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class KanfieldError(Exception):
-    """One line for a person: what is wrong, which file or option, how to mend it.
+    """One line for a person: what is wrong, which file or option, how to fix it.
 
     The command line prints it without a traceback and exits with ``exit_code``.
     """
@@ -28,3 +31,24 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def suggest(word: object, known: Iterable[object], otherwise: str = "use one of") -> str:
+    """The end of a message about an unknown word.
+
+    Args:
+        word: what was typed.
+        known: what would have been understood.
+        otherwise: what introduces the list of all known words, where none resembles ``word``.
+
+    Returns:
+        ``"; did you mean X?"`` or ``"; use one of X, Y"``. ``word`` itself is never proposed.
+
+    >>> suggest("sirn", ["kan", "siren"])
+    '; did you mean siren?'
+    >>> suggest("perceptron", ["kan", "siren"], otherwise="families:")
+    '; families: kan, siren'
+    """
+    others = [name for name in map(str, known) if name != str(word)]
+    near = difflib.get_close_matches(str(word), others, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; {otherwise} {', '.join(others) or 'none'}"
