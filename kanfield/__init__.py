@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "KAN": "kanfield.fields.kan",
     "KANLayer": "kanfield.fields.kan_layer",
-    "Run": "kanfield.training.run",
+    "Run": "kanfield.runs.run",
     "fit": "kanfield.training.fit",
-    "load": "kanfield.training.run",
+    "load": "kanfield.runs.run",
     "read_image": "kanfield.images",
 }
 

@@ -51,5 +51,5 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
 def no_edge_figures() -> Iterator[None]:
     """For tests that fit: matplotlib takes longer than small fits, and the figure has a test of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kanfield.training.monitors.edge_figure", lambda field: None)
+        patch.setattr("kanfield.monitors.tensorboard.edge_figure", lambda field: None)
         yield

@@ -19,8 +19,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from kanfield.cli import main
+from kanfield.runs import checkpoint
 from kanfield.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from kanfield.training import checkpoint
 from kanfield.training.fit import fit
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")

@@ -556,7 +556,7 @@ def folder(tmp_path_factory):
     """Good and bad images, settings and runs; nothing here is changed by what is refused."""
     here = tmp_path_factory.mktemp("mistakes")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kanfield.training.monitors.edge_figure", lambda field: None)
+        patch.setattr("kanfield.monitors.tensorboard.edge_figure", lambda field: None)
         patch.chdir(here)
         _, x, c = np.mgrid[:12, :16, :3]
         PILImage.fromarray((128 + 100 * np.sin(x / 3 + c)).astype(np.uint8)).save("a.png")

@@ -8,12 +8,12 @@ import textwrap
 import types
 import typing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 
 from kanfield.config.settings import Settings
-from kanfield.errors import InputError
+from kanfield.errors import InputError, suggest
 
 
 def coerce(value: Any, hint: Any, where: str) -> Any:
@@ -43,9 +43,9 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
     elif origin is dict:
         if isinstance(value, dict):
             return {str(key): item for key, item in value.items()}
-    elif origin is list:
-        if isinstance(value, list):
-            return [coerce(item, arguments[0], where) for item in value]
+    elif origin in (list, tuple):
+        if isinstance(value, (list, tuple)):
+            return origin(coerce(item, arguments[0], where) for item in value)
     elif dataclasses.is_dataclass(hint):
         if type(value) is hint:
             return value
@@ -59,6 +59,8 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
                 return float(value)
             except ValueError:
                 pass
+    elif hint is Path and isinstance(value, str):
+        return Path(value)
     elif hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
     elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
@@ -73,7 +75,7 @@ def describe(hint: Any) -> str:
     >>> describe(list[int] | None)
     'a list of whole numbers'
     """
-    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", Path: "a path"}
     names |= {type(None): "nothing"}
     if hint in names:
         return names[hint]
@@ -84,9 +86,15 @@ def describe(hint: Any) -> str:
     arguments = typing.get_args(hint)
     if typing.get_origin(hint) is dict:
         return "keys and values"
-    if typing.get_origin(hint) is list:
+    if typing.get_origin(hint) in (list, tuple):
         one = describe(arguments[0])
-        plural = {"a whole number": "whole numbers"}.get(one, "grid sizes or lists of them")
+        plurals = {
+            "a whole number": "whole numbers",
+            "a number": "numbers",
+            "text": "texts",
+            "a path": "paths",
+        }
+        plural = plurals.get(one, "grid sizes or lists of them")
         return f"a list of {one if dataclasses.is_dataclass(arguments[0]) else plural}"
     if typing.get_origin(hint) is Literal:
         return " or ".join(arguments)
@@ -138,3 +146,32 @@ def to_plain(settings: Settings, image: str) -> dict[str, Any]:
     """Plain keys and values that :func:`read_settings` reads back, without those that are off."""
     content = {"image": image, **dataclasses.asdict(settings)}
     return {key: value for key, value in content.items() if value is not None}
+
+
+T = TypeVar("T")
+
+
+def coerce_fields(kind: type[T], content: Any, prefix: str = "") -> T:
+    """A dataclass from plain keys and values, each of the type that its field is annotated with.
+
+    Args:
+        kind: the dataclass; fields without a key keep their defaults.
+        content: what a file gave.
+        prefix: what errors begin with, such as the name of the file.
+
+    Raises:
+        InputError: ``content`` is not keys and values, a key is unknown or missing, or a value has the
+            wrong type.
+    """
+    if not isinstance(content, dict):
+        raise InputError(f"{prefix}holds no settings: write one 'key: value' per line")
+    hints = typing.get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for key in content:
+        if key not in fields:
+            raise InputError(f"{prefix}unknown key '{key}'{suggest(key, fields, 'known keys:')}")
+    for key, field in fields.items():
+        required = field.default is field.default_factory is dataclasses.MISSING
+        if required and key not in content:
+            raise InputError(f"{prefix}the key '{key}' is missing")
+    return kind(**{key: coerce(value, hints[key], f"{prefix}{key}") for key, value in content.items()})
