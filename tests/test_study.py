@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import shutil
 import signal
 import subprocess
@@ -190,8 +191,8 @@ def test_a_damaged_trial_is_computed_again(done, tmp_path, content):
     assert json.loads(trial.read_text())["result"] == before
 
 
-def test_json_quiet_and_threads(tmp_path, capsys, _keep_threads):
-    words = "--models kan --amplitudes equal --steps 5 --repeats 1".split()
+def test_json_quiet_and_threads(tmp_path, capsys):
+    words = shlex.split("--models kan --amplitudes equal --steps 5 --repeats 1")
     main(["study", "waves", *words, "--out", str(tmp_path / "a"), "--threads", "1", "--json"])
     printed = capsys.readouterr()
     assert json.loads(printed.out) == json.loads((tmp_path / "a/results.json").read_text())
@@ -206,18 +207,18 @@ def test_json_quiet_and_threads(tmp_path, capsys, _keep_threads):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_and_resumed(number, code, tmp_path):
-    words = ["waves", "--models", "kan", "--amplitudes", "equal", "--steps", "100", "--repeats", "400"]
+    words = ["waves", "--models", "kan", "--amplitudes", "equal", "--steps", "100", "--repeats", "4000"]
     process = subprocess.Popen(
         [sys.executable, "-m", "kanfield", "study", *words, "--out", str(tmp_path / "s")],
         stderr=subprocess.PIPE,
         text=True,
     )
     trials = tmp_path / "s" / "trials"
-    waited = time.monotonic() + 60
-    while len(list(trials.glob("*.json"))) < 2 and time.monotonic() < waited:
+    while len(list(trials.glob("*.json"))) < 2:
+        assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate()
     assert process.returncode == code
     assert "Traceback" not in said and f"--resume {tmp_path / 's'}" in said.strip().splitlines()[-1]
     assert len(list(trials.glob("*.json"))) >= 2

@@ -209,7 +209,8 @@ def _run(command: list[str], signals: Signals, folder: Path) -> str | None:
                     _, errors = process.communicate()
                     break
     finally:
-        process.kill()  # after a second Ctrl-C; a process that has ended is left alone
+        process.kill()  # after a second Ctrl-C; nothing happens to a process that has ended
+        process.wait()
     if signals.received is not None:
         message = f"Interrupted and saved. Go on with: kanfield compare --resume {folder}"
         raise Interrupted(message, 128 + signals.received)
