@@ -346,7 +346,7 @@ def test_a_plan_is_kept_and_read_back(tmp_path):
     ("content", "message"),
     [
         ("images: 3", "images: 3 is not what belongs there (a list of texts)"),
-        ("models: [[kan]]", "models: [['kan']] is not what belongs there"),
+        ("models: [[kan]]", "models: ['kan'] is not what belongs there (text)"),
         ("seeds: three", "seeds: 'three' is not what belongs there (a whole number)"),
         ("seconds: soon", "seconds: 'soon' is not what belongs there (a number)"),
         ("steps: 2.5", "steps: 2.5 is not what belongs there (a whole number)"),
