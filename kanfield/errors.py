@@ -33,16 +33,17 @@ class Interrupted(KeyboardInterrupt):
         self.exit_code = exit_code
 
 
-def suggest(word: object, known: Iterable[object], otherwise: str = "use one of") -> str:
+def suggest(word: object, known: Iterable[object], otherwise: str | None = "use one of") -> str:
     """The end of a message about an unknown word.
 
     Args:
         word: what was typed.
         known: what would have been understood.
-        otherwise: what introduces the list of all known words, where none resembles ``word``.
+        otherwise: what introduces the list of all known words, if none resembles ``word``; None for no
+            list.
 
     Returns:
-        ``"; did you mean X?"`` or ``"; use one of X, Y"``. ``word`` itself is never proposed.
+        ``"; did you mean X?"``, ``"; use one of X, Y"``, or nothing. ``word`` itself is never proposed.
 
     >>> suggest("sirn", ["kan", "siren"])
     '; did you mean siren?'
@@ -50,5 +51,7 @@ def suggest(word: object, known: Iterable[object], otherwise: str = "use one of"
     '; families: kan, siren'
     """
     others = [name for name in map(str, known) if name != str(word)]
-    near = difflib.get_close_matches(str(word), others, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; {otherwise} {', '.join(others) or 'none'}"
+    near = difflib.get_close_matches(str(word), others, n=1, cutoff=0.65)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return "" if otherwise is None else f"; {otherwise} {', '.join(others) or 'none'}"

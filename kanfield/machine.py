@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +64,21 @@ def pick_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0].split(". ")[0]
         raise InputError(f"--device {name} cannot be used ({reason}); use auto or cpu") from None
     return device
+
+
+@contextlib.contextmanager
+def limit_threads(count: int | None) -> Iterator[None]:
+    """Let torch use ``count`` CPU threads inside a ``with`` block; None leaves their number as it is.
+
+    Raises:
+        InputError: ``count`` is not a number of threads.
+    """
+    if count is not None and not 1 <= count <= 4096:
+        raise InputError(f"--threads {count} is impossible: give a number of CPU threads above zero")
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

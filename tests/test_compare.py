@@ -6,8 +6,11 @@ import csv
 import json
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +19,22 @@ from conftest import absent, chromium, refused
 from PIL import Image as PILImage
 
 from kanfield.cli import main
+from kanfield.cli.printing import print_tables
 from kanfield.comparison.charts import Curve, psnr_chart
 from kanfield.comparison.compare import begin, resume
 from kanfield.comparison.equal_parameters import count_parameters, match_parameters
 from kanfield.comparison.pictures import worst_error_crop
 from kanfield.comparison.plan import Plan, expand, read_plan, write_plan
-from kanfield.comparison.report import command
-from kanfield.comparison.results import Comparison
+from kanfield.comparison.report import _spread, command
+from kanfield.comparison.results import Comparison, terminal_tables
+from kanfield.comparison.spectra import measure
+from kanfield.comparison.spectra_figures import draw_spectra
 from kanfield.config.presets import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
+from kanfield.reports.figures import to_svg
+from kanfield.training.fit import fit
 
 
 def write_pictures(folder: Path) -> list[Path]:
@@ -202,6 +210,25 @@ def test_an_interrupted_comparison_goes_on_where_it_was(tmp_path, monkeypatch, c
     assert list(second.parent.iterdir()) == [second]  # the run that was begun went on
 
 
+def test_a_second_ctrl_c_stops_the_fit_too(tmp_path):
+    """The fit takes its time after the first one; the second one must not leave it behind."""
+    fit = "import os, signal, time; from pathlib import Path; "
+    fit += "signal.signal(signal.SIGINT, lambda *_: Path('first').touch()); "
+    fit += "Path('new').write_text(str(os.getpid())); os.rename('new', 'pid')\nwhile True: time.sleep(1)"
+    compare = "import sys; from pathlib import Path; from kanfield.comparison.compare import _run\n"
+    compare += "from kanfield.training.signals import Signals\n"
+    compare += f"with Signals() as signals: _run([sys.executable, '-c', {fit!r}], signals, Path())"
+    process = subprocess.Popen([sys.executable, "-c", compare], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    for sign in ("pid", "first"):
+        while not (tmp_path / sign).exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+    process.wait(timeout=120)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
 def test_a_killed_fit_is_a_row_with_its_error(tmp_path, monkeypatch):
     from kanfield.comparison import compare as module
     from kanfield.training.signals import Signals
@@ -211,6 +238,72 @@ def test_a_killed_fit_is_a_row_with_its_error(tmp_path, monkeypatch):
     loud = [sys.executable, "-c", "import sys; print('kanfield: no room', file=sys.stderr); sys.exit(1)"]
     assert module._run(loud, Signals(), tmp_path) == "no room"
     assert os.listdir(tmp_path) == []
+
+
+def test_a_fit_that_leaves_no_run_is_a_row_with_its_error(tmp_path, monkeypatch):
+    from kanfield.comparison import compare as module
+
+    (image, _) = write_pictures(tmp_path)
+    monkeypatch.setattr(module, "_command", lambda *_: [sys.executable, "-c", ""])
+    result, folder = module.compare(Plan([str(image)], ["siren"], steps=3), tmp_path / "out")
+    assert "the fit left no run in" in result.rows[0]["error"]
+    assert "siren failed in 1 of 1 fits" in (folder / "report.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["a[1]", "50 %", "100%d", "größe", "a*?", "$x$_1", "_a"])
+def test_any_name_of_an_image_or_of_settings_is_found_again(tmp_path, name, capsys):
+    """The runs are made by hand: a fit in a process of its own for every name would take minutes."""
+    from kanfield.comparison import compare as module
+
+    image = write_pictures(tmp_path)[0].rename(tmp_path / f"{name}.png")
+    settings = tmp_path / f"{name}.yaml"
+    settings.write_text("model: siren\n")
+    plan = Plan([str(image)], [str(settings)], steps=3, threads=1)
+    (planned,) = module._fits(plan)
+    run = fit(image, planned.settings, out=planned.parent(tmp_path / "out"))
+    assert planned.find_run(tmp_path / "out").path == run.path
+    result, _ = module.compare(plan, tmp_path / "out")
+    assert result.rows[0]["psnr"] == run.psnr
+    print_tables(terminal_tables(result))
+    assert name in capsys.readouterr().out
+    spectrum = measure(run.path)
+    assert (spectrum.image, spectrum.label) == (name, name)
+    assert "reconstruction" in to_svg(draw_spectra([spectrum]))
+
+
+def test_an_image_with_brackets_in_its_name_is_compared(tmp_path):
+    """Fits import nothing from the working folder, and what they leave is found whatever the name."""
+    write_pictures(tmp_path)[0].rename(tmp_path / "a[1].png")
+    (tmp_path / "tyro.py").write_text("raise SystemExit('imported from the working folder')")
+    words = shlex.split("a[1].png --models siren --steps 3 --threads 1 --out out --json --quiet")
+    start = "import sys; del sys.path[0]; from kanfield.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", start, "compare", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 and done.stderr == ""
+    (row,) = json.loads(done.stdout)["rows"]
+    assert row["error"] is None and row["psnr"] > 0
+    assert (Path(tmp_path, row["run"]) / "label.txt").read_text() == "siren\n"
+
+
+def test_names_are_not_markup(capsys):
+    plan = Plan(["[bold]a.png", "b.png"], ["[red].yaml", "siren"])
+    rows = rows_of({("[red]", "[bold]a", 0): 30.0, ("[red]", "b", 0): 31.0, ("siren", "b", 0): 31.0})
+    print_tables(terminal_tables(Comparison(plan, rows)))
+    shown = capsys.readouterr().out
+    assert "[red]" in shown and "[bold]a" in shown
+
+
+def test_the_report_says_what_the_spread_is():
+    fixed = Plan(["a.png"], ["kan"], seeds=2, held_out="checkerboard")
+    random = Plan(["a.png"], ["kan"], seeds=2, held_out="0.5")
+    assert "also which pixels are held out" not in _spread(fixed)
+    assert "also which pixels are held out" in _spread(random)
+    assert _spread(Plan(["a.png"], ["kan"])) == ""
 
 
 # ---- the plan -----------------------------------------------------------------------------------
@@ -253,20 +346,46 @@ def test_a_plan_is_kept_and_read_back(tmp_path):
     plan = Plan(["/a/b.png"], ["kan", "siren"], seeds=3, seconds=1.5, equal_parameters=True)
     write_plan(tmp_path, plan)
     assert read_plan(tmp_path) == plan
-    (tmp_path / "compare.yaml").write_text("images: 3\nmodels: []\n")
-    with pytest.raises(InputError, match="is damaged"):
-        read_plan(tmp_path)
     write_plan(tmp_path, Plan([], ["kan"]))
     with pytest.raises(InputError, match="which images"):
         resume(tmp_path)
 
 
-def test_a_new_comparison_gets_a_folder_and_a_budget(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    plan, folder = begin(Plan(["x/photo.png"], ["kan"]), None)
-    assert plan.seconds == 20 and folder == Path("comparisons/photo-0001")
-    folder.mkdir(parents=True)
-    assert begin(Plan(["x/photo.png"], ["kan"], steps=7), None)[1].name == "photo-0002"
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("images: 3", "images: 3 is not what belongs there (a list of texts)"),
+        ("models: [[kan]]", "models: ['kan'] is not what belongs there (text)"),
+        ("seeds: three", "seeds: 'three' is not what belongs there (a whole number)"),
+        ("seconds: soon", "seconds: 'soon' is not what belongs there (a number)"),
+        ("steps: 2.5", "steps: 2.5 is not what belongs there (a whole number)"),
+        ("equal_parameters: 1", "equal_parameters: 1 is not what belongs there (true or false)"),
+        ("size: big", "size: 'big' is not what belongs there"),
+        ("held_out: [1]", "held_out: [1] is not what belongs there"),
+        ("batch_size: {}", "batch_size: {} is not what belongs there"),
+        ("threads: true", "threads: True is not what belongs there"),
+        ("device: [cpu]", "device: ['cpu'] is not what belongs there"),
+        ("precision: {}", "precision: {} is not what belongs there"),
+        ("max_pixels: x", "max_pixels: 'x' is not what belongs there"),
+        ("spectrum: maybe", "spectrum: 'maybe' is not what belongs there"),
+        ("sedes: 3", "unknown key 'sedes'; did you mean seeds?"),
+        ("- 3", "compare.yaml is damaged"),
+        ("", "the key 'models' is missing"),
+    ],
+)
+def test_a_damaged_plan_is_one_line(tmp_path, capsys, content, message):
+    base = "" if not content or content.startswith("-") else "images: [a.png]\nmodels: [kan]\n"
+    keys = {line.split(":")[0]: line for line in (base + content).splitlines()}
+    (tmp_path / "compare.yaml").write_text("\n".join(keys.values()) if content else "images: [a.png]\n")
+    with pytest.raises(SystemExit) as end:
+        main(["compare", "--resume", str(tmp_path)])
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and message in said and said.count("\n") == 1
+
+
+def test_a_new_comparison_gets_a_budget():
+    assert begin(Plan(["x/photo.png"], ["kan"]), None).seconds == 20
+    assert begin(Plan(["x/photo.png"], ["kan"], steps=7), None).seconds is None
 
 
 def test_a_folder_stands_for_its_images(tmp_path):
@@ -320,7 +439,7 @@ def test_means_are_over_images_and_spreads_over_seeds():
     result = Comparison(plan, rows_of(values))
     mean = result.mean("kan", "psnr")
     assert (mean.value, mean.spread) == (pytest.approx(35.5), pytest.approx(2**0.5 / 2))
-    assert result.mean("kan", "psnr", "b").show(".2f") == "40.00 ± 0.00"
+    assert result.mean("kan", "psnr", "b").format(".2f") == "40.00 ± 0.00"
     assert result.mean("siren", "psnr") is None
     assert result.table() == [["model", "PSNR"], ["kan", "35.50 ± 0.71"], ["siren", "–"]]
 
@@ -351,6 +470,12 @@ def test_a_chart_keeps_the_colours_of_models_that_failed():
     chart = psnr_chart({"kan": [], "siren": [curve, curve]}, "seconds")
     assert "var(--series-1)" in chart and "var(--series-0)" not in chart
     assert "training time, s" in chart and "siren" in chart
+
+
+def test_a_fit_that_was_never_evaluated_has_no_curve():
+    empty, steps = Curve(*(np.array([]) for _ in range(4))), np.array([10.0, 20.0])
+    curve = Curve(steps, steps, steps, np.full(2, np.nan))
+    assert "siren" in psnr_chart({"kan": [empty], "siren": [empty, curve]}, "steps")
 
 
 def test_the_command_that_repeats_a_comparison_parses(tmp_path):

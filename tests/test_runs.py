@@ -17,6 +17,7 @@ from conftest import refused
 from PIL import Image as PILImage
 
 from kanfield.cli import main
+from kanfield.cli.commands import command_parser
 from kanfield.cli.completion import completion_script
 from kanfield.runs.listing import find_runs, remove_run
 from kanfield.runs.run import load
@@ -273,7 +274,7 @@ def test_prune_follows_no_link_out_of_the_folder(here, capsys, answer, later):
 
 def completed(tmp_path: Path, *words: str) -> set[str]:
     """What bash offers for the last of the words."""
-    (tmp_path / "script").write_text(completion_script("bash"))
+    (tmp_path / "script").write_text(completion_script(command_parser(), "bash"))
     code = """
 source "$1"; shift
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))

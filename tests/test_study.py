@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shlex
 import shutil
 import signal
 from pathlib import Path
@@ -15,8 +16,8 @@ import yaml
 from kanfield.cli import main
 from kanfield.errors import InputError
 from kanfield.reports.figures import add_legend, new_figure
-from kanfield.studies import catalogue as every
 from kanfield.studies import runner
+from kanfield.studies.catalogue import STUDIES
 from kanfield.studies.conditioning.settings import Conditioning
 from kanfield.studies.ntk.settings import Ntk
 from kanfield.studies.report import command
@@ -34,13 +35,11 @@ def tiny(**changes):
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study") / "waves"
-    settings, folder = begin(tiny(out=folder))
-    run_study(settings, folder)
-    return folder
+    return run_study(begin(tiny(out=folder)))[2]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", every.ALL, ids=lambda kind: kind.NAME)
+@pytest.mark.parametrize("kind", STUDIES.values(), ids=STUDIES.keys())
 def test_quick_runs_on_the_real_code_path(kind, tmp_path, capsys):
     main(["study", kind.NAME, "--quick", "--out", str(tmp_path / "out")])
     results = json.loads((tmp_path / "out" / "results.json").read_text())
@@ -56,7 +55,7 @@ def test_quick_runs_on_the_real_code_path(kind, tmp_path, capsys):
 
 
 def test_quick_is_smaller_and_flags_beat_it():
-    for kind in every.ALL:
+    for kind in STUDIES.values():
         assert set(kind.QUICK) <= set(to_plain(kind())), kind.NAME
         assert resolve_settings(kind(quick=True)) != kind(quick=True), kind.NAME
     assert resolve_settings(Waves(quick=True, repeats=3)).repeats == 3
@@ -66,7 +65,7 @@ def test_settings_survive_the_file():
     assert from_plain(Waves, yaml.safe_load(yaml.safe_dump(to_plain(tiny(lr=0.5))))) == tiny(lr=0.5)
     ntk = Ntk(runs=(Path("/a"), Path("/b")))
     assert from_plain(Ntk, yaml.safe_load(yaml.safe_dump(to_plain(ntk)))) == ntk
-    with pytest.raises(InputError, match="another version"):
+    with pytest.raises(InputError, match="unknown key 'colour'"):
         from_plain(Waves, {"colour": 3})
 
 
@@ -110,8 +109,7 @@ def test_resuming_computes_only_what_is_missing(done, tmp_path):
     before, content = kept.stat().st_mtime_ns, json.loads(lost.read_text())
     lost.write_text("{ half a fi")
     (folder / "results.json").unlink()
-    settings, same = begin(Waves(resume=folder))
-    run_study(settings, same)
+    run_study(begin(Waves(resume=folder)))
     assert kept.stat().st_mtime_ns == before
     assert json.loads(lost.read_text())["result"] == content["result"]
     assert json.loads((folder / "results.json").read_text())["trials"]["mlp-equal-00"] == content["result"]
@@ -119,11 +117,12 @@ def test_resuming_computes_only_what_is_missing(done, tmp_path):
 
 def test_folders_are_numbered_and_never_used_twice(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    settings, folder = begin(tiny(models=("kan",), steps=1))
-    assert folder == Path("studies/waves-0001") and not folder.exists()
-    run_study(settings, folder)
-    assert begin(tiny())[1] == Path("studies/waves-0002")
-    assert begin(Waves(quick=True))[1] == Path("studies/waves-quick-0001")
+    settings = begin(tiny(models=("kan",), amplitudes=("equal",), steps=1))
+    assert not Path("studies").exists()
+    assert run_study(settings)[2] == Path("studies/waves-0001")
+    assert run_study(settings)[2] == Path("studies/waves-0002")
+    quick = dataclasses.replace(settings, quick=True)
+    assert run_study(quick)[2] == Path("studies/waves-quick-0001")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +141,12 @@ def test_folders_are_numbered_and_never_used_twice(tmp_path, monkeypatch):
         (["waves", "--models", "kan", "kan"], "--models kan kan: one is named twice"),
         (["ntk", "--image", "no.png"], "no.png"),
         (["grid-extension", "--image", "no.png", "--size", "32"], "no.png"),
-        (["wavs"], "Available subcommands: waves"),
+        (["wavs"], "unknown study 'wavs'; did you mean waves?"),
+        (["fourier"], "unknown study 'fourier'; known: waves, random-field"),
+        ([], "which study? its name follows 'kanfield study': waves"),
+        (["waves", "--threads", "0"], "--threads 0 is impossible"),
+        (["waves", "--resume", "DONE", "--out", "x"], "leave out the other options"),
+        (["waves", "--steps", "ten"], "Error parsing --steps: 'ten' is not a whole number"),
     ],
 )
 def test_mistakes_are_one_line(words, message, done, tmp_path, monkeypatch, capsys):
@@ -159,8 +163,11 @@ def test_mistakes_are_one_line(words, message, done, tmp_path, monkeypatch, caps
     ("content", "message"),
     [
         ("- no\n", "is damaged"),
-        ("study: waves\nsteps: many\n", "is damaged"),
-        ("study: waves\nmodels: kan\n", "is damaged"),
+        ("- [no\n", "is damaged"),
+        ("study: nonsense\n", "is damaged (it names no study)"),
+        ("study: waves\nsteps: many\n", "steps: 'many' is not what belongs there (a whole number)"),
+        ("study: waves\nmodels: kan\n", "models: 'kan' is not what belongs there (a list of texts)"),
+        ("study: waves\nstepz: 3\n", "unknown key 'stepz'; did you mean steps?"),
         ("study: waves\nsteps: -4\n", "--steps -4 is impossible"),
     ],
 )
@@ -168,7 +175,34 @@ def test_a_damaged_file_is_told(content, message, tmp_path, capsys):
     (tmp_path / "study.yaml").write_text(content)
     with pytest.raises(SystemExit) as end:
         main(["study", "waves", "--resume", str(tmp_path)])
-    assert end.value.code == 2 and message in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert end.value.code == 2 and message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "content", ['{"seconds": 1, "result": 3}', '{"seconds": "x", "result": {}}', "[]", "{ half a fi"]
+)
+def test_a_damaged_trial_is_computed_again(done, tmp_path, content):
+    shutil.copytree(done, tmp_path / "copy")
+    trial = tmp_path / "copy/trials/kan-equal-00.json"
+    before = json.loads(trial.read_text())["result"]
+    trial.write_text(content)
+    run_study(begin(Waves(resume=tmp_path / "copy")))
+    assert json.loads(trial.read_text())["result"] == before
+
+
+def test_json_quiet_and_threads(tmp_path, capsys):
+    words = shlex.split("--models kan --amplitudes equal --steps 5 --repeats 1")
+    main(["study", "waves", *words, "--out", str(tmp_path / "a"), "--threads", "1", "--json"])
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == json.loads((tmp_path / "a/results.json").read_text())
+    assert "[1/1] kan-equal-00" in printed.err
+    assert json.loads(printed.out)["machine"]["threads"] == 1
+    main(["study", "waves", "--resume", str(tmp_path / "a"), "--quiet"])
+    assert capsys.readouterr() == ("", "")
+    main(["study", "waves", "--resume", str(tmp_path / "a"), "--quiet", "--json"])
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["study"] == "waves" and printed.err == ""
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -77,15 +77,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("comparisons/poster"))
     arguments = parser.parse_args()
     if has_plan(arguments.out):
-        plan, folder = resume(arguments.out), arguments.out
+        plan = resume(arguments.out)
     else:
         arguments.out.mkdir(parents=True, exist_ok=True)
         twins = [tuned_twin(name, arguments.out) for name in arguments.rows]
         models = [str(CONFIGS / f"{name}.yaml") for name in arguments.rows] + [str(twin) for twin in twins]
         image = str(Path(arguments.image).resolve())
         plan = Plan([image], models, steps=max(3, round(STEPS * arguments.fraction)))
-        plan, folder = begin(plan, arguments.out)
-    result = compare(plan, folder, Console(stderr=True))
+        plan = begin(plan, arguments.out)
+    result, folder = compare(plan, arguments.out, Console(stderr=True))
     fits = {fit["label"]: fit for fit in result.rows}
     print(f"{plan.steps} of {STEPS} steps, {Path(plan.images[0]).name}; report: {folder}/report.html")
     heading = ["row", "poster, dB", "s on a GPU"]

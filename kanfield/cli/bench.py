@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 
-from kanfield.cli.values import Flag, Text
+from kanfield.cli.values import Flag, Text, Whole
 
 
 @dataclass
 class Bench:
-    """Time a KAN layer and whole training steps here, against the usual way and the machine's floor."""
+    """Time a KAN layer and whole training steps here, against dense baselines and the machine's floor."""
 
     quick: Flag = False
     """Small batches and few rounds, without torch.compile: seconds, for a first look."""
     tune: Flag = False
-    """Instead, time both ways of the Triton kernels on an NVIDIA GPU and keep the faster ones for it."""
+    """Instead, time both kinds of Triton kernels on an NVIDIA GPU and keep the faster ones for it."""
     device: Text = None
     """auto, cpu, cuda, cuda:1, xpu or mps. Default: auto."""
+    threads: Whole = None
+    """CPU threads."""
     json: Flag = False
     """Print one JSON object on standard output, and everything else on standard error."""
+    quiet: Flag = False
+    """Print no progress."""
 
     def run(self) -> None:
-        from rich.console import Console
-
+        """Measure, and print what was measured."""
         from kanfield.bench.report import bench, bench_tune
         from kanfield.bench.table import shown
-        from kanfield.machine import pick_device
+        from kanfield.cli.printing import print_json, print_tables
+        from kanfield.machine import limit_threads, pick_device
+
+        def progress(line: str) -> None:
+            if not self.quiet:
+                print(line, file=sys.stderr, flush=True)
 
         device = pick_device(self.device or "auto")
-
-        def told(line: str) -> None:
-            print(line, file=sys.stderr, flush=True)
-
-        result = (bench_tune if self.tune else bench)(device, self.quick, told)
+        with limit_threads(self.threads):
+            result = (bench_tune if self.tune else bench)(device, self.quick, progress)
         if self.json:
-            print(json.dumps(result, indent=2, allow_nan=False))
-            return
-        console = Console(highlight=False)
-        if not console.is_terminal:
-            console.width = 10_000  # a program reads this: nothing is folded
-        for part in shown(result):
-            console.print(part)
+            print_json(result)
+        else:
+            print_tables(shown(result))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,21 +29,22 @@ class Compare:
     equal_parameters: Flag = False
     """Give all models as many parameters as the first has, within 5 %."""
     seeds: Whole = None
-    """Fits of every model, each with another seed; tables give mean and standard deviation. Default: 1."""
+    """Fits of every model, with the seeds 0, 1, ...: initial weights, batches, and the pixels of a random
+    --held-out. Tables give mean ± standard deviation over them. Default: 1."""
     held_out: Text = None
     """Pixels no fit may see: checkerboard, every-second (keeps a quarter) or a fraction."""
     size: Whole = None
     """Resize the longer side of every image to this many pixels first (Lanczos)."""
     batch_size: Whole = None
-    """Pixels in a step. Default: 2048."""
+    """Pixels per step. Default: 2048."""
     threads: Whole = None
-    """CPU threads of a fit."""
+    """CPU threads of each fit."""
     device: Text = None
     """auto, cpu, cuda, cuda:1, xpu or mps. Default: auto."""
     precision: Text = None
     """fp32 or fp64. Default: fp32."""
     spectrum: Flag = False
-    """Also watch the error of every fit in every octave of frequencies; kanfield spectrum draws them."""
+    """Also log the error of every fit in every octave of frequencies; kanfield spectrum draws it."""
     out: File = None
     """Folder of the comparison. Default: a new one under comparisons."""
     resume: File = None
@@ -52,9 +52,12 @@ class Compare:
     json: Flag = False
     """Print compare.json on standard output, and everything else on standard error."""
 
-    def run(self) -> None:
-        from rich.console import Console
+    quiet: Flag = False
+    """Print nothing but errors and what --json asks for."""
 
+    def run(self) -> None:
+        """Run the comparison, or the rest of it, and print its tables."""
+        from kanfield.cli.printing import print_json, print_tables, progress_console
         from kanfield.comparison.compare import begin, compare, resume
         from kanfield.comparison.plan import MODELS, SHARED, Plan, expand
         from kanfield.comparison.results import terminal_tables
@@ -63,25 +66,20 @@ class Compare:
         shared["spectrum"] = self.spectrum or None
         if self.resume is not None:
             self._check_resume([name for name, value in shared.items() if value is not None])
-            plan, folder = resume(self.resume), self.resume
+            plan = resume(self.resume)
         else:
             settings_from({key: value for key, value in shared.items() if value is not None}, "--")
             models = list(self.models or MODELS)
             seeds = 1 if self.seeds is None else self.seeds
             images, equal = expand(self.images), self.equal_parameters
-            plan = Plan(images, models, seeds, equal_parameters=equal, **shared)
-            plan, folder = begin(plan, self.out)
-        result = compare(plan, folder, Console(stderr=True))
+            plan = begin(Plan(images, models, seeds, equal_parameters=equal, **shared), self.out)
+        result, folder = compare(plan, self.resume or self.out, progress_console(self.quiet))
         if self.json:
-            print(json.dumps(result.to_plain(), indent=2, allow_nan=False))
-        else:
-            console = Console(highlight=False)
-            if not console.is_terminal:
-                console.width = 10_000  # a program reads this: nothing is folded
-            for table in terminal_tables(result):
-                console.print(table)
-                console.print()
-        print(f"report, tables and runs: {folder / 'report.html'}", file=sys.stderr)
+            print_json(result.to_plain())
+        elif not self.quiet:
+            print_tables(terminal_tables(result))
+        if not self.quiet:
+            print(f"report, tables and runs: {folder / 'report.html'}", file=sys.stderr)
 
     def _check_resume(self, given: list[str]) -> None:
         given += ["models"] if self.models else []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from kanfield.cli.printing import print_metrics
+from kanfield.cli.printing import print_metrics, progress_console
 from kanfield.cli.values import File, Flag, Grids, Number, Options, Text, Whole, Widths
 from kanfield.errors import InputError
 
@@ -63,11 +63,11 @@ class Fit:
     options: Options = None
     """What else a family takes, e.g. omega_0=60,hidden_omega_0=30 (kanfield models lists all)."""
     batch_size: Whole = None
-    """Pixels in a step."""
+    """Pixels per step."""
     optimizer: Text = None
     """muon (hidden coefficients, Adam for the rest) or adam."""
     lr: Number = None
-    """Learning rate; with muon, Adam's moves in proportion."""
+    """Learning rate; with muon, Adam's rate changes in proportion."""
     seed: Whole = None
     """Seed of weights and batches. Default: 0."""
     threads: Whole = None
@@ -77,25 +77,24 @@ class Fit:
     precision: Text = None
     """fp32 or fp64; tf32x3, tf32 or bf16 inside the KAN's splines, for GPUs. Default: fp32."""
     compile: Flag = False
-    """Train the field as torch.compile makes it; the start takes longer."""
+    """Train with torch.compile; the start takes longer."""
     checkpoint_seconds: Number = None
     """Seconds between checkpoints. Default: 10."""
     timelapse: Flag = False
     """Also write an animation of the reconstruction as it improves."""
     spectrum: Flag = False
-    """Also watch the error in every octave of frequencies: spectrum.csv, spectrum.png, TensorBoard."""
+    """Also log the error in every octave of frequencies: spectrum.csv, spectrum.png, TensorBoard."""
     json: Flag = False
     """Print metrics.json on standard output, and everything else on standard error."""
     quiet: Flag = False
-    """No progress."""
+    """Print nothing but errors and what --json asks for."""
 
     def run(self) -> None:
-        from rich.console import Console
-
+        """Fit, or go on with a run, and print its metrics."""
         from kanfield.runs.folder import RunFolder
         from kanfield.training.fit import fit, resume
 
-        console = None if self.quiet else Console(stderr=True)
+        console = progress_console(self.quiet)
         flags = self._settings()
         if self.resume is not None:
             self._check_resume(flags)

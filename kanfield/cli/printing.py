@@ -1,15 +1,48 @@
-"""What several commands print."""
+"""What commands print: results on standard output, progress on standard error."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+
+def progress_console(quiet: bool) -> Console | None:
+    """Where progress goes: standard error, or None under ``--quiet``."""
+    from rich.console import Console
+
+    return None if quiet else Console(stderr=True)
+
+
+def print_json(content: Any) -> None:
+    """Print one JSON object; a NaN or an infinity raises ValueError."""
+    print(json.dumps(content, indent=2, allow_nan=False))
+
+
+def print_tables(parts: Iterable[RenderableType]) -> None:
+    """Print tables and lines; where a program reads them, nothing is folded to a terminal's width."""
+    from rich.console import Console
+
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 10_000
+    for part in parts:
+        console.print(part)
 
 
 def print_metrics(metrics: dict[str, Any], as_json: bool, quiet: bool) -> None:
-    """What a run reached, in words or as the content of ``metrics.json``."""
+    """Print what a run reached.
+
+    Args:
+        metrics: the content of ``metrics.json``.
+        as_json: print just that.
+        quiet: print nothing else.
+    """
     if as_json:
-        print(json.dumps(metrics, indent=2, allow_nan=False))
+        print_json(metrics)
         return
     if quiet:
         return
@@ -24,7 +57,7 @@ def print_metrics(metrics: dict[str, Any], as_json: bool, quiet: bool) -> None:
     elif metrics["target_reached"] is False:
         wrong = metrics["wrong_pixels"]
         lines.append("the goal was not reached" + (f"; {wrong:,} pixels are not exact" if wrong else ""))
-    similar = "" if metrics["ssim"] is None else f", SSIM {metrics['ssim']:.4f}"
-    lines.append(f"{metrics['steps']} steps in {metrics['seconds']:.1f} s{similar}")
+    ssim = "" if metrics["ssim"] is None else f", SSIM {metrics['ssim']:.4f}"
+    lines.append(f"{metrics['steps']} steps in {metrics['seconds']:.1f} s{ssim}")
     lines.append(f"reconstruction, error map, metrics and weights: {metrics['run']}")
     print("\n".join(lines))

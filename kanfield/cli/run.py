@@ -1,4 +1,4 @@
-"""``kanfield eval`` and ``kanfield render``: commands that take a finished run."""
+"""``kanfield eval`` and ``kanfield render``: commands for a finished run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from kanfield.cli.printing import print_metrics
-from kanfield.cli.values import Box, Flag, Number, Size
+from kanfield.cli.values import Box, Flag, Number, Size, Whole
 from kanfield.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,17 +20,23 @@ if TYPE_CHECKING:
 
 @dataclass
 class Eval:
-    """Measure a run's best weights anew against its image."""
+    """Measure a run's best weights again, on its image as it is now."""
 
     path: Annotated[Positional[Path], arg(metavar="RUN")]
     """The run folder."""
+    threads: Whole = None
+    """CPU threads."""
     json: Flag = False
     """Print the metrics as JSON on standard output."""
 
     def run(self) -> None:
+        """Measure, and print the metrics; no file is written."""
+        from kanfield.machine import limit_threads
         from kanfield.training.results import evaluate_run
 
-        print_metrics(evaluate_run(self.path), self.json, quiet=False)
+        with limit_threads(self.threads):
+            metrics = evaluate_run(self.path)
+        print_metrics(metrics, self.json, quiet=False)
 
 
 @dataclass
@@ -42,18 +48,25 @@ class Render:
     out: Path
     """The picture to write: .png, .tiff, .exr, .webp, .jpg or .bmp."""
     scale: Number = None
-    """Pixels of the picture for one of the image. Default: 1."""
+    """Pixels of the picture per pixel of the image. Default: 1."""
     size: Size = None
     """Size of the picture instead, as WIDTHxHEIGHT."""
     crop: Box = None
     """Part of the image to draw, in its pixels: left, top, right, bottom."""
     gradient: Flag = False
-    """Draw the length of the field's gradient instead (.tiff and .exr keep its values)."""
+    """Draw the magnitude of the field's gradient instead (.tiff and .exr keep its values)."""
     laplacian: Flag = False
     """Draw the field's Laplacian instead, gray where it is zero (.tiff and .exr keep its values)."""
 
+    threads: Whole = None
+    """CPU threads."""
+    quiet: Flag = False
+    """Print nothing but errors."""
+
     def run(self) -> None:
+        """Draw the picture and write it."""
         from kanfield.images import write_image
+        from kanfield.machine import limit_threads
         from kanfield.runs.run import load
 
         if self.scale is not None and self.size is not None:
@@ -61,21 +74,24 @@ class Render:
         if self.gradient and self.laplacian:
             raise InputError("--gradient and --laplacian are two pictures: give one at a time")
         scale = 1.0 if self.scale is None else self.scale
-        run, told = load(self.path), ""
-        if self.gradient or self.laplacian:
-            picture, told = self._derivative(run, scale)
-        else:
-            picture = run.render(scale=scale, size=self.size, crop=self.crop)
+        run, note = load(self.path), ""
+        with limit_threads(self.threads):
+            if self.gradient or self.laplacian:
+                picture, note = self._derivative(run, scale)
+            else:
+                picture = run.render(scale=scale, size=self.size, crop=self.crop)
         write_image(self.out, picture)
-        print(f"{self.out}: {picture.width} x {picture.height}{told}", file=sys.stderr)
+        if not self.quiet:
+            print(f"{self.out}: {picture.width} x {picture.height}{note}", file=sys.stderr)
 
     def _derivative(self, run: Run, scale: float) -> tuple[Image, str]:
+        """The picture of a derivative, and what its values are."""
         from kanfield.images import Image
         from kanfield.runs.rendering import Kind, view
 
         kind: Kind = "gradient" if self.gradient else "laplacian"
         values = run.derivative(kind, scale=scale, size=self.size, crop=self.crop)
         if self.out.suffix.lower() in {".tif", ".tiff", ".exr"}:
-            return Image(values[..., None], "L"), f", {kind} in values from 0 to 1 a pixel"
+            return Image(values[..., None], "L"), f", {kind} of values from 0 to 1, distances in pixels"
         picture, white = view(values, kind)
         return picture, f", white is {white:.3g} (values from 0 to 1, distances in pixels)"

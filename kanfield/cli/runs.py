@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kanfield.cli.printing import print_json, print_tables
 from kanfield.cli.values import Flag
 from kanfield.errors import InputError
 
@@ -26,13 +26,14 @@ class Runs:
     """List the runs under a folder, the latest last."""
 
     out: Path = Path("runs")
-    """The folder that fit's --out named."""
+    """The folder given to fit's --out."""
     prune: Flag = False
-    """Remove runs that never finished and that no process is at work on; asks first."""
+    """Remove unfinished runs that no process is working on; asks first."""
     json: Flag = False
     """Print the list as JSON on standard output."""
 
     def run(self) -> None:
+        """List the runs, or remove those that are left over."""
         from kanfield.runs.listing import find_runs
 
         if self.prune and self.json:
@@ -41,17 +42,20 @@ class Runs:
             raise InputError("--prune asks before it removes: run it where a terminal can answer")
         runs = find_runs(self.out)
         if self.json:
-            print(json.dumps([_plain(run) for run in runs], indent=2, allow_nan=False))
+            print_json([_plain(run) for run in runs])
         elif self.prune:
             _prune(runs, self.out)
         elif runs:
             _print_table(runs)
         else:
-            _say(f"no runs under {self.out}: kanfield fit IMAGE makes one, --out looks elsewhere")
+            _say(f"no runs under {self.out}: kanfield fit IMAGE makes one, --out names another folder")
 
 
 def ago(seconds: float) -> str:
-    """How long ago something was, in its largest whole unit.
+    """How long ago something was, in the largest unit.
+
+    Args:
+        seconds: since then.
 
     >>> ago(3), ago(200), ago(90_000), ago(86_400 * 800)
     ('just now', '3 min ago', '1 d ago', '2 y ago')
@@ -76,14 +80,10 @@ def _plain(run: FoundRun) -> dict[str, Any]:
 
 
 def _print_table(runs: Sequence[FoundRun]) -> None:
-    from rich.console import Console
     from rich.filesize import decimal
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 10_000  # a program reads this: nothing is folded
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     scores = {"PSNR": [run.psnr for run in runs], "held out": [run.held_out_psnr for run in runs]}
     scores = {heading: column for heading, column in scores.items() if column != [None] * len(runs)}
@@ -94,7 +94,7 @@ def _print_table(runs: Sequence[FoundRun]) -> None:
     table.add_column("state", no_wrap=True)
     for number, run in enumerate(runs):
         table.add_row(
-            # A name that is no text (Linux allows it) must not stop the list.
+            # Linux allows names that are not valid UTF-8.
             str(run.path).encode(errors="replace").decode(),
             f"{run.model} {run.preset or ''}".strip(),
             *("" if column[number] is None else f"{column[number]:.2f}" for column in scores.values()),
@@ -102,7 +102,7 @@ def _print_table(runs: Sequence[FoundRun]) -> None:
             ago(time.time() - run.changed),
             Text(run.state, _STYLES.get(run.state, "")),
         )
-    console.print(table)
+    print_tables([table])
 
 
 def _prune(runs: Sequence[FoundRun], out: Path) -> None:
@@ -110,7 +110,7 @@ def _prune(runs: Sequence[FoundRun], out: Path) -> None:
 
     for run in runs:
         if run.state == "damaged" and not run.leftover:
-            _say(f"{run.path} is damaged, yet holds results or files of other origin: left as it is")
+            _say(f"{run.path} is damaged, but holds results or other files: left as it is")
     leftovers = [run for run in runs if run.leftover]
     if not leftovers:
         _say(f"nothing to remove under {out}")
@@ -133,6 +133,6 @@ def _sum(runs: Sequence[FoundRun]) -> str:
     return f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}, {decimal(sum(run.size for run in runs))}"
 
 
-def _say(words: str, end: str = "\n") -> None:
-    """To the person, beside the list that standard output holds."""
-    print(words, end=end, file=sys.stderr, flush=True)
+def _say(text: str, end: str = "\n") -> None:
+    """Print on standard error, since standard output holds the list."""
+    print(text, end=end, file=sys.stderr, flush=True)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from kanfield.studies.catalogue import ALL
+from kanfield.studies.catalogue import STUDIES
 from kanfield.studies.settings import StudySettings
 
 if TYPE_CHECKING:
     Chosen = StudySettings
 else:
     Chosen = functools.reduce(
-        operator.or_, (Annotated[kind, tyro.conf.subcommand(kind.NAME)] for kind in ALL)
+        operator.or_, (Annotated[kind, tyro.conf.subcommand(name)] for name, kind in STUDIES.items())
     )
 
 
@@ -28,14 +28,18 @@ class Study:
     study: Chosen
 
     def run(self) -> None:
-        from rich.console import Console
-
+        """Run the study, or the rest of it, and print its findings."""
+        from kanfield.cli.printing import print_json, progress_console
         from kanfield.studies.runner import begin, run_study
 
-        settings, folder = begin(self.study)
-        findings = run_study(settings, folder, Console(stderr=True))
-        print(findings.summary)
-        for claim in findings.claims:
-            verdict = {True: "holds", False: "does not hold", None: "not judged"}[claim.holds]
-            print(f"- {claim.text}: {claim.measured} ({verdict})")
-        print(f"report, figures and results: {folder / 'report.html'}", file=sys.stderr)
+        settings = begin(self.study)
+        findings, results, folder = run_study(settings, progress_console(settings.quiet))
+        if settings.json:
+            print_json(results)
+        elif not settings.quiet:
+            print(findings.summary)
+            for claim in findings.claims:
+                verdict = {True: "holds", False: "does not hold", None: "not judged"}[claim.holds]
+                print(f"- {claim.text}: {claim.measured} ({verdict})")
+        if not settings.quiet:
+            print(f"report, figures and results: {folder / 'report.html'}", file=sys.stderr)

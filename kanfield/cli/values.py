@@ -1,4 +1,4 @@
-"""How tyro reads one word of the command line as a value, with errors for people."""
+"""Types of options: how one word of the command line is read, with an error for people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ import yaml
 
 
 def _spec(name: str, metavar: str, parse: Any) -> Any:
-    """How tyro reads one word as a value, with an error for people."""
+    """How tyro reads one word as a value, or None.
+
+    Args:
+        name: of the value, for the error.
+        metavar: of the value, for the help.
+        parse: makes a value of a word, or raises ValueError.
+    """
 
     def from_words(words: list[str]) -> Any:
         if words == ["None"]:
@@ -56,7 +62,7 @@ def _box(text: str) -> tuple[float, float, float, float]:
     return x0, y0, x1, y1
 
 
-# What stands for the default is in words in the help; tyro's own hint would only add "(default: None)".
+# The help describes the defaults itself; tyro's own hint would only add "(default: None)".
 PLAIN = tyro.conf.arg(help_behavior_hint="")
 
 Flag = Annotated[bool, PLAIN]

@@ -10,14 +10,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kanfield.reports.figures import SERIES, add_grid, new_figure, to_svg
+from kanfield.reports.figures import SERIES, add_grid, literal, new_figure, to_svg
 
 _POINTS = 200
 
 
 @dataclass(frozen=True)
 class Curve:
-    """What a fit reached as it went on: arrays of one length; ``unseen`` is NaN where nothing is held out."""
+    """The PSNR of one fit over its training: arrays of one length, empty if it was never evaluated.
+
+    Attributes:
+        seconds: training time.
+        steps: training steps.
+        seen: PSNR in dB on the pixels trained on.
+        unseen: PSNR in dB on the pixels held out; NaN where there are none.
+    """
 
     seconds: NDArray[np.float64]
     steps: NDArray[np.float64]
@@ -26,7 +33,7 @@ class Curve:
 
 
 def read_curve(path: Path) -> Curve:
-    """The looks at the image that a run's ``metrics.csv`` holds."""
+    """The evaluations that a run's ``metrics.csv`` holds."""
     with open(path, newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["psnr"]]
     columns = (
@@ -36,23 +43,26 @@ def read_curve(path: Path) -> Curve:
 
 
 def psnr_chart(curves: Mapping[str, Sequence[Curve]], against: str) -> str:
-    """PSNR of several models as they train, as SVG: the mean over seeds, with the range over them.
+    """PSNR of several models over their training: the mean over seeds, with the range over them.
 
     Args:
-        curves: for every model, in the order of its colours, one for each seed.
+        curves: for every model, in the order of the colours, one for each seed.
         against: ``"seconds"`` or ``"steps"``.
+
+    Returns:
+        The chart as SVG.
     """
     figure, axes = new_figure(5.4, 3.6)
-    for number, (label, seeds) in enumerate(curves.items()):
-        if not seeds:  # every fit failed; the colours of the others stay
+    for number, (label, of_model) in enumerate(curves.items()):
+        seeds = [curve for curve in of_model if curve.steps.size]
+        if not seeds:  # every fit failed or was never evaluated; the colours of the others stay
             continue
         colour = SERIES[number % len(SERIES)]
         for kind, style in (("seen", "-"), ("unseen", "--")):
             x, low, mean, high = _over_seeds(seeds, against, kind)
             if np.isfinite(mean).any():
-                axes.plot(
-                    x, mean, style, color=colour, linewidth=1.6, label=label if kind == "seen" else None
-                )
+                name = literal(label) if kind == "seen" else None
+                axes.plot(x, mean, style, color=colour, linewidth=1.6, label=name)
                 axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
     axes.set_xlabel("training time, s" if against == "seconds" else "steps")
     axes.set_ylabel("PSNR, dB")
@@ -65,7 +75,7 @@ def psnr_chart(curves: Mapping[str, Sequence[Curve]], against: str) -> str:
 def _over_seeds(
     seeds: Sequence[Curve], against: str, kind: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Positions, and the lowest, mean and highest value there; as far as all seeds reach."""
+    """Positions up to which all seeds were trained, and the lowest, mean and highest value there."""
     positions = [getattr(curve, against) for curve in seeds]
     values = [getattr(curve, kind) for curve in seeds]
     start, end = max(p[0] for p in positions), min(p[-1] for p in positions)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import signal
 import subprocess
 import sys
@@ -15,9 +14,10 @@ from typing import Any
 import torch
 import yaml
 from rich.console import Console
+from rich.text import Text
 
 from kanfield.comparison.equal_parameters import count_parameters, match_parameters
-from kanfield.comparison.plan import SECONDS, Plan, absolute, has_plan, read_plan, write_plan
+from kanfield.comparison.plan import LABEL_FILE, SECONDS, Plan, absolute, has_plan, read_plan, write_plan
 from kanfield.comparison.report import write_report
 from kanfield.comparison.results import Comparison, write_tables
 from kanfield.config.parse import to_plain
@@ -26,21 +26,28 @@ from kanfield.config.settings import Settings
 from kanfield.errors import InputError, Interrupted
 from kanfield.files import write_text
 from kanfield.images import MAX_PIXELS, Image, read_image
+from kanfield.reports.write import make_folder, refuse_file
 from kanfield.runs.folder import RunFolder
 from kanfield.training.signals import Signals
 from kanfield.training.target import image_stats, make_target
 
-_LOOK_EVERY = 0.1  # seconds between looks at a fit that goes on
+_POLL_SECONDS = 0.1
+# Unlike python -m kanfield, this imports nothing from the working folder, which may hold a file tyro.py.
+_KANFIELD = (
+    sys.executable,
+    "-c",
+    "import sys; sys.path = [path for path in sys.path if path]; from kanfield.cli import main; main()",
+)
 
 
 @dataclass(frozen=True)
-class Fit:
-    """One cell of a comparison."""
+class PlannedFit:
+    """One fit of a comparison, with resolved settings."""
 
     image: Path
     label: str
     seed: int
-    settings: Settings  # resolved
+    settings: Settings
 
     def parent(self, folder: Path) -> Path:
         """Where its run folder is made."""
@@ -48,25 +55,31 @@ class Fit:
 
     def find_run(self, folder: Path) -> RunFolder | None:
         """Its run, if there is one."""
-        found = sorted(self.parent(folder).glob(f"{self.image.stem}/{self.settings.model}-*/config.yaml"))
-        return RunFolder(found[-1].parent) if found else None
+        parent = self.parent(folder) / self.image.stem
+        runs = sorted(parent.iterdir()) if parent.is_dir() else []
+        return next((RunFolder(run) for run in reversed(runs) if (run / "config.yaml").is_file()), None)
 
 
-def compare(plan: Plan, folder: Path, console: Console | None = None) -> Comparison:
+def compare(plan: Plan, folder: Path | None, console: Console | None = None) -> tuple[Comparison, Path]:
     """Run what a plan asks for and write ``compare.json``, ``compare.csv`` and ``report.html``.
 
-    Finished fits that the folder holds are not run again; unfinished ones go on. One that fails is a row with
-    its error.
+    Finished fits that the folder holds are not run again; unfinished ones go on. A fit that fails becomes a
+    row with its error.
 
     Args:
-        folder: of the comparison, new or from :func:`begin`. console: where progress goes.
+        plan: from :func:`begin` or :func:`resume`.
+        folder: of the comparison; None for a new numbered one under ``comparisons``.
+        console: where progress is printed, or None.
+
+    Returns:
+        The rows, and the folder.
 
     Raises:
         InputError: the plan cannot work; nothing was started.
-        Interrupted: SIGINT or SIGTERM came; the fit that was on its way is saved.
+        Interrupted: SIGINT or SIGTERM came; the fit that was running is saved.
     """
     fits = list(_fits(plan))
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(folder, Path("comparisons"), Path(plan.images[0]).stem)
     if not has_plan(folder):
         write_plan(folder, plan)
     rows = []
@@ -75,15 +88,19 @@ def compare(plan: Plan, folder: Path, console: Console | None = None) -> Compari
             row = _row(fit, folder, signals)
             rows.append(row)
             if console is not None:
-                console.print(_line(row, number, len(fits)), markup=False, highlight=False, soft_wrap=True)
+                console.print(Text(_progress(row, number, len(fits))), soft_wrap=True)
     result = Comparison(plan, rows)
     write_tables(folder, result)
     write_report(folder, result)
-    return result
+    return result, folder
 
 
-def begin(plan: Plan, out: Path | None) -> tuple[Plan, Path]:
-    """A plan with its gaps filled, and the folder it gets: ``out``, or a new numbered one.
+def begin(plan: Plan, out: Path | None) -> Plan:
+    """A checked plan with its gaps filled.
+
+    Args:
+        plan: what is asked for.
+        out: the folder that is asked for, or None.
 
     Raises:
         InputError: as :meth:`Plan.check`; or ``out`` holds a comparison already.
@@ -92,18 +109,12 @@ def begin(plan: Plan, out: Path | None) -> tuple[Plan, Path]:
         plan = dataclasses.replace(plan, seconds=SECONDS)
     plan = dataclasses.replace(plan, models=[absolute(model) for model in plan.models])
     plan.check()
-    if out is not None:
-        if out.exists() and not out.is_dir():
-            raise InputError(f"--out {out} is a file: give a folder for the comparison")
-        if has_plan(out):
-            raise InputError(
-                f"--out {out} holds a comparison: go on with kanfield compare --resume {out}, or give another"
-            )
-        return plan, out
-    parent = Path("comparisons")
-    stem = Path(plan.images[0]).stem
-    numbers = itertools.count(1)
-    return plan, next(path for n in numbers if not (path := parent / f"{stem}-{n:04d}").exists())
+    refuse_file(out, "the comparison")
+    if out is not None and has_plan(out):
+        raise InputError(
+            f"--out {out} holds a comparison: go on with kanfield compare --resume {out}, or give another"
+        )
+    return plan
 
 
 def resume(folder: Path) -> Plan:
@@ -117,35 +128,31 @@ def resume(folder: Path) -> Plan:
     return plan
 
 
-def _fits(plan: Plan) -> Iterator[Fit]:
-    """All fits in their order: models alternate, so that a slow moment of the machine hits them all alike."""
-    images = [_read(Path(path), plan) for path in plan.images]
+def _fits(plan: Plan) -> Iterator[PlannedFit]:
+    """All fits in their order: models alternate, so that a slow moment of the machine hits all of them."""
+    images = [read_image(Path(path), plan.size, plan.max_pixels or MAX_PIXELS) for path in plan.images]
     settings = [_settings(plan, image) for image in images]
     for seed in range(plan.seeds):
-        for path, chosen in zip(plan.images, settings, strict=True):
-            for label, one in zip(plan.labels(), chosen, strict=True):
-                yield Fit(Path(path), label, seed, dataclasses.replace(one, seed=seed))
-
-
-def _read(path: Path, plan: Plan) -> Image:
-    return read_image(path, plan.size, plan.max_pixels or MAX_PIXELS)
+        for path, of_image in zip(plan.images, settings, strict=True):
+            for label, of_model in zip(plan.labels(), of_image, strict=True):
+                yield PlannedFit(Path(path), label, seed, dataclasses.replace(of_model, seed=seed))
 
 
 def _settings(plan: Plan, image: Image) -> list[Settings]:
     """Resolved settings of every model for one image."""
-    chosen: list[Settings] = []
+    resolved: list[Settings] = []
     for model in plan.models:
         settings = plan.settings(model)
         settings = resolve(settings, image_stats(make_target(settings, image, torch.zeros(1))))
-        if plan.equal_parameters and chosen:
-            wanted = count_parameters(chosen[0], image.channels)
+        if plan.equal_parameters and resolved:
+            wanted = count_parameters(resolved[0], image.channels)
             settings = match_parameters(settings, image.channels, wanted)
-        chosen.append(settings)
-    return chosen
+        resolved.append(settings)
+    return resolved
 
 
-def _row(fit: Fit, folder: Path, signals: Signals) -> dict[str, Any]:
-    """Run a fit, unless that was done, and say how it ended."""
+def _row(fit: PlannedFit, folder: Path, signals: Signals) -> dict[str, Any]:
+    """Run a fit, unless that was done before, and say how it ended."""
     row: dict[str, Any] = {
         "image": fit.image.stem,
         "label": fit.label,
@@ -157,36 +164,53 @@ def _row(fit: Fit, folder: Path, signals: Signals) -> dict[str, Any]:
     if run is None or not run.metrics.exists():
         row["error"] = _run(_command(fit, folder, run), signals, folder)
         run = fit.find_run(folder)
-    if row["error"] is None and run is not None:
+    if row["error"] is not None:
+        return row
+    if run is None:
+        return row | {"error": f"the fit left no run in {fit.parent(folder)}"}
+    try:
         row |= {**run.read_metrics(), "run": str(run.path)}  # the folder may have moved since
+    except InputError as error:
+        return row | {"error": str(error)}
+    if not (run.path / LABEL_FILE).exists():
+        write_text(run.path / LABEL_FILE, f"{fit.label}\n")
     return row
 
 
-def _command(fit: Fit, folder: Path, run: RunFolder | None) -> list[str]:
-    """What ``kanfield fit`` is told; a run that was begun goes on."""
-    words = [sys.executable, "-m", "kanfield", "fit", "--quiet", "--json"]
+def _command(fit: PlannedFit, folder: Path, run: RunFolder | None) -> list[str]:
+    """The command of a fit; a run that was begun goes on."""
+    words = [*_KANFIELD, "fit", "--quiet", "--json"]
     if run is not None:
         return [*words, "--resume", str(run.path)]
-    file = folder / "settings" / f"{fit.image.stem}-{fit.label}.yaml"
-    file.parent.mkdir(exist_ok=True)
+    file = folder / "settings" / fit.label / f"{fit.image.stem}.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, yaml.safe_dump(to_plain(fit.settings, str(fit.image)), sort_keys=False))
     return [*words, "--config", str(file), "--seed", str(fit.seed), "--out", str(fit.parent(folder))]
 
 
 def _run(command: list[str], signals: Signals, folder: Path) -> str | None:
-    """Run a fit to its end; its error in words, or None."""
+    """Run a fit to its end.
+
+    Returns:
+        Its error in words, or None.
+    """
     # A session of its own: Ctrl-C reaches this process alone, which passes it on once.
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    while True:
-        try:
-            _, said = process.communicate(timeout=_LOOK_EVERY)
-            break
-        except subprocess.TimeoutExpired:
-            if signals.received is not None:
-                process.send_signal(signals.received)
-                process.communicate()
+    try:
+        while True:
+            try:
+                _, errors = process.communicate(timeout=_POLL_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                if signals.received is not None:
+                    process.send_signal(signals.received)
+                    _, errors = process.communicate()
+                    break
+    finally:
+        process.kill()  # after a second Ctrl-C; nothing happens to a process that has ended
+        process.wait()
     if signals.received is not None:
         message = f"Interrupted and saved. Go on with: kanfield compare --resume {folder}"
         raise Interrupted(message, 128 + signals.received)
@@ -194,14 +218,14 @@ def _run(command: list[str], signals: Signals, folder: Path) -> str | None:
         return None
     if process.returncode < 0:
         return f"killed by {signal.Signals(-process.returncode).name}"
-    last = (said.strip().splitlines() or [f"ended with code {process.returncode}"])[-1]
+    last = (errors.strip().splitlines() or [f"ended with code {process.returncode}"])[-1]
     return last.removeprefix("kanfield: ")
 
 
-def _line(row: dict[str, Any], number: int, total: int) -> str:
-    """What a person is told of a fit that ended."""
+def _progress(row: dict[str, Any], number: int, total: int) -> str:
+    """The line of progress about a fit that ended."""
     head = f"[{number}/{total}] {row['image']}, {row['label']}, seed {row['seed']}: "
     if row["error"] is not None:
         return head + f"failed: {row['error']}"
     unseen = "" if row["held_out_psnr"] is None else f", unseen {row['held_out_psnr']:.2f} dB"
-    return head + f"{row['psnr']:.2f} dB{unseen}, {row['steps']} steps in {row['seconds']:.1f} s"
+    return head + f"{row['psnr']:.2f} dB{unseen}, {row.get('steps')} steps in {row['seconds']:.1f} s"

@@ -1,4 +1,4 @@
-"""Pictures for reports: thumbnails, crops and where to look, as data that a page holds within itself."""
+"""Pictures of a report: thumbnails and crops, as data that the page itself holds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SMALLEST_CROP = 24
 
 
 def data_url(picture: PILImage.Image) -> str:
-    """A picture as a PNG that stands in the page itself, shrunk where it is large."""
+    """A picture as the URL of a PNG that holds its data, shrunk where it is large."""
     picture = picture.copy()
     picture.thumbnail((LONGEST, LONGEST))
     buffer = io.BytesIO()
@@ -33,7 +33,13 @@ def open_picture(path: Path) -> PILImage.Image:
 
 
 def worst_error_crop(error_maps: Sequence[PILImage.Image]) -> tuple[int, int, int, int]:
-    """The square where all models together are furthest off: left, top, right, bottom.
+    """The square with the largest error, summed over models.
+
+    Args:
+        error_maps: one per model, all of the image's size.
+
+    Returns:
+        Left, top, right and bottom, in pixels.
 
     >>> error = PILImage.new("L", (100, 100))
     >>> error.putpixel((80, 10), 255)
@@ -50,7 +56,7 @@ def worst_error_crop(error_maps: Sequence[PILImage.Image]) -> tuple[int, int, in
 
 
 def _box_sums(values: NDArray[np.float64], side: int) -> NDArray[np.float64]:
-    """Sums over every square of a side."""
+    """Sums over every square of ``side`` pixels, shape ``(height - side + 1, width - side + 1)``."""
     total = np.pad(values, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     sums: NDArray[np.float64] = (
         total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]

@@ -1,19 +1,17 @@
-"""What a comparison is to compare; kept in its folder, so that it can go on."""
+"""What a comparison compares; kept in its folder, so that it can go on after an interruption."""
 
 from __future__ import annotations
 
 import dataclasses
-import typing
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from kanfield.config.checks import check
-from kanfield.config.parse import read_settings
+from kanfield.config.parse import coerce_fields, read_settings
 from kanfield.config.resolve import merge_flags
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
@@ -22,14 +20,34 @@ from kanfield.files import write_text
 
 MODELS = ("kan", "siren", "mlp", "rff", "hashgrid")
 SECONDS = 20.0
-PICTURES = {
-    *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pnm", ".pgm", ".ppm"),
-    *(".exr", ".hdr"),
+IMAGE_SUFFIXES = {
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".pnm",
+    ".pgm",
+    ".ppm",
+    ".exr",
+    ".hdr",
 }
+LABEL_FILE = "label.txt"  # in a run's folder: what its comparison calls the model
 _FILE = "compare.yaml"
-# What every fit of a comparison has in common, by the names of Settings.
+# The names of Settings that every fit of a comparison shares.
 SHARED = (
-    *("seconds", "steps", "size", "held_out", "batch_size", "threads", "device", "precision", "max_pixels"),
+    "seconds",
+    "steps",
+    "size",
+    "held_out",
+    "batch_size",
+    "threads",
+    "device",
+    "precision",
+    "max_pixels",
     "spectrum",
 )
 
@@ -39,10 +57,20 @@ class Plan:
     """A comparison: every model on every image with every seed.
 
     Attributes:
-        images: files. models: names of families, or YAML files of settings.
-        seeds: how many, from 0. seconds, steps: the budget of a fit, one of the two.
-        equal_parameters: whether all models get the parameters of the first, within 5 %.
-        The others mean what they mean for a fit.
+        images: files.
+        models: names of families, or YAML files of settings.
+        seeds: how many fits of every model, with the seeds 0, 1, ...
+        seconds: the training time of a fit, or None.
+        steps: the training steps of a fit, or None; one of the two is given.
+        equal_parameters: whether every model gets as many parameters as the first, within 5 %.
+        size: as in :class:`Settings`.
+        held_out: as in :class:`Settings`.
+        batch_size: as in :class:`Settings`.
+        threads: as in :class:`Settings`.
+        device: as in :class:`Settings`.
+        precision: as in :class:`Settings`.
+        max_pixels: as in :class:`Settings`.
+        spectrum: as in :class:`Settings`.
     """
 
     images: list[str]
@@ -61,19 +89,19 @@ class Plan:
     spectrum: bool | None = None
 
     def labels(self) -> list[str]:
-        """A name for every model: the family's, or the settings file's without suffix."""
+        """A name for every model: the family's, or the settings file's without its suffix."""
         return [Path(model).stem if _is_file(model) else model for model in self.models]
 
     def settings(self, model: str) -> Settings:
-        """What a fit of a model is told, before the image is known."""
+        """The settings of a model's fits, before the image is known."""
         base = read_settings(Path(model))[0] if _is_file(model) else Settings(model=model)
         return merge_flags(base, {key: getattr(self, key) for key in SHARED})
 
     def check(self) -> None:
-        """Look for what cannot work, before anything starts.
+        """Check everything that can be checked without reading an image.
 
         Raises:
-            InputError: there is something; the option or file is named.
+            InputError: something cannot work; the option or file is named.
         """
         if not self.images:
             raise InputError("which images? kanfield compare IMAGE... or a folder of them")
@@ -105,16 +133,19 @@ def _require_distinct(names: Iterable[str], what: str) -> None:
 
 
 def expand(images: Sequence[Path]) -> list[str]:
-    """Image files, with those in a folder for the folder, absolute.
+    """Absolute paths of image files.
+
+    Args:
+        images: files, and folders that stand for the images in them.
 
     Raises:
-        InputError: a folder holds none.
+        InputError: a folder holds no images.
     """
     files: list[str] = []
     for path in images:
         found = [path]
         if path.is_dir():
-            found = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
+            found = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
             if not found:
                 raise InputError(f"{path} holds no images: give files, or a folder of them")
         files += [str(file.resolve()) for file in found]
@@ -122,13 +153,13 @@ def expand(images: Sequence[Path]) -> list[str]:
 
 
 def write_plan(folder: Path, plan: Plan) -> None:
-    """Keep a plan in its folder."""
+    """Keep a plan in the comparison's folder."""
     content = {key: value for key, value in dataclasses.asdict(plan).items() if value is not None}
     write_text(folder / _FILE, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def read_plan(folder: Path) -> Plan:
-    """The plan of a comparison that was begun.
+    """The plan that a comparison's folder holds.
 
     Raises:
         InputError: the folder holds none, or it is damaged.
@@ -138,17 +169,15 @@ def read_plan(folder: Path) -> Plan:
         raise InputError(
             f"{folder} is no comparison, it has no {_FILE}: start one with kanfield compare IMAGE"
         )
-    names = typing.get_type_hints(Plan)
     try:
-        content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-        plan = Plan(**content)
-        if not set(content) <= set(names) or not isinstance(plan.images, list):
-            raise TypeError
-    except (yaml.YAMLError, TypeError, UnicodeDecodeError):
-        raise InputError(f"{path} is damaged: start the comparison anew in another folder") from None
-    return plan
+        return coerce_fields(Plan, yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, ValueError) as error:
+        reason = f" ({error})" if isinstance(error, InputError) else ""
+        raise InputError(
+            f"{path} is damaged{reason}: correct it, or start the comparison anew in another folder"
+        ) from None
 
 
 def has_plan(folder: Path) -> bool:
-    """Whether a comparison was begun in a folder."""
+    """Whether a folder holds a comparison."""
     return (folder / _FILE).is_file()

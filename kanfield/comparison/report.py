@@ -18,9 +18,10 @@ from kanfield.reports.page import write_page
 
 _READING = (
     "PSNR on the pixels a field was trained on says how well it remembers; read it beside the PSNR on unseen "
-    "pixels, which says what it knows of the places between, and beside parameters a pixel. The best of a "
-    "column is set off; ± is the standard deviation over seeds."
+    "pixels, which says what it knows of the places between, and beside parameters per pixel. The best value "
+    "of a column is highlighted."
 )
+_SPREAD = " ± is the standard deviation over seeds, which change a field's initial weights and its batches"
 
 
 def write_report(folder: Path, comparison: Comparison) -> None:
@@ -29,14 +30,14 @@ def write_report(folder: Path, comparison: Comparison) -> None:
 
 
 def _content(comparison: Comparison) -> dict[str, Any]:
-    """What the template shows."""
+    """The values of the template's variables."""
     plan = comparison.plan
     settings = comparison.settings()["fits"]
     first = comparison.images()[0]
     return {
         "title": f"{', '.join(plan.labels())} on {_listed(comparison.images())}",
         "summary": summary(plan),
-        "reading": _READING,
+        "reading": _READING + _spread(plan),
         "errors": comparison.errors(),
         "cells": comparison.table(),
         "best": comparison.best(),
@@ -49,6 +50,14 @@ def _content(comparison: Comparison) -> dict[str, Any]:
             if first in settings.get(label, {})
         ],
     }
+
+
+def _spread(plan: Plan) -> str:
+    """What ± in the tables is, where there are several seeds."""
+    if plan.seeds == 1:
+        return ""
+    is_random = plan.held_out not in (None, "checkerboard", "every-second")
+    return _SPREAD + (" and also which pixels are held out." if is_random else ".")
 
 
 def _listed(names: list[str]) -> str:
@@ -114,7 +123,7 @@ def _image(comparison: Comparison, name: str) -> dict[str, Any]:
     box = worst_error_crop(list(errors.values()))
     image = read_image(plan.images[comparison.images().index(name)], plan.size, plan.max_pixels or MAX_PIXELS)
     part["about"] = f"{image.width} x {image.height} pixels, {image.mode}"
-    part["crop"] = f"{box[2] - box[0]} pixels a side from {box[0]}, {box[1]}"
+    part["crop"] = f"{box[2] - box[0]} pixels wide and high from {box[0]}, {box[1]}"
     part["cards"] = [_card("original", part["about"], image.to_8bit().to_pil(), box, None)]
     for label, paths in runs.items():
         row = comparison.of(label, name)[0]

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from kanfield.comparison.plan import Plan
 from kanfield.files import replacing, write_json
 from kanfield.machine import machine
 from kanfield.runs.folder import RunFolder
 
-# What the tables show of a row: its key, heading, format, and whether more is better (None: neither).
+# Columns of the tables: the key of a row, then heading, format, and whether more is better (None: neither).
 COLUMNS: dict[str, tuple[str, str, bool | None]] = {
     "psnr": ("PSNR", ".2f", True),
     "held_out_psnr": ("unseen", ".2f", True),
@@ -35,23 +36,33 @@ _SCALES = {"peak_memory_bytes": 1e-6}
 
 @dataclass(frozen=True)
 class Mean:
-    """A figure over seeds and images.
+    """The mean of a metric over seeds and images.
 
     Attributes:
-        value: the mean. spread: standard deviation over seeds, averaged over images; None of one seed.
+        value: the mean.
+        spread: standard deviation over seeds, averaged over images; None with one seed.
     """
 
     value: float
     spread: float | None
 
-    def show(self, form: str) -> str:
-        """In words, such as ``33.91 ± 0.05``."""
+    def format(self, form: str) -> str:
+        """As text, such as ``33.91 ± 0.05``.
+
+        Args:
+            form: the format of both numbers, such as ``.2f``.
+        """
         return f"{self.value:{form}}" + ("" if self.spread is None else f" ± {self.spread:{form}}")
 
 
 @dataclass
 class Comparison:
-    """A plan with a row for each of its fits: image, label, model, seed, error and the fit's metrics."""
+    """A plan and what came of it.
+
+    Attributes:
+        plan: what was asked for.
+        rows: one for each fit: image, label, model, seed, error (or None) and the fit's metrics.
+    """
 
     plan: Plan
     rows: list[dict[str, Any]]
@@ -61,7 +72,7 @@ class Comparison:
         return [Path(image).stem for image in self.plan.images]
 
     def of(self, label: str, image: str | None = None) -> list[dict[str, Any]]:
-        """The rows of a model that did not fail, on one image or on all."""
+        """The rows of a model's fits that did not fail, on one image or on all."""
         return [
             row
             for row in self.rows
@@ -69,32 +80,31 @@ class Comparison:
         ]
 
     def mean(self, label: str, key: str, image: str | None = None) -> Mean | None:
-        """Mean and spread of a figure, or None where a fit failed or has none."""
-        values, spreads = [], []
+        """Mean and spread of a metric on one image or all; None where a fit failed or has no such metric."""
+        means, spreads = [], []
         for name in self.images() if image is None else [image]:
-            rows = self.of(label, name)
-            found = [_figure(row, key) for row in rows]
-            figures = [value * _SCALES.get(key, 1) for value in found if value is not None]
-            if len(figures) < self.plan.seeds:
+            metrics = [_metric(row, key) for row in self.of(label, name)]
+            values = [value * _SCALES.get(key, 1) for value in metrics if value is not None]
+            if len(values) < self.plan.seeds:
                 return None
-            values.append(statistics.mean(figures))
-            if len(figures) > 1:
-                spreads.append(statistics.stdev(figures))
-        told = spreads and COLUMNS[key][2] is not None  # of sizes and budgets it would say nothing
-        return Mean(statistics.mean(values), statistics.mean(spreads) if told else None)
+            means.append(statistics.mean(values))
+            if len(values) > 1:
+                spreads.append(statistics.stdev(values))
+        is_quality = COLUMNS[key][2] is not None  # the spread of sizes and budgets means nothing
+        return Mean(statistics.mean(means), statistics.mean(spreads) if spreads and is_quality else None)
 
     def table(self, image: str | None = None) -> list[list[str]]:
-        """Cells: a heading, then a line a model; columns of which nothing is known are left out."""
+        """Cells: a heading, then one line per model; columns without any value are left out."""
         keys = [key for key in COLUMNS if any(self.mean(label, key, image) for label in self.plan.labels())]
         lines = [["model", *(COLUMNS[key][0] for key in keys)]]
         for label in self.plan.labels():
             means = [self.mean(label, key, image) for key in keys]
-            cells = ["–" if m is None else m.show(COLUMNS[k][1]) for k, m in zip(keys, means, strict=True)]
+            cells = ["–" if m is None else m.format(COLUMNS[k][1]) for k, m in zip(keys, means, strict=True)]
             lines.append([label, *cells])
         return lines
 
     def best(self, image: str | None = None) -> dict[str, str]:
-        """The model that leads in a column, by the column's heading."""
+        """The best model of every column that has a best, by the column's heading."""
         leaders = {}
         for key, (heading, _, more) in COLUMNS.items():
             means = {label: self.mean(label, key, image) for label in self.plan.labels()}
@@ -104,7 +114,7 @@ class Comparison:
         return leaders
 
     def errors(self) -> list[str]:
-        """What failed, a line each."""
+        """One line for every kind of failure."""
         failed = [row for row in self.rows if row["error"] is not None]
         counts = Counter((row["label"], row["error"]) for row in failed)
         return [
@@ -117,7 +127,7 @@ class Comparison:
         return {"rows": self.rows, "settings": self.settings(), "machine": machine()}
 
     def settings(self) -> dict[str, Any]:
-        """The plan, and what every model was told for every image (of its first seed)."""
+        """The plan, and the settings of every model on every image (of the first seed)."""
         fits: dict[str, dict[str, Any]] = {}
         for row in self.rows:
             if row["error"] is None and row["seed"] == 0:
@@ -128,9 +138,9 @@ class Comparison:
         return {**plan, "fits": fits}
 
 
-def _figure(row: dict[str, Any], key: str) -> float | None:
-    """A figure of a row; the bias to low frequencies is one of the spectrum's."""
-    value: float | None = (row.get("spectrum") or {}).get(key) if key == "bias" else row[key]
+def _metric(row: dict[str, Any], key: str) -> float | None:
+    """A metric of a row; the bias to low frequencies is one of the spectrum's."""
+    value: float | None = (row.get("spectrum") or {}).get(key) if key == "bias" else row.get(key)
     return value
 
 
@@ -166,13 +176,13 @@ def _pair(comparison: Comparison, label: str, image: str) -> str:
     return f"{seen.value:.2f}" + (f" ({unseen.value:.2f})" if unseen else "")
 
 
-def _terminal_table(cells: Sequence[Sequence[str]], best: dict[str, str]) -> Table:
-    heading, *lines = cells
+def _terminal_table(rows: Sequence[Sequence[str]], best: dict[str, str]) -> Table:
+    heading, *lines = rows  # names in them are text, not rich's markup
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column(heading[0], no_wrap=True)
+    table.add_column(Text(heading[0]), no_wrap=True)
     for name in heading[1:]:
-        table.add_column(name, justify="right", no_wrap=name in ("param./px", "seconds"))
+        table.add_column(Text(name), justify="right", no_wrap=name in ("param./px", "seconds"))
     for line in lines:
-        bold = [f"[bold]{c}[/]" if best.get(h) == line[0] else c for h, c in zip(heading, line, strict=True)]
-        table.add_row(*bold)
+        cells = zip(heading, line, strict=True)
+        table.add_row(*(Text(cell, "bold" if best.get(name) == line[0] else "") for name, cell in cells))
     return table

@@ -1,4 +1,4 @@
-"""A run's spectra."""
+"""The spectra of one run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ from kanfield.monitors.spectrum_log import SpectrumCurve
 
 @dataclass(frozen=True)
 class RunSpectrum:
-    """A run's spectra, values from 0 to 1.
+    """The spectra of one run; pixel values count from 0 to 1.
 
     Attributes:
-        image, label: names of both; runs of one label on several images are averaged.
-        frequencies: in cycles a pixel. original, reconstruction, error: radial spectra there.
+        image: its name.
+        label: name of the model; runs of one label on several images are averaged.
+        path: the run's folder.
+        frequencies: in cycles per pixel, shape ``(F,)``.
+        original: radial spectrum of the image at those frequencies, shape ``(F,)``.
+        reconstruction: radial spectrum of the field's output, shape ``(F,)``.
+        error: radial spectrum of the difference, shape ``(F,)``.
         curve: what was logged while fitting, or None.
     """
 
@@ -33,5 +38,5 @@ class RunSpectrum:
 
     @property
     def bias(self) -> Bias | None:
-        """How the steps at which bands are learned grow with frequency."""
+        """How the number of steps to learn a band grows with its frequency."""
         return None if self.curve is None else bias(self.curve.centres, self.curve.learned())

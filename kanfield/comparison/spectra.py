@@ -1,32 +1,38 @@
-"""``kanfield spectrum``: several runs' spectra, and how their convergence depends on frequency, together."""
+"""``kanfield spectrum``: the spectra of several runs, and how their convergence depends on frequency."""
 
 from __future__ import annotations
 
-import itertools
 import shlex
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.text import Text
 
+from kanfield.comparison.plan import LABEL_FILE
 from kanfield.comparison.run_spectrum import RunSpectrum
 from kanfield.comparison.spectra_figures import draw_convergence, draw_maps, draw_spectra
 from kanfield.errors import InputError
 from kanfield.metrics.spectra import Bias, radial_spectrum
 from kanfield.monitors.spectrum_log import pixels_of, read_spectrum, window
 from kanfield.reports.findings import Findings, Picture, Table
-from kanfield.reports.write import make_folder, write_findings
+from kanfield.reports.write import make_folder, refuse_file, write_findings
 from kanfield.runs.rendering import evaluate_field
 from kanfield.runs.run import Run, load
 from kanfield.training.target import Target
 
 
 def find_finished(paths: Sequence[Path]) -> list[Path]:
-    """Run folders: those named, and all finished ones below a folder that is none, such as a comparison.
+    """The folders of finished runs.
+
+    Args:
+        paths: run folders, and folders such as a comparison's that stand for all finished runs below them.
 
     Raises:
         InputError: a folder holds none, or a run is unfinished.
@@ -55,10 +61,10 @@ def measure(path: Path) -> RunSpectrum:
     original = run.image.to_unit(run.image.pixels[rows, columns])
     values = _values(run, rows, columns).reshape(original.shape)
     frequencies, energy = radial_spectrum(original)
-    name = run.image.source.stem if run.image.source else "image"
+    family = " ".join([run.settings.model, *([run.settings.preset] if run.settings.preset else [])])
     return RunSpectrum(
-        image=name,
-        label=_label(run),
+        image=run.image.source.stem if run.image.source else "image",
+        label=_comparison_label(path) or family,
         path=path,
         frequencies=frequencies,
         original=energy,
@@ -74,54 +80,69 @@ def _values(run: Run, rows: slice, columns: slice) -> NDArray[np.float64]:
     return evaluate_field(run.field, coords).double().numpy()
 
 
-def _label(run: Run) -> str:
-    """What a comparison calls the model of a run; elsewhere the family, with the KAN's preset."""
-    parents = run.path.resolve().parents
-    if len(parents) > 2 and parents[1].name.startswith("seed-"):
-        return parents[2].name
-    return " ".join([run.settings.model, *([run.settings.preset] if run.settings.preset else [])])
+def _comparison_label(path: Path) -> str | None:
+    """What a comparison called the model of a run; None for a run outside comparisons."""
+    try:
+        return (path / LABEL_FILE).read_text(encoding="utf-8").strip()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
 
 
 def _disambiguate(spectra: list[RunSpectrum]) -> list[RunSpectrum]:
-    """Runs outside comparisons that share image and label get their paths beside it."""
-    plain = [one for one in spectra if not one.path.resolve().parents[1].name.startswith("seed-")]
-    counts = Counter((one.image, one.label) for one in plain)
-    twice = {one.path for one in plain if counts[one.image, one.label] > 1}
-    return [replace(one, label=f"{one.label} {one.path}") if one.path in twice else one for one in spectra]
+    """Add the paths of runs outside comparisons to labels that they share with another run of the same image.
+
+    Runs of a comparison that share a label and an image differ by their seeds.
+    """
+    counts = Counter((s.image, s.label) for s in spectra)
+    return [
+        replace(s, label=f"{s.label} {s.path}")
+        if counts[s.image, s.label] > 1 and _comparison_label(s.path) is None
+        else s
+        for s in spectra
+    ]
 
 
-def choose_folder(out: Path | None) -> Path:
-    """Where the report goes: ``out``, or a new numbered folder.
+def check_out(out: Path | None) -> None:
+    """Check that a report can be written to ``out``; None is a new numbered folder.
 
     Raises:
         InputError: ``out`` is a file, or holds a report.
     """
-    if out is None:
-        return next(path for n in itertools.count(1) if not (path := Path("spectra") / f"{n:04d}").exists())
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file: give a folder for the report")
-    if (out / "report.html").exists():
+    refuse_file(out, "the report")
+    if out is not None and (out / "report.html").exists():
         raise InputError(f"--out {out} holds a report: give another folder")
-    return out
 
 
-def write_spectra(paths: Sequence[Path], folder: Path) -> Findings:
+def write_spectra(
+    paths: Sequence[Path], out: Path | None, console: Console | None = None
+) -> tuple[Findings, dict[str, Any], Path]:
     """Draw runs together, and write figures, ``results.json`` and ``report.html``.
 
     Args:
-        paths: see :func:`find_finished`. folder: from :func:`choose_folder`.
+        paths: see :func:`find_finished`.
+        out: the folder of the report; None for a new numbered one under ``spectra``.
+        console: where progress is printed, or None.
+
+    Returns:
+        The findings, the content of ``results.json``, and the folder.
 
     Raises:
-        InputError: a run cannot be read, or no folder can be made there; nothing was written.
+        InputError: a run cannot be read, or the folder cannot be made; nothing was written.
     """
-    spectra = _disambiguate([measure(path) for path in find_finished(paths)])
-    spectra.sort(key=lambda one: one.curve is None)  # a model has one colour in all figures
+    check_out(out)
+    spectra, runs = [], find_finished(paths)
+    for number, path in enumerate(runs, 1):
+        spectra.append(measure(path))
+        if console is not None:
+            console.print(Text(f"[{number}/{len(runs)}] {path}"), soft_wrap=True)
+    spectra = _disambiguate(spectra)
+    spectra.sort(key=lambda s: s.curve is None)  # a model has one colour in all figures
     findings = _findings(spectra)
-    make_folder(folder)
-    content = {"runs": [_plain(one) for one in spectra]}
+    folder = make_folder(out, Path("spectra"))
+    content = {"runs": [_plain(s) for s in spectra]}
     command = shlex.join(["kanfield", "spectrum", *map(str, paths)])
-    write_findings(folder, findings, title="Spectra of runs", command=command, content=content)
-    return findings
+    results = write_findings(folder, findings, title="Spectra of runs", command=command, content=content)
+    return findings, results, folder
 
 
 def _findings(spectra: Sequence[RunSpectrum]) -> Findings:
@@ -132,17 +153,17 @@ def _findings(spectra: Sequence[RunSpectrum]) -> Findings:
             "Mean energy on rings of frequency: of the image, of reconstructions and of their errors.",
         )
     ]
-    logged = [one for one in spectra if one.curve is not None]
+    logged = [s for s in spectra if s.curve is not None]
     notes = [
-        "Spectra are taken under a Hann window; of an image of more than 65,536 pixels its central window of "
-        "as many is looked at. The error is that of the float output on all pixels, unseen ones too.",
+        "Spectra are taken under a Hann window; of an image of more than 65,536 pixels, its central part of "
+        "as many. The error is that of the float output on all pixels, unseen ones too.",
         "The bias is the slope of the step at which a band is 90 % learned (a tenth of its energy left in "
         "the error) against frequency, both in logarithms: 0 is none, 1 means that twice the frequency takes "
         "twice the steps. It is fitted to the bands that were learned; it depends on the optimiser, on "
-        "rates and on the image as much as on the field, and says nothing of the error in the end.",
+        "rates and on the image as much as on the field, and does not tell how small the error becomes.",
     ]
     if len(logged) < len(spectra):
-        rest = [str(one.path) for one in spectra if one.curve is None]
+        rest = [str(s.path) for s in spectra if s.curve is None]
         notes.append(f"Without kanfield fit --spectrum, so only in the first figure: {', '.join(rest)}.")
     if not logged:
         return Findings(
@@ -170,9 +191,9 @@ def _findings(spectra: Sequence[RunSpectrum]) -> Findings:
 
 
 def _by_label(spectra: Sequence[RunSpectrum]) -> Iterator[tuple[str, list[float]]]:
-    for label in dict.fromkeys(one.label for one in spectra):
-        found = [one.bias for one in spectra if one.label == label]
-        yield label, [each.slope for each in found if each is not None and each.slope is not None]
+    for label in dict.fromkeys(s.label for s in spectra):
+        biases = [s.bias for s in spectra if s.label == label]
+        yield label, [bias.slope for bias in biases if bias is not None and bias.slope is not None]
 
 
 def _mean(slopes: Sequence[float]) -> str:
@@ -183,27 +204,26 @@ def _mean(slopes: Sequence[float]) -> str:
 
 
 def _table(spectra: Sequence[RunSpectrum]) -> Table:
-    images = list(dict.fromkeys(one.image for one in spectra))
+    images = list(dict.fromkeys(s.image for s in spectra))
     cells = [["model", *images, "mean", "bands learned"]]
     for label, slopes in _by_label(spectra):
-        mine = [one for one in spectra if one.label == label]
-        found = [(one.image, one.bias) for one in mine if one.bias is not None]
-        line = [", ".join(_format_bias(b) for name, b in found if name == image) or "–" for image in images]
-        learned = f"{sum(b.learned for _, b in found)} of {sum(b.bands for _, b in found)}"
+        biases = [(s.image, s.bias) for s in spectra if s.label == label and s.bias is not None]
+        line = [", ".join(_format_bias(b) for name, b in biases if name == image) or "–" for image in images]
+        learned = f"{sum(b.learned for _, b in biases)} of {sum(b.bands for _, b in biases)}"
         cells.append([label, *line, _mean(slopes), learned])
     return Table("Bias to low frequencies (± standard error of the fit)", cells)
 
 
-def _format_bias(found: Bias) -> str:
-    return "–" if found.slope is None else f"{found.slope:.2f} ± {found.error:.2f}"
+def _format_bias(bias: Bias) -> str:
+    return "–" if bias.slope is None else f"{bias.slope:.2f} ± {bias.error:.2f}"
 
 
-def _plain(one: RunSpectrum) -> dict[str, object]:
+def _plain(spectrum: RunSpectrum) -> dict[str, object]:
     arrays = ("frequencies", "original", "reconstruction", "error")
     return {
-        "image": one.image,
-        "label": one.label,
-        "run": str(one.path),
-        **{name: [float(f"{v:.6g}") for v in getattr(one, name)] for name in arrays},
-        "convergence": None if one.curve is None else one.curve.summary(),
+        "image": spectrum.image,
+        "label": spectrum.label,
+        "run": str(spectrum.path),
+        **{name: [float(f"{value:.6g}") for value in getattr(spectrum, name)] for name in arrays},
+        "convergence": None if spectrum.curve is None else spectrum.curve.summary(),
     }

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kanfield.monitors.spectrum_figure import draw_heat_map
-from kanfield.reports.figures import INK, MARKERS, SERIES, add_grid, add_legend, legend_entry, new_figure
+from kanfield.reports.figures import (
+    INK,
+    MARKERS,
+    SERIES,
+    add_grid,
+    add_legend,
+    legend_entry,
+    literal,
+    new_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def _names(spectra: Sequence[RunSpectrum]) -> tuple[list[str], list[str]]:
-    """Images and labels, each once."""
+    """The names of images and the labels, each once."""
     return list(dict.fromkeys(s.image for s in spectra)), list(dict.fromkeys(s.label for s in spectra))
 
 
@@ -28,14 +37,14 @@ def draw_spectra(spectra: Sequence[RunSpectrum]) -> Figure:
     images, labels = _names(spectra)
     size = (0.8 + 3.6 * len(images), 4.0)
     figure, axes = new_figure(*size, 1, len(images), squeeze=False, sharey=True)
-    for one in spectra:
-        axis, number = axes[0, images.index(one.image)], labels.index(one.label)
+    for run in spectra:
+        axis, number = axes[0, images.index(run.image)], labels.index(run.label)
         colour = SERIES[number % len(SERIES)]
-        axis.plot(one.frequencies, one.original, color=INK, linewidth=2.4, zorder=1)
-        axis.plot(one.frequencies, one.reconstruction, "--", color=colour, linewidth=0.9)
-        axis.plot(one.frequencies, one.error, color=colour, linewidth=1.3)
+        axis.plot(run.frequencies, run.original, color=INK, linewidth=2.4, zorder=1)
+        axis.plot(run.frequencies, run.reconstruction, "--", color=colour, linewidth=0.9)
+        axis.plot(run.frequencies, run.error, color=colour, linewidth=1.3)
     for axis, image in zip(axes[0], images, strict=True):
-        axis.set_title(image, fontsize=10)
+        axis.set_title(literal(image), fontsize=10)
         _frequency_axis(axis, spectra)
         axis.set_yscale("log")
     axes[0, 0].set_ylabel("mean energy, values from 0 to 1")
@@ -43,8 +52,8 @@ def draw_spectra(spectra: Sequence[RunSpectrum]) -> Figure:
         legend_entry("error", linewidth=1.3),
         legend_entry("reconstruction", linestyle="--", linewidth=0.9),
     ]
-    add_legend(figure, legend_entry("image", linewidth=2.4), *styles, *_samples(labels))
-    return figure  # type: ignore[no-any-return]
+    add_legend(figure, legend_entry("image", linewidth=2.4), *styles, *_model_entries(labels))
+    return figure
 
 
 def draw_convergence(spectra: Sequence[RunSpectrum]) -> Figure:
@@ -52,27 +61,27 @@ def draw_convergence(spectra: Sequence[RunSpectrum]) -> Figure:
     images, labels = _names(spectra)
     size = (0.8 + 3.6 * len(images), 4.0)
     figure, axes = new_figure(*size, 1, len(images), squeeze=False, sharey=True)
-    for one in spectra:
-        assert one.curve is not None
-        axis, number = axes[0, images.index(one.image)], labels.index(one.label)
+    for run in spectra:
+        assert run.curve is not None
+        axis, number = axes[0, images.index(run.image)], labels.index(run.label)
         colour, marker = SERIES[number % len(SERIES)], MARKERS[number % len(MARKERS)]
-        pairs = [(f, s) for f, s in zip(one.curve.centres, one.curve.learned(), strict=True) if s is not None]
+        pairs = [(f, s) for f, s in zip(run.curve.centres, run.curve.learned(), strict=True) if s is not None]
         if not pairs:
             continue
         x, y = np.array(pairs).T
         axis.plot(x, y, marker, color=colour, markersize=5)
-        found = one.bias
+        found = run.bias
         if found is not None and found.slope is not None:
             middle = np.exp(np.log(x).mean()), np.exp(np.log(y).mean())
             axis.plot(x, middle[1] * (x / middle[0]) ** found.slope, color=colour, linewidth=1.1)
     for axis, image in zip(axes[0], images, strict=True):
-        axis.set_title(image, fontsize=10)
+        axis.set_title(literal(image), fontsize=10)
         _frequency_axis(axis, spectra)
-        axis.set_xlim(0.8 * min(one.curve.centres[0] for one in spectra if one.curve), 0.5)
+        axis.set_xlim(0.8 * min(run.curve.centres[0] for run in spectra if run.curve), 0.5)
         axis.set_yscale("log")
     axes[0, 0].set_ylabel("step at which 90 % is learned")
-    add_legend(figure, *_samples(labels, MARKERS))
-    return figure  # type: ignore[no-any-return]
+    add_legend(figure, *_model_entries(labels, MARKERS))
+    return figure
 
 
 def draw_maps(spectra: Sequence[RunSpectrum]) -> Figure:
@@ -81,15 +90,15 @@ def draw_maps(spectra: Sequence[RunSpectrum]) -> Figure:
     size = (1.0 + 2.6 * len(labels), 0.6 + 2.4 * len(images))
     figure, axes = new_figure(*size, len(images), len(labels), squeeze=False, sharey="row")
     drawn, colours = set(), None
-    for one in spectra:
-        row, column = images.index(one.image), labels.index(one.label)
-        if (row, column) in drawn or one.curve is None:
+    for run in spectra:
+        row, column = images.index(run.image), labels.index(run.label)
+        if (row, column) in drawn or run.curve is None:
             continue
         drawn.add((row, column))
         axis = axes[row, column]
-        colours = draw_heat_map(axis, one.curve)
+        colours = draw_heat_map(axis, run.curve)
         axis.tick_params(axis="x", labelrotation=60)
-        axis.set_title(f"{one.label}, {one.image}", fontsize=10)
+        axis.set_title(literal(f"{run.label}, {run.image}"), fontsize=10)
         if column:
             axis.set_ylabel("")
         if row + 1 < len(images):
@@ -98,22 +107,23 @@ def draw_maps(spectra: Sequence[RunSpectrum]) -> Figure:
         for column in range(len(labels)):
             if (row, column) not in drawn:
                 axes[row, column].set_axis_off()
+    assert colours is not None
     figure.colorbar(colours, ax=axes, label="error, share of the band's energy", shrink=0.8)
-    return figure  # type: ignore[no-any-return]
+    return figure
 
 
 def _frequency_axis(axis: Axes, spectra: Sequence[RunSpectrum]) -> None:
-    lowest = min(one.frequencies[0] for one in spectra)
+    lowest = min(run.frequencies[0] for run in spectra)
     ticks = [1 / 2**n for n in range(1, 12) if 1 / 2**n >= lowest]
     axis.set_xscale("log")
     axis.set_xticks(ticks, [f"1/{round(1 / tick)}" for tick in ticks], rotation=45)
     axis.minorticks_off()
-    axis.set_xlabel("frequency, cycles a pixel")
+    axis.set_xlabel("frequency, cycles per pixel")
     add_grid(axis)
 
 
-def _samples(labels: Sequence[str], markers: Sequence[str] = ("",)) -> list[Line2D]:
+def _model_entries(labels: Sequence[str], markers: Sequence[str] = ("",)) -> list[Line2D]:
     return [
-        legend_entry(label, SERIES[n % len(SERIES)], marker=markers[n % len(markers)])
+        legend_entry(literal(label), SERIES[n % len(SERIES)], marker=markers[n % len(markers)])
         for n, label in enumerate(labels)
     ]

@@ -8,13 +8,14 @@ import types
 import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError, suggest
 
+T = TypeVar("T")
 _NAMES = {
     int: "a whole number",
     float: "a number",
@@ -84,6 +85,32 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
         return value
     shown = textwrap.shorten(repr(value), 60, placeholder="...")
     raise InputError(f"{where}: {shown} is not what belongs there ({describe(hint)})")
+
+
+def coerce_fields(kind: type[T], content: Any, prefix: str = "") -> T:
+    """A dataclass from plain keys and values, each of the type that its field is annotated with.
+
+    Args:
+        kind: the dataclass; fields without a key keep their defaults.
+        content: what a file gave.
+        prefix: what errors begin with, such as the name of the file.
+
+    Raises:
+        InputError: ``content`` is not keys and values, a key is unknown or missing, or a value has the
+            wrong type.
+    """
+    if not isinstance(content, dict):
+        raise InputError(f"{prefix}holds no settings: write one 'key: value' per line")
+    hints = typing.get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for key in content:
+        if key not in fields:
+            raise InputError(f"{prefix}unknown key '{key}'{suggest(key, fields, 'known keys:')}")
+    for key, field in fields.items():
+        required = field.default is field.default_factory is dataclasses.MISSING
+        if required and key not in content:
+            raise InputError(f"{prefix}the key '{key}' is missing")
+    return kind(**{key: coerce(value, hints[key], f"{prefix}{key}") for key, value in content.items()})
 
 
 def describe(hint: Any) -> str:
@@ -164,18 +191,12 @@ def settings_from(content: dict[str, Any], prefix: str = "") -> Settings:
     >>> settings_from({"steps": 100, "lr": 1e-3}).steps
     100
     """
-    hints = typing.get_type_hints(Settings)
-    for key in content:
-        if key not in hints:
-            raise InputError(f"{prefix}unknown key '{key}'{_hint(str(key), list(hints))}")
-    values = {key: coerce(value, hints[key], f"{prefix}{key}") for key, value in content.items()}
-    return Settings(**values)
-
-
-def _hint(key: str, known: list[str]) -> str:
-    if key in _FIELD_OPTIONS:
-        return f"; it is an option of the field: write options: {{{key}: ...}}"
-    return suggest(key, known, "known keys:")
+    for key in _FIELD_OPTIONS:
+        if key in content:
+            raise InputError(
+                f"{prefix}unknown key '{key}'; it is an option of the field: options: {{{key}: ...}}"
+            )
+    return coerce_fields(Settings, content, prefix)
 
 
 def to_plain(settings: Settings, image: str) -> dict[str, Any]:

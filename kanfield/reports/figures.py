@@ -1,4 +1,4 @@
-"""Figures in the house style: one drawing serves a PNG, a PDF and a page in light or dark."""
+"""Figures of reports: one drawing gives a PNG, a PDF and an SVG for a page in light or dark."""
 
 from __future__ import annotations
 
@@ -28,15 +28,20 @@ _DPI = 160
 _KEY_INCHES, _LETTER_INCHES = 0.6, 0.075  # of a legend's entry: line and gaps, a letter of size 9
 
 
-def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **subplots: Any) -> Any:
+def new_figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, **subplots: Any
+) -> tuple[Figure, Any]:
     """A figure and its axes, laid out so that nothing is cut off; never matplotlib's global state.
 
     Args:
-        width, height: in inches. rows, columns: of axes.
+        width: in inches.
+        height: in inches.
+        rows: of axes.
+        columns: of axes.
         **subplots: what ``Figure.subplots`` takes, such as ``sharey=True`` or ``squeeze=False``.
 
     Returns:
-        ``(figure, axes)``, as ``matplotlib.pyplot.subplots`` would.
+        The figure and what ``Figure.subplots`` returns: axes, or an array of them.
 
     >>> figure, axes = new_figure(4, 3)
     >>> axes.set_xlabel("steps").get_text()
@@ -52,7 +57,8 @@ def add_legend(figure: Figure, *more: Artist) -> None:
     """A legend above all axes, in as many columns as the figure's width has room for.
 
     Args:
-        more: entries beside those of labelled lines, such as :func:`legend_entry`.
+        figure: whose lines are listed.
+        *more: entries beside those of labelled lines, such as :func:`legend_entry`.
     """
     lines = [line for axes in figure.axes for line in axes.get_legend_handles_labels()[0]]
     handles = [*lines, *more]
@@ -66,10 +72,22 @@ def add_legend(figure: Figure, *more: Artist) -> None:
 
 
 def legend_entry(label: str, colour: str = INK, **style: Any) -> Line2D:
-    """An entry of a legend that no line of the figure has; ``style`` is what ``Line2D`` takes."""
+    """An entry of a legend that no line of the figure has.
+
+    Args:
+        label: its text.
+        colour: of its line.
+        **style: what ``Line2D`` takes, such as ``marker="o"``.
+    """
     from matplotlib.lines import Line2D
 
     return Line2D([], [], color=colour, label=label, **style)
+
+
+def literal(name: str) -> str:
+    """A name that matplotlib shows as it is: ``$`` starts no formula, a leading ``_`` hides no entry."""
+    name = name.replace("$", r"\$")
+    return "\u200b" + name if name.startswith("_") else name
 
 
 def add_grid(axes: Axes) -> None:
@@ -79,7 +97,12 @@ def add_grid(axes: Axes) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG and PDF; ``path`` has no suffix."""
+    """Write a figure as PNG and PDF.
+
+    Args:
+        figure: which one.
+        path: of the files, without a suffix.
+    """
     apply_theme(figure)
     for suffix in (".png", ".pdf"):
         with replacing(path.with_name(path.name + suffix)) as temporary:
@@ -87,7 +110,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def to_svg(figure: Figure) -> str:
-    """A figure as SVG to put into a page: text stays text, ink and series take the page's colours."""
+    """A figure as SVG for a page: text stays text, and the colours become the page's, in light or dark."""
     import matplotlib
 
     apply_theme(figure)
@@ -105,7 +128,7 @@ def to_svg(figure: Figure) -> str:
 
 
 def apply_theme(figure: Figure) -> None:
-    """Give text, ticks and frames the page's ink, where they still have matplotlib's black."""
+    """Give text, ticks and frames the page's text colour, where they still have matplotlib's black."""
     from matplotlib.text import Text
 
     for axes in figure.axes:

@@ -11,7 +11,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Claim:
-    """What theory or a paper says, what was measured, and whether it holds (None: not judged)."""
+    """What theory or a paper says, beside what was measured.
+
+    Attributes:
+        text: what is claimed.
+        measured: what was found.
+        holds: whether they agree; None where that is not judged.
+    """
 
     text: str
     measured: str
@@ -20,7 +26,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with a name for its files and a caption."""
+    """A figure of a report.
+
+    Attributes:
+        name: of its files, without a suffix.
+        figure: what is drawn.
+        caption: what it shows.
+    """
 
     name: str
     figure: Figure
@@ -29,7 +41,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under a title; the first row is the heading."""
+    """A table of a report.
+
+    Attributes:
+        title: what it shows.
+        cells: rows of text; the first one is the heading.
+    """
 
     title: str
     cells: list[list[str]]
@@ -37,7 +54,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a study concludes; the summary leads the report, the notes follow the figures."""
+    """The content of a report.
+
+    Attributes:
+        summary: what was found, in one or two sentences.
+        claims: with what was measured.
+        pictures: figures, in their order.
+        tables: after the figures.
+        notes: what to know to read them.
+    """
 
     summary: str
     claims: list[Claim] = field(default_factory=list)

@@ -13,9 +13,15 @@ from kanfield.machine import machine
 
 
 def write_page(path: Path, template: str, content: Mapping[str, Any]) -> None:
-    """Write the page that a template of ``templates/`` makes of a content and of the machine it runs on."""
+    """Write a page.
+
+    Args:
+        path: of the page.
+        template: name of a file in ``templates/``.
+        content: values of its variables; the machine is added.
+    """
     environment = Environment(
         loader=PackageLoader("kanfield.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    here = [(k, ", ".join(v) or "none" if isinstance(v, list) else v) for k, v in machine().items()]
-    write_text(path, environment.get_template(template).render({**content, "machine": here}))
+    rows = [(k, ", ".join(v) or "none" if isinstance(v, list) else v) for k, v in machine().items()]
+    write_text(path, environment.get_template(template).render({**content, "machine": rows}))

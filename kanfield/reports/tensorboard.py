@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 
 def write_curves(folder: Path, name: str, curves: Mapping[str, Sequence[tuple[int, float | None]]]) -> None:
-    """Write the curves of a trial, each ``[(step, value), ...]`` by its tag; None is left out."""
+    """Write the curves of a trial.
+
+    Args:
+        folder: of the study.
+        name: of the trial.
+        curves: ``[(step, value), ...]`` by tag; values that are None are left out.
+    """
     if not curves:
         return
     with _Events(folder / "tensorboard" / name) as writer:
@@ -24,14 +30,14 @@ def write_curves(folder: Path, name: str, curves: Mapping[str, Sequence[tuple[in
 
 
 def write_pictures(folder: Path, pictures: Sequence[Picture]) -> None:
-    """Write figures in the place of those of before."""
+    """Write figures, replacing older ones."""
     with _Events(folder / "tensorboard" / "figures") as writer:
         for picture in pictures:
             writer.add_figure(picture.name, picture.figure, close=False)
 
 
 class _Events:
-    """A folder with one event file, in the place of those of before."""
+    """A folder with one event file; older ones are removed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

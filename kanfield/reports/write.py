@@ -1,4 +1,4 @@
-"""What findings leave behind: ``results.json``, figures, TensorBoard events and ``report.html``."""
+"""The files of findings: ``results.json``, figures, TensorBoard events and ``report.html``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kanfield.errors import InputError
-from kanfield.files import write_json
+from kanfield.files import make_numbered_folder, write_json
 from kanfield.machine import machine
 from kanfield.reports.figures import save, to_svg
 from kanfield.reports.findings import Findings
@@ -18,17 +18,39 @@ from kanfield.reports.tensorboard import write_pictures
 _REM_PER_INCH = 7.0  # width of a figure on the page
 
 
-def make_folder(folder: Path) -> None:
-    """Make the folder of a report, where there is none yet.
+def refuse_file(out: Path | None, what: str) -> None:
+    """Check that ``--out`` can be the folder of ``what``.
 
     Raises:
-        InputError: none can be made there.
+        InputError: it is a file.
+    """
+    if out is not None and out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file: give a folder for {what}")
+
+
+def make_folder(out: Path | None, parent: Path, name: str = "") -> Path:
+    """Make the folder of a report, where there is none yet.
+
+    Args:
+        out: the folder that was asked for, or None for a new numbered one.
+        parent: of the numbered folder.
+        name: of the numbered folder, before its number.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: it cannot be made.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if out is None:
+            return make_numbered_folder(parent, name)
+        out.mkdir(parents=True, exist_ok=True)
+        return out
     except OSError as error:
         raise InputError(
-            f"--out {folder}: no folder can be made there ({error.strerror}); give one that is writable"
+            f"--out {out or parent}: no folder can be made there ({error.strerror}); "
+            "give one that is writable"
         ) from None
 
 
@@ -41,12 +63,20 @@ def write_findings(
     content: Mapping[str, Any],
     settings: str = "",
     quick: bool = False,
-) -> None:
+) -> dict[str, Any]:
     """Write all files of findings; the report comes last.
 
     Args:
-        title: of the page. command: what repeats it. content: what ``results.json`` begins with; seconds by
-            name among it are listed in the report. settings: in words.
+        folder: where.
+        findings: what to write.
+        title: of the page.
+        command: the command line that repeats it.
+        content: what ``results.json`` begins with; an entry ``seconds`` is listed in the report.
+        settings: as text, for the report.
+        quick: whether sizes were too small to judge the claims.
+
+    Returns:
+        The content of ``results.json``.
     """
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
@@ -80,3 +110,4 @@ def write_findings(
         "seconds": content.get("seconds", {}).items(),
     }
     write_page(folder / "report.html", "study.html", page)
+    return results

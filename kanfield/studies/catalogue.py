@@ -1,4 +1,4 @@
-"""Every study with its options. Knows nothing of torch, so that the command line shows its help at once."""
+"""Every study's settings by the study's name. Imports no torch: the command line shows its help at once."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from kanfield.studies.scaling.settings import Scaling
 from kanfield.studies.settings import StudySettings
 from kanfield.studies.waves.settings import Waves
 
-ALL: tuple[type[StudySettings], ...] = (
-    *(Waves, RandomField, Poisson1d, Ntk, Conditioning, GridExtension, Scaling),
-)
+STUDIES: dict[str, type[StudySettings]] = {
+    kind.NAME: kind for kind in (Waves, RandomField, Poisson1d, Ntk, Conditioning, GridExtension, Scaling)
+}

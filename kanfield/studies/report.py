@@ -21,10 +21,21 @@ def write_study(
     findings: Findings,
     results: Mapping[str, Result],
     seconds: Mapping[str, float],
-) -> None:
-    """Write all files of a finished study but its trials."""
+) -> dict[str, Any]:
+    """Write all files of a finished study except its trials.
+
+    Args:
+        folder: of the study.
+        settings: of the study.
+        findings: what it shows.
+        results: of the trials, by their keys.
+        seconds: that the trials took, by their keys.
+
+    Returns:
+        The content of ``results.json``.
+    """
     plain = to_plain(settings)
-    write_findings(
+    return write_findings(
         folder,
         findings,
         title=_title(settings),
@@ -36,7 +47,7 @@ def write_study(
 
 
 def _title(settings: StudySettings) -> str:
-    """The first words that describe a study, without its source."""
+    """The first words of a study's description, without its source."""
     return (settings.__doc__ or settings.NAME).strip().split(": ")[0].split(" (arXiv")[0].rstrip(".")
 
 
@@ -48,11 +59,11 @@ def command(settings: StudySettings) -> str:
     'kanfield study waves --models kan --steps 100'
     """
     words = ["kanfield", "study", settings.NAME]
-    given, usual = to_plain(settings), to_plain(type(settings)())
+    given, defaults = to_plain(settings), to_plain(type(settings)())
     if settings.quick:
-        usual |= {key: list(v) if isinstance(v, tuple) else v for key, v in settings.QUICK.items()}
+        defaults |= {key: list(v) if isinstance(v, tuple) else v for key, v in settings.QUICK.items()}
     for key, value in given.items():
-        if value == usual[key]:
+        if value == defaults[key]:
             continue
         words.append(f"--{key.replace('_', '-')}")
         if not isinstance(value, bool):

@@ -1,10 +1,10 @@
-"""Running a study: trial by trial, so that it can go on after an interruption, then its findings."""
+"""Runs a study trial by trial, so that it can go on after an interruption, then draws its findings."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
-import itertools
 import json
 import signal
 import threading
@@ -15,117 +15,140 @@ from typing import Any
 
 import yaml
 from rich.console import Console
+from rich.text import Text
 
 from kanfield.errors import InputError, Interrupted
 from kanfield.files import write_json, write_text
+from kanfield.machine import limit_threads
 from kanfield.reports.findings import Findings
 from kanfield.reports.tensorboard import write_curves
-from kanfield.reports.write import make_folder
+from kanfield.reports.write import make_folder, refuse_file
+from kanfield.studies.catalogue import STUDIES
 from kanfield.studies.report import write_study
-from kanfield.studies.settings import StudySettings, from_plain, resolve_settings, to_plain
+from kanfield.studies.settings import (
+    StudySettings,
+    from_plain,
+    how_it_is_run,
+    resolve_settings,
+    to_plain,
+)
 from kanfield.studies.study import Result, Trial
 
 _FILE = "study.yaml"
 
 
-def begin(settings: StudySettings) -> tuple[StudySettings, Path]:
-    """Settings with all gaps filled, and the folder of the study, which is not made yet.
+def begin(settings: StudySettings) -> StudySettings:
+    """Checked settings with all gaps filled; under ``--resume``, those of the study's folder.
 
     Raises:
         InputError: a setting is impossible, or the folder is not to be used.
     """
     if settings.resume is not None:
-        return _reopen(settings), settings.resume
-    settings = resolve_settings(settings)
-    folder = settings.out
-    if folder is None:
-        numbers = itertools.count(1)
-        name = settings.NAME + ("-quick" if settings.quick else "")
-        folder = next(p for n in numbers if not (p := Path("studies") / f"{name}-{n:04d}").exists())
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out {folder} is a file: give a folder for the study")
-    if (folder / _FILE).exists():
+        stored = _read_settings(settings, settings.resume)
+        return dataclasses.replace(resolve_settings(stored), **how_it_is_run(settings))
+    refuse_file(settings.out, "the study")
+    if settings.out is not None and (settings.out / _FILE).exists():
         raise InputError(
-            f"--out {folder} holds a study: go on with kanfield study {settings.NAME} --resume {folder}, or "
-            "give another"
+            f"--out {settings.out} holds a study: go on with kanfield study {settings.NAME} --resume "
+            f"{settings.out}, or give another"
         )
-    return settings, folder
+    return resolve_settings(settings)
 
 
-def _reopen(given: StudySettings) -> StudySettings:
-    """The settings that a folder holds."""
-    assert given.resume is not None
-    if given != type(given)(resume=given.resume):
+def _read_settings(given: StudySettings, folder: Path) -> StudySettings:
+    """The settings that a study's folder holds, of the same study as those given."""
+    kind = type(given)
+    if given.out is not None or given != kind(**how_it_is_run(given)):
         raise InputError("--resume takes everything from the study's folder: leave out the other options")
-    path = given.resume / _FILE
+    path = folder / _FILE
+    if not path.is_file():
+        raise InputError(f"{folder} is no study, it has no {_FILE}")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        name = content.pop("study")
-    except OSError:
-        raise InputError(f"{given.resume} is no study, it has no {_FILE}") from None
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError, UnicodeDecodeError):
-        raise InputError(f"{path} is damaged: start the study anew in another folder") from None
-    if name != given.NAME:
+        name = str(content.pop("study", "")) if isinstance(content, dict) else ""
+        if name not in STUDIES:
+            raise InputError("it names no study")
+        settings = from_plain(STUDIES[name], content)
+    except (yaml.YAMLError, ValueError) as error:
+        reason = f" ({error})" if isinstance(error, InputError) else ""
         raise InputError(
-            f"{given.resume} holds the study {name}: kanfield study {name} --resume {given.resume}"
-        )
-    try:
-        return resolve_settings(from_plain(type(given), content))
-    except TypeError:
-        raise InputError(f"{path} is damaged: start the study anew in another folder") from None
+            f"{path} is damaged{reason}: correct it, or start the study anew in another folder"
+        ) from None
+    if name != kind.NAME:
+        raise InputError(f"{folder} holds the study {name}: kanfield study {name} --resume {folder}")
+    return settings
 
 
-def run_study(settings: StudySettings, folder: Path, console: Console | None = None) -> Findings:
-    """Run what is missing of a study, and write ``results.json``, figures, events and ``report.html``.
+def run_study(
+    settings: StudySettings, console: Console | None = None
+) -> tuple[Findings, dict[str, Any], Path]:
+    """Run the trials that are missing, and write ``results.json``, figures, events and ``report.html``.
 
     Args:
-        settings, folder: from :func:`begin`. console: where progress goes.
+        settings: from :func:`begin`.
+        console: where progress is printed, or None.
+
+    Returns:
+        The findings, the content of ``results.json``, and the study's folder.
 
     Raises:
-        InputError: what the settings name cannot be used; nothing was written.
-        Interrupted: SIGINT or SIGTERM came; the trials that were done are kept.
+        InputError: a file that the settings name cannot be used; nothing was written.
+        Interrupted: SIGINT or SIGTERM came; finished trials are kept.
     """
     module = importlib.import_module(f"kanfield.studies.{settings.NAME.replace('-', '_')}.study")
-    trials: Sequence[Trial] = module.trials(settings)
-    if not (folder / _FILE).exists():
-        make_folder(folder)
-        plain = {"study": settings.NAME, **to_plain(settings)}
-        write_text(folder / _FILE, yaml.safe_dump(plain, sort_keys=False))
-    results: dict[str, Result] = {}
-    seconds: dict[str, float] = {}
-    with _interruptible(f"kanfield study {settings.NAME} --resume {folder}"):
-        for number, trial in enumerate(trials, 1):
-            path = folder / "trials" / f"{trial.key}.json"
-            kept = _read(path)
-            if kept is None:
-                began = time.perf_counter()
-                result = trial.compute()
-                kept = {"seconds": round(time.perf_counter() - began, 3), "result": result}
-                path.parent.mkdir(exist_ok=True)
-                write_json(path, kept)
-                write_curves(folder, trial.key, result.get("curves", {}))
-                if console is not None:
-                    line = f"[{number}/{len(trials)}] {trial.key}: {kept['seconds']:.1f} s"
-                    console.print(line, markup=False, highlight=False, soft_wrap=True)
-            results[trial.key], seconds[trial.key] = kept["result"], kept["seconds"]
-        findings: Findings = module.conclude(settings, results)
-        write_study(folder, settings, findings, results, seconds)
-    return findings
+    with limit_threads(settings.threads):
+        trials: Sequence[Trial] = module.trials(settings)
+        folder = settings.resume or _make_study(settings)
+        results: dict[str, Result] = {}
+        seconds: dict[str, float] = {}
+        with _interruptible(f"kanfield study {settings.NAME} --resume {folder}"):
+            for number, trial in enumerate(trials, 1):
+                content = _read(folder, trial) or _compute(folder, trial, f"{number}/{len(trials)}", console)
+                results[trial.key], seconds[trial.key] = content["result"], content["seconds"]
+            findings: Findings = module.conclude(settings, results)
+            return findings, write_study(folder, settings, findings, results, seconds), folder
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """A trial that was done; a damaged file is as good as none."""
+def _make_study(settings: StudySettings) -> Path:
+    name = settings.NAME + ("-quick" if settings.quick else "")
+    folder = make_folder(settings.out, Path("studies"), name)
+    content = {"study": settings.NAME, **to_plain(settings)}
+    write_text(folder / _FILE, yaml.safe_dump(content, sort_keys=False))
+    return folder
+
+
+def _compute(folder: Path, trial: Trial, number: str, console: Console | None) -> dict[str, Any]:
+    """Compute a trial and keep its result."""
+    started = time.perf_counter()
+    result = trial.compute()
+    content = {"seconds": round(time.perf_counter() - started, 3), "result": result}
+    path = _file(folder, trial)
+    path.parent.mkdir(exist_ok=True)
+    write_json(path, content)
+    write_curves(folder, trial.key, result.get("curves", {}))
+    if console is not None:
+        console.print(Text(f"[{number}] {trial.key}: {content['seconds']:.1f} s"), soft_wrap=True)
+    return content
+
+
+def _read(folder: Path, trial: Trial) -> dict[str, Any] | None:
+    """A finished trial, or None; a damaged file counts as none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(_file(folder, trial).read_text(encoding="utf-8"))
+        whole = isinstance(content["result"], dict) and isinstance(content["seconds"], (int, float))
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return content if isinstance(content, dict) and {"seconds", "result"} <= content.keys() else None
+    return content if whole else None
+
+
+def _file(folder: Path, trial: Trial) -> Path:
+    return folder / "trials" / f"{trial.key}.json"
 
 
 @contextlib.contextmanager
 def _interruptible(command: str) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end a study in one line; a trial that was on its way is lost."""
-    message = f"Interrupted; the trials that were done are kept. Go on with: {command}"
+    """Ctrl-C and SIGTERM end a study in one line; the trial that is being computed is lost."""
+    message = f"Interrupted; finished trials are kept. Go on with: {command}"
 
     def stop(number: int, frame: object) -> None:
         raise Interrupted(message, 128 + number)

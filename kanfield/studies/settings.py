@@ -1,17 +1,17 @@
-"""What all studies can be told, and how their settings are checked and kept. Knows nothing of torch."""
+"""Settings that all studies share, how they are checked and how a file keeps them. Imports no torch."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from tyro.conf import arg
 
-from kanfield.errors import InputError
+from kanfield.config.parse import coerce_fields
+from kanfield.errors import InputError, suggest
 
 File = Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")]
 Flag = Annotated[bool, arg(help_behavior_hint="")]
@@ -19,32 +19,52 @@ Flag = Annotated[bool, arg(help_behavior_hint="")]
 
 @dataclass
 class StudySettings:
-    """What all studies have in common."""
+    """Settings that all studies share.
+
+    Attributes:
+        NAME: of the study, on the command line.
+        QUICK: values that ``--quick`` gives to settings left at their defaults.
+    """
 
     NAME: ClassVar[str] = ""
-    QUICK: ClassVar[dict[str, Any]] = {}  # what --quick puts in the place of defaults
+    QUICK: ClassVar[dict[str, Any]] = {}
 
     quick: Flag = False
-    """Small sizes for all that is left at its default, done in 15 s or less on two cores: shows that it
-    works, not what it shows."""
+    """Smaller sizes for everything left at its default: a test that the study runs, in about 15 s."""
     out: File = None
     """Folder of the study. Default: a new one under studies."""
     resume: File = None
     """Go on with the study in this folder."""
+    threads: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """CPU threads."""
+    json: Flag = False
+    """Print results.json on standard output, and everything else on standard error."""
+    quiet: Flag = False
+    """Print nothing but errors and what --json asks for."""
 
     def check(self) -> None:
-        """Look for impossible values.
+        """Check the values.
 
         Raises:
-            InputError: there is one; the option is named.
+            InputError: one is impossible; the option is named.
         """
 
 
+# Settings of how a study is run: they are not part of it, and can be given anew when it goes on.
+_HOW = ("out", "resume", "threads", "json", "quiet")
 _Settings = TypeVar("_Settings", bound=StudySettings)
 
 
 def require_positive(settings: StudySettings, *names: str) -> None:
-    """Look for numbers, or lists of some, that must be above zero; InputError where one is not."""
+    """Check that numbers are above zero.
+
+    Args:
+        settings: of a study.
+        *names: of those of its settings that are numbers, or tuples of at least one.
+
+    Raises:
+        InputError: one is zero or less, or a tuple is empty.
+    """
     for name in names:
         value = getattr(settings, name)
         if value == ():
@@ -56,7 +76,16 @@ def require_positive(settings: StudySettings, *names: str) -> None:
 
 
 def require_known(settings: StudySettings, name: str, known: Sequence[str]) -> None:
-    """Look for words that are none of those known; InputError names the nearest."""
+    """Check a choice of names.
+
+    Args:
+        settings: of a study.
+        name: of that one of its settings which is a tuple of names.
+        known: the names that are possible.
+
+    Raises:
+        InputError: a name is unknown or given twice, or there is none.
+    """
     flag, words = f"--{name.replace('_', '-')}", getattr(settings, name)
     if not words:
         raise InputError(f"{flag} names none: give some of {', '.join(known)}")
@@ -64,13 +93,11 @@ def require_known(settings: StudySettings, name: str, known: Sequence[str]) -> N
         raise InputError(f"{flag} {' '.join(words)}: one is named twice")
     for word in words:
         if word not in known:
-            near = difflib.get_close_matches(word, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"use {', '.join(known)}"
-            raise InputError(f"{flag} {word} is unknown; {hint}")
+            raise InputError(f"{flag} {word} is unknown{suggest(word, known)}")
 
 
 def resolve_settings(settings: _Settings) -> _Settings:
-    """Settings as they are run: under ``--quick``, what was left at its default becomes small.
+    """Settings as they are run: ``--quick`` makes smaller what was left at its default.
 
     Raises:
         InputError: a value is impossible.
@@ -90,7 +117,7 @@ def resolve_settings(settings: _Settings) -> _Settings:
             if isinstance(number, (int, float)) and not isinstance(number, bool) and number < 0:
                 raise InputError(f"--{name.replace('_', '-')} {number} is impossible: give zero or more")
     settings.check()
-    paths = {key: _absolute(value) for key, value in vars(settings).items() if key not in ("out", "resume")}
+    paths = {key: _absolute(value) for key, value in vars(settings).items() if key not in _HOW}
     return dataclasses.replace(settings, **paths)
 
 
@@ -102,11 +129,8 @@ def _absolute(value: Any) -> Any:
 
 
 def to_plain(settings: StudySettings) -> dict[str, Any]:
-    """A study's settings as plain values, without the folder."""
-    content = dataclasses.asdict(settings)
-    for key in ("out", "resume"):
-        del content[key]
-    return {key: _plain(value) for key, value in content.items()}
+    """A study's settings as plain values, without those of how it is run."""
+    return {key: _plain(value) for key, value in dataclasses.asdict(settings).items() if key not in _HOW}
 
 
 def _plain(value: Any) -> Any:
@@ -119,23 +143,11 @@ def from_plain(kind: type[_Settings], content: dict[str, Any]) -> _Settings:
     """Settings from what :func:`to_plain` gave.
 
     Raises:
-        InputError: a key is none of the study's.
-        TypeError: a value is not of its key's type.
+        InputError: a key is none of the study's, or a value is not of its key's type.
     """
-    hints = get_type_hints(kind)
-    unknown = set(content) - {field.name for field in dataclasses.fields(kind)}
-    if unknown:
-        raise InputError(f"settings of {kind.NAME} were written by another version: {unknown}")
-    return kind(**{key: _typed(value, hints[key]) for key, value in content.items()})
+    return coerce_fields(kind, content)
 
 
-def _typed(value: Any, hint: Any) -> Any:
-    if get_origin(hint) is tuple:
-        if not isinstance(value, list):
-            raise TypeError(f"{value} is no list")
-        return tuple(_typed(each, get_args(hint)[0]) for each in value)
-    if isinstance(value, str) and Path in (hint, *get_args(hint)):
-        return Path(value)
-    if not isinstance(value, (int, float) if hint is float else hint):
-        raise TypeError(f"{value} is no {hint}")
-    return value
+def how_it_is_run(settings: StudySettings) -> dict[str, Any]:
+    """Those settings that are not part of the study itself, such as ``threads``, by their names."""
+    return {key: getattr(settings, key) for key in _HOW}

@@ -62,6 +62,7 @@ def draw_heat_maps(groups: Sequence[WaveFits]) -> Figure:
         axis.set_xlabel("frequency, Hz")
     for axis in axes[:, 0]:
         axis.set_ylabel("steps")
+    assert drawn is not None
     figure.colorbar(drawn, ax=axes, label="amplitude recovered, mean over repeats", shrink=0.8)
     return figure  # type: ignore[no-any-return]
 
