@@ -132,7 +132,7 @@ def bench(device: str, quick: bool) -> dict[str, Any]:
 
 
 def fits(device: str, quick: bool) -> dict[str, Any]:
-    """camera to 45.76 dB and to every pixel exact, with the memory that each takes."""
+    """Fit camera to 45.76 dB and to every pixel exact, with the memory that each takes."""
     goals: dict[str, dict[str, Any]] = {
         "45.76 dB, smooth": {"target_psnr": 45.76},
         "45.76 dB, lossless": {"target_psnr": 45.76, "preset": "lossless"},

@@ -112,7 +112,7 @@ def _spline_work(name: str, values: dict[str, Any], flags: dict[str, Any], progr
             others=edges * taps,
             memory=memory,
             cache=4 * edges * taps,
-            rounds=summed if name.startswith("synthesis") else wide,
+            rounds=summed if name.startswith("spline_forward") else wide,
             programs=programs,
         )
     blocks = math.ceil(count / flags["BLOCK_R"])
@@ -124,14 +124,14 @@ def _spline_work(name: str, values: dict[str, Any], flags: dict[str, Any], progr
         share = values.get("share", samples)
     tile = samples * inputs * rows * (taps + 2.0) * wide
     again = {
-        "synthesis_dense": samples / flags["BLOCK_N"] * table,
-        "projection_dense": samples / flags["BLOCK_N"] * table + 4 * edges,
-        "analysis": 4 * edges * (2 if flags.get("SORTED") else blocks),
+        "spline_forward_dense": samples / flags["BLOCK_N"] * table,
+        "grad_input_dense": samples / flags["BLOCK_N"] * table + 4 * edges,
+        "grad_coef": 4 * edges * (2 if flags.get("SORTED") else blocks),
     }
     rounds = {
-        "synthesis_dense": summed * blocks,
-        "projection_dense": blocks * wide,
-        "analysis": math.ceil(share / flags["BLOCK_N"]),
+        "spline_forward_dense": summed * blocks,
+        "grad_input_dense": blocks * wide,
+        "grad_coef": math.ceil(share / flags["BLOCK_N"]),
     }
     return Work(name, padded * rows, tile, memory, again[name], rounds[name], programs)
 
@@ -169,15 +169,21 @@ def _tensors(value: Any) -> list[torch.Tensor]:
 @contextlib.contextmanager
 def _noted(works: list[Work]) -> Iterator[None]:
     """The Triton backend serves the meta device, and its launches are noted."""
-    names = ("synthesis_dense", "synthesis_gather", "projection_dense", "projection_gather", "analysis")
+    names = (
+        "spline_forward_dense",
+        "spline_forward_gather",
+        "grad_input_dense",
+        "grad_input_gather",
+        "grad_coef",
+    )
     found = {name: _Launches(name, getattr(kernels, name).arg_names, works) for name in names}
     kept, launch.kernels = launch.kernels, type("Noted", (), found)
-    lacks, backends.triton_unavailable = backends.triton_unavailable, lambda device: None
+    check, backends.triton_unavailable = backends.triton_unavailable, lambda device: None
     try:
         with use_backend("triton"), _Counted(works):
             yield
     finally:
-        launch.kernels, backends.triton_unavailable = kept, lacks
+        launch.kernels, backends.triton_unavailable = kept, check
 
 
 def works_of_a_step(settings: Settings, channels: int) -> tuple[KAN, list[Work]]:
