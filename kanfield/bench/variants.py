@@ -94,6 +94,7 @@ class Pass:
         self._y: Tensor | None = None
 
     def __call__(self) -> None:
+        """Run forward and backward once, from gradients of None."""
         x = self._problem.x
         x.grad = None
         for parameter in self._parameters:
