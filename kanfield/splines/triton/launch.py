@@ -167,7 +167,7 @@ def _in_order_of_cells(
     return ordered.to(torch.int32), starts.to(torch.int32)
 
 
-def _launch(kernel: Any, grid: tuple[int, ...], x: Tensor, *arguments: object, **flags: object) -> None:
+def _launch(kernel: Any, grid: tuple[int, ...], x: Tensor, /, *arguments: object, **flags: object) -> None:
     """Launch a kernel on the device of ``x``: Triton takes the current device, wherever the tensors are."""
     with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
         kernel[grid](x, *arguments, **flags)
