@@ -1,4 +1,4 @@
-"""``kanfield doctor``: what is installed, what serves splines here, and whether it is right."""
+"""``kanfield doctor``: what is installed, which backend computes splines here, and whether it is right."""
 
 from __future__ import annotations
 
@@ -14,18 +14,30 @@ from rich.text import Text
 
 import kanfield
 from kanfield.splines import Grid, explain_backend, spline, use_backend
-from kanfield.splines.backend import native
+from kanfield.splines.backend import forced_backend, native
 
 _PACKAGES = (
-    *("torch", "triton", "numpy", "pillow", "imageio", "lpips", "torchmetrics", "tensorboard", "safetensors"),
+    "torch",
+    "triton",
+    "numpy",
+    "pillow",
+    "imageio",
+    "lpips",
+    "torchmetrics",
+    "tensorboard",
+    "safetensors",
 )
-_OPTIONAL = ("triton",)  # comes with torch where there may be a GPU that it serves
+_OPTIONAL = ("triton",)  # comes with torch where there may be an NVIDIA GPU
 # Largest relative error that is rounding; the Triton kernels add up in another order.
 _TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 
 
 def examine() -> dict[str, Any]:
-    """Findings as plain values; ``healthy`` is false where something has to be mended."""
+    """Examine the installation and every device.
+
+    Returns:
+        Plain values; ``healthy`` is false where something has to be fixed.
+    """
     devices = {name: _examine_device(name, card) for name, card in _devices().items()}
     return {
         "kanfield": kanfield.__version__,
@@ -42,12 +54,13 @@ def examine() -> dict[str, Any]:
 def _examine_device(device: str, card: str) -> dict[str, Any]:
     """The backend that splines get there, why, and whether it computes what plain torch computes."""
     backend, reason = explain_backend(device)
-    types = _TOLERANCE if torch.device(device).type != "mps" else {torch.float32: 1e-5}
+    only_float32 = torch.device(device).type == "mps" or forced_backend() == "triton"
+    types = [torch.float32] if only_float32 else list(_TOLERANCE)
     errors: dict[torch.dtype, float] = {}
     failure = None
     try:
         errors |= {dtype: self_test(dtype, device) for dtype in types}
-    except Exception as error:  # a device may refuse in many ways, and the others are still to be examined
+    except Exception as error:  # a device may fail in many ways, and the others are still to be examined
         failure = (str(error) or type(error).__name__).splitlines()[0]
     return {
         "name": card,
@@ -60,7 +73,12 @@ def _examine_device(device: str, card: str) -> dict[str, Any]:
 
 
 def self_test(dtype: torch.dtype, device: str = "cpu") -> float:
-    """Largest relative difference of values and gradients between the backend in use and the reference."""
+    """Largest relative difference of values and gradients between the backend in use and the reference.
+
+    Args:
+        dtype: of all tensors.
+        device: of all tensors.
+    """
     generator = torch.Generator().manual_seed(0)
     worst = 0.0
     for order in (1, 2, 3):
@@ -83,20 +101,24 @@ def self_test(dtype: torch.dtype, device: str = "cpu") -> float:
 
 
 def print_report(findings: dict[str, Any]) -> None:
-    """Show the findings as a table, what has to be mended below it."""
+    """Print the findings as a table, and below it what has to be fixed.
+
+    Args:
+        findings: of :func:`examine`.
+    """
     console = Console()
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_row("kanfield", f"{findings['kanfield']}, Python {findings['python']}")
     for name, version in findings["packages"].items():
-        table.add_row(name, version or ("not there" if name in _OPTIONAL else "[red]missing[/]"))
+        table.add_row(name, version or ("not installed" if name in _OPTIONAL else "[red]missing[/]"))
     table.add_row("CPU threads", str(findings["threads"]))
     for device, found in findings["devices"].items():
         errors = ", ".join(f"{name} {error:.1e}" for name, error in found["largest_relative_error"].items())
         verdict = "[green]passed[/]" if found["passed"] else "[red]FAILED[/]"
         table.add_row(device, found["name"])
         table.add_row("  splines", f"{found['backend']}: {found['reason']}")
-        told = found["failure"] or f"largest relative error: {errors}"
-        table.add_row("  self-test", Text.from_markup(verdict) + Text(f" ({told})"))
+        details = found["failure"] or f"largest relative error: {errors}"
+        table.add_row("  self-test", Text.from_markup(verdict) + Text(f" ({details})"))
     console.print(table)
     if not findings["native_core"]:
         console.print(

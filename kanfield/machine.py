@@ -1,4 +1,4 @@
-"""Where figures were measured."""
+"""The machine: what measurements were made on, and which device a command uses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kanfield.errors import InputError
 
 
 def machine() -> dict[str, Any]:
-    """Where the figures were measured, as plain values."""
+    """Processor, GPUs and versions that measurements depend on, as plain values."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "processor": _processor(),
@@ -41,7 +41,10 @@ _DEVICES = ("cuda", "xpu", "mps")  # in the order in which auto looks for them; 
 
 
 def pick_device(name: str) -> torch.device:
-    """The device that ``--device`` means; ``auto`` takes a GPU where there is one.
+    """The device that ``--device`` names; ``auto`` takes a GPU where there is one.
+
+    Args:
+        name: ``"auto"``, or as :class:`torch.device` reads it, such as ``"cuda:1"``.
 
     Raises:
         InputError: there is no such device here.

@@ -16,7 +16,7 @@ import torch
 from conftest import absent, refused
 
 from kanfield import KANLayer
-from kanfield.bench import operator, shape, step, ways
+from kanfield.bench import operator, shape, step, variants
 from kanfield.bench.clock import QUICK, Effort, interleaved
 from kanfield.bench.dense import DenseLayer
 from kanfield.bench.operator import measure_shape
@@ -24,14 +24,14 @@ from kanfield.bench.rates import Products, Rates, matrix_precision
 from kanfield.bench.shape import Shape, floor_seconds
 from kanfield.bench.table import shown
 from kanfield.bench.tune import PRIMITIVES, Sizes, tune
-from kanfield.bench.ways import COMPILED, DENSE, Way, ways_on
+from kanfield.bench.variants import COMPILED, DENSE, Variant, variants_on
 from kanfield.cli import main
 from kanfield.config.settings import Settings
 from kanfield.errors import RunFailed
 from kanfield.fields import find_family
 from kanfield.splines import PRECISIONS
 from kanfield.splines.backend import native
-from kanfield.splines.triton import choice
+from kanfield.splines.triton import dispatch
 
 CPU = torch.device("cpu")
 TINY = Shape(3, 5, 6, 2)
@@ -54,7 +54,7 @@ def strict(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-def measure(*tried: Way, products: Products | None = None) -> list[dict[str, Any]]:
+def measure(*tried: Variant, products: Products | None = None) -> list[dict[str, Any]]:
     return measure_shape(TINY, 40, list(tried), RATES, products or AllPrecisions(), QUICK, CPU)
 
 
@@ -84,8 +84,8 @@ def test_every_row_has_a_time_or_says_why_not(quick: Any) -> None:
         timed = row["milliseconds"] is not None
         assert timed == (row["left_out"] is None), row
         assert not timed or all(v > 0 for v in row.values() if isinstance(v, (int, float)) and v is not False)
-    timed_ways = {row["way"] for row in quick["operator"] if row["milliseconds"] is not None}
-    assert timed_ways >= {"reference", DENSE} and ("native" in timed_ways) == (native is not None)
+    variants_timed = {row["variant"] for row in quick["operator"] if row["milliseconds"] is not None}
+    assert variants_timed >= {"reference", DENSE} and ("native" in variants_timed) == (native is not None)
     assert {row["samples"] for row in quick["operator"]} == {shape.QUICK_SAMPLES}
     for row in quick["operator"]:
         if row["milliseconds"] is not None:
@@ -137,18 +137,18 @@ def test_the_floor_counts_three_passes_over_every_edge() -> None:
     assert floor_seconds(TINY, 10, slow_copy, "fp32", torch.device("cuda")) == TINY.bytes(10)
 
 
-def test_a_way_that_is_wrong_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variant_that_is_wrong_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     right = DenseLayer.forward
     monkeypatch.setattr(DenseLayer, "forward", lambda self, x: 1.01 * right(self, x))
     with pytest.raises(RunFailed, match="3 -> 5, G = 6, order 2: dense formulation, fp32 and reference"):
-        measure(Way("reference"), Way(DENSE))
+        measure(Variant("reference"), Variant(DENSE))
 
 
 def test_a_wrong_gradient_alone_is_found_too(monkeypatch: pytest.MonkeyPatch) -> None:
     right = DenseLayer.forward
     monkeypatch.setattr(DenseLayer, "forward", lambda self, x: right(self, x.detach()) + 0 * x.sum())
     with pytest.raises(RunFailed, match="differ by"):
-        measure(Way("reference"), Way(DENSE))
+        measure(Variant("reference"), Variant(DENSE))
 
 
 def test_what_does_not_compile_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_what_does_not_compile_is_a_row_that_says_so(monkeypatch: pytest.MonkeyP
         return call
 
     monkeypatch.setattr(torch, "compile", broken)
-    dense, compiled = measure(Way(DENSE), Way(COMPILED))
+    dense, compiled = measure(Variant(DENSE), Variant(COMPILED))
     assert dense["milliseconds"] > 0 and dense["times_faster_than_dense"] == 1
     assert compiled["milliseconds"] is None
     assert compiled["left_out"] == "does not compile here: no compiler here"
@@ -167,7 +167,7 @@ def test_what_does_not_compile_is_a_row_that_says_so(monkeypatch: pytest.MonkeyP
 
 def test_what_does_not_fit_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operator, "_free", lambda device: 1000)
-    reference, dense = measure(Way("reference"), Way(DENSE))
+    reference, dense = measure(Variant("reference"), Variant(DENSE))
     assert reference["milliseconds"] > 0 and reference["times_faster_than_dense"] is None
     assert "GB" in dense["left_out"]
 
@@ -175,20 +175,20 @@ def test_what_does_not_fit_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch
 @needs_triton
 def test_the_triton_kernels_are_measured_in_every_precision() -> None:
     """As on a GPU, but interpreted, and on floors of a machine that is made up."""
-    rows = measure(*(Way("triton", name) for name in PRECISIONS), Way("reference"), Way(DENSE))
+    rows = measure(*(Variant("triton", name) for name in PRECISIONS), Variant("reference"), Variant(DENSE))
     assert [row["precision"] for row in rows] == [*PRECISIONS, "fp32", "fp32"]
     assert all(row["milliseconds"] > 0 and row["left_out"] is None for row in rows)
 
 
 def test_a_gpu_lists_every_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ways, "triton_unavailable", lambda device: "it is too old")
+    monkeypatch.setattr(variants, "triton_unavailable", lambda device: "it is too old")
     monkeypatch.setattr(step, "triton_unavailable", lambda device: None)
-    listed = [(way.name, way.precision) for way in ways_on(torch.device("cuda"))]
+    listed = [(v.name, v.precision) for v in variants_on(torch.device("cuda"))]
     kernels = [("triton", name) for name in PRECISIONS]
     plain = [(name, kind) for name in (DENSE, COMPILED) for kind in ("fp32", "tf32")]
     assert listed == [*kernels, ("reference", "fp32"), *plain]
-    assert ways_on(torch.device("cuda"))[0].lacks == "it is too old"
-    assert [way.name for way in ways_on(torch.device("mps"))] == ["reference", DENSE, COMPILED]
+    assert variants_on(torch.device("cuda"))[0].unavailable == "it is too old"
+    assert [v.name for v in variants_on(torch.device("mps"))] == ["reference", DENSE, COMPILED]
     trainings = step.trainings_on(torch.device("cuda"))
     assert [t.settings.precision for t in trainings][:6] == ["fp32"] * 3 + list(PRECISIONS[1:])
     assert {t.eager for t in trainings if "without a graph" in t.name} == {True}
@@ -236,7 +236,7 @@ def test_a_field_too_large_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch
 
 
 @needs_triton
-def test_tuning_times_both_ways_and_what_is_kept_decides(
+def test_tuning_times_both_kernels_and_what_is_saved_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -252,19 +252,19 @@ def test_tuning_times_both_ways_and_what_is_kept_decides(
             return getattr(kernels, name)
 
     monkeypatch.setattr(launch, "kernels", Recording())
-    told: list[str] = []
+    lines: list[str] = []
     sizes = Sizes(grids=(4, 20), outputs=(3,), orders=(2,), precisions=("fp32", "bf16"), samples=20, inputs=2)
-    found = tune(CPU, sizes, Effort(1, 0.0), told.append)
-    assert used == {f"{p}_{way}" for p in PRIMITIVES[:2] for way in choice.WAYS} | {"analysis"}
-    assert len(found) == 2 * 2 * len(PRIMITIVES) and len(told) == 2
+    found = tune(CPU, sizes, Effort(1, 0.0), lines.append)
+    assert used == {f"{p}_{kernel}" for p in PRIMITIVES[:2] for kernel in dispatch.KERNELS} | {"grad_coef"}
+    assert len(found) == 2 * 2 * len(PRIMITIVES) and len(lines) == 2
     assert all(row.dense > 0 and row.gather > 0 for row in found)
-    assert {row.case.rows for row in found if row.case.primitive == "analysis"} == {6, 22}
-    assert {row.case.rows for row in found if row.case.primitive == "synthesis"} == {7, 23}
-    path = choice.keep("A Card", found)
-    assert choice.measurements("A Card") == found
+    assert {row.case.rows for row in found if row.case.primitive == "grad_coef"} == {6, 22}
+    assert {row.case.rows for row in found if row.case.primitive == "spline_forward"} == {7, 23}
+    path = dispatch.save_timings("A Card", found)
+    assert dispatch.load_timings("A Card") == found
     for row in found:
-        assert choice.prefers_dense(row.case, "A Card") == (row.dense <= row.gather)
-    choice.forget()
+        assert dispatch.prefers_dense(row.case, "A Card") == (row.dense <= row.gather)
+    dispatch.clear_cache()
     result = {
         "device": "cuda",
         "device_name": "A Card",
@@ -272,14 +272,14 @@ def test_tuning_times_both_ways_and_what_is_kept_decides(
         "machine": {},
         "backend": {"name": "triton", "reason": "Triton kernels"},
         "tune": [dataclasses.asdict(row) for row in found],
-        "kept": str(path),
+        "saved": str(path),
     }
     from rich.console import Console
 
     for part in shown(result):
         Console(width=10_000).print(part)
     said = capsys.readouterr().out
-    assert "projection" in said and "gathering" in said and str(path) in said
+    assert "grad_input" in said and "gathering" in said and str(path) in said
 
 
 @needs_triton
@@ -288,9 +288,9 @@ def test_the_sizes_that_are_tuned_are_counted_as_the_launch_counts_them(
 ) -> None:
     from kanfield.splines.triton import launch
 
-    asked: list[choice.Case] = []
+    asked: list[dispatch.Case] = []
 
-    def note(case: choice.Case, gpu: str | None) -> bool:
+    def note(case: dispatch.Case, gpu: str | None) -> bool:
         asked.append(case)
         return False
 
@@ -300,8 +300,21 @@ def test_the_sizes_that_are_tuned_are_counted_as_the_launch_counts_them(
     assert set(asked) == {row.case for row in found}
 
 
-def test_an_unknown_way_is_refused() -> None:
-    with pytest.raises(ValueError, match="'sparse' is not one of dense, gather"), choice.force_way("sparse"):
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_roofline_counts_outputs_that_fill_no_tile(precision: str) -> None:
+    """A matrix unit multiplies 16 columns for one output, where gathering reads 8."""
+    longest = {}
+    for outputs in (1, 8, 16, 128):
+        cases = [dispatch.Case("spline_forward", precision, 3, rows, outputs) for rows in range(1, 1025)]
+        longest[outputs] = max(case.rows for case in cases if dispatch.roofline(case))
+    assert longest[1] == longest[8] < longest[16] == longest[128]
+
+
+def test_an_unknown_kernel_is_refused() -> None:
+    with (
+        pytest.raises(ValueError, match="'sparse' is not one of dense, gather"),
+        dispatch.force_kernel("sparse"),
+    ):
         pass
 
 
@@ -344,5 +357,5 @@ def test_the_quick_command_runs_on_a_gpu(
     rows = strict(capsys.readouterr().out)["operator"]
     assert {row["precision"] for row in rows if row["milliseconds"]} >= {"fp32", "tf32"}
     main(["bench", "--quick", "--tune", "--device", "cuda", "--json"])
-    assert Path(strict(capsys.readouterr().out)["kept"]).is_relative_to(tmp_path)
-    choice.forget()
+    assert Path(strict(capsys.readouterr().out)["saved"]).is_relative_to(tmp_path)
+    dispatch.clear_cache()

@@ -134,6 +134,13 @@ def test_a_base_of_the_wrong_shape_is_an_error() -> None:
         spline_and_silu(points(grid, 4), make_coef(grid, 2, 3), torch.zeros(3, 3).double(), grid, 2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_float32_whatever_is_forced(backend: str, dtype: torch.dtype) -> None:
+    grid = make_grid(2, 4, torch.float32)
+    x, coef, base = points(grid, 6).to(dtype), make_coef(grid, 2, 3).to(dtype), torch.zeros(2, 3, dtype=dtype)
+    assert torch.equal(spline_and_silu(x, coef, base, grid, 2), spline(x, coef, grid, 2))
+
+
 @pytest.mark.needs("native core")
 def test_autocast_and_compile_give_the_same_layer() -> None:
     layer, x = KANLayer(3, 4, 5), torch.rand(50, 3)

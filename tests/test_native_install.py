@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import unmet
 
 from kanfield import doctor
@@ -59,6 +60,15 @@ def test_doctor_calls_wrong_results_unhealthy(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(SystemExit) as stop:
         main(["doctor", "--json"])
     assert stop.value.code == 1
+
+
+def test_doctor_tests_only_the_types_that_a_forced_backend_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    tested: list[torch.dtype] = []
+    monkeypatch.setattr(doctor, "self_test", lambda dtype, device: float(tested.append(dtype) or 0))
+    monkeypatch.setattr(doctor, "_devices", lambda: {"cpu": "a processor"})
+    with use_backend("triton"):
+        assert examine()["healthy"]
+    assert tested == [torch.float32]
 
 
 def test_doctor_goes_on_where_a_device_refuses(

@@ -18,11 +18,13 @@ from torch import Tensor
 from torch.autograd import forward_ad, grad, gradcheck, gradgradcheck
 
 from kanfield import KANLayer
+from kanfield._torch_private import transforms_active
 from kanfield.errors import InputError
 from kanfield.splines import ORDERS, Grid, choose_backend, explain_backend, spline, use_backend
 from kanfield.splines import backend as backends
 from kanfield.splines.basis import locate
-from kanfield.splines.spline import analysis, projection, synthesis
+from kanfield.splines.precision import split_operands
+from kanfield.splines.spline import grad_coef, grad_input, spline_forward
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 NOT_THIS_PROCESSOR = 77  # exit code of the subprocess that tries an instruction set
@@ -160,7 +162,7 @@ def test_native_agrees_on_the_cell_at_and_beside_every_knot(dtype: torch.dtype, 
 @pytest.mark.needs("native core")
 @pytest.mark.usefixtures("_keep_threads")
 @pytest.mark.parametrize(("inputs", "outputs"), [(1, 33), (2, 128), (17, 70), (40, 1)])
-@pytest.mark.parametrize("operator", ["synthesis", "analysis", "projection"])
+@pytest.mark.parametrize("operator", ["spline_forward", "grad_coef", "grad_input"])
 def test_native_gives_the_same_bits_on_any_number_of_threads(
     operator: str, inputs: int, outputs: int
 ) -> None:
@@ -172,12 +174,12 @@ def test_native_gives_the_same_bits_on_any_number_of_threads(
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
         with use_backend("native"):
-            if operator == "synthesis":
-                results.append(synthesis(x, coef, None, *rest))
-            elif operator == "analysis":
-                results.append(analysis(x, None, g, *rest))
+            if operator == "spline_forward":
+                results.append(spline_forward(x, coef, None, *rest))
+            elif operator == "grad_coef":
+                results.append(grad_coef(x, None, g, *rest))
             else:
-                results.append(projection(x, coef, g, *rest))
+                results.append(grad_input(x, coef, g, *rest))
     assert all(torch.equal(results[0], other) for other in results[1:])
 
 
@@ -193,7 +195,7 @@ def assert_native_tests_pass_on(name: str, file: str) -> None:
     )
     outcome = run_python(code, KANFIELD_ISA=name)
     if outcome.returncode == NOT_THIS_PROCESSOR:
-        pytest.skip(f"this processor lacks {name}")
+        pytest.skip(f"this processor has no {name}")
     assert outcome.returncode == 0, outcome.stdout[-3000:] + outcome.stderr[-3000:]
     assert " passed" in outcome.stdout
 
@@ -334,7 +336,7 @@ def test_derivatives_are_those_of_repeated_autograd(backend: str, order: int) ->
 
 
 def test_parameters_learn_through_a_second_derivative(backend: str) -> None:
-    # The residual of a differential equation: its gradient in coef is analysis at derivative 2.
+    # The residual of a differential equation: its gradient in coef is grad_coef at derivative 2.
     grid = make_grid(1, 6)
     x, coef = points(grid, 30).requires_grad_(), make_coef(grid, 3, 1).requires_grad_()
     (first,) = grad(spline(x, coef, grid).sum(), x, create_graph=True)
@@ -509,6 +511,18 @@ def test_use_backend_forces_and_lets_go() -> None:
     assert backends.forced_backend() == before
 
 
+@pytest.mark.usefixtures("native_core")
+def test_blocks_of_two_threads_each_take_back_their_own_choice() -> None:
+    before = backends.forced_backend()
+    first, second = use_backend("reference"), use_backend("native")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)  # a thread that is done earlier than the one that came after it
+    assert backends.forced_backend() == "native"
+    second.__exit__(None, None, None)
+    assert backends.forced_backend() == before
+
+
 def test_use_backend_lets_go_after_an_error() -> None:
     before = backends.forced_backend()
     with pytest.raises(KeyError), use_backend("reference"):
@@ -567,8 +581,8 @@ def test_a_gpu_on_which_triton_does_not_start_gets_plain_torch(monkeypatch: pyte
 
     monkeypatch.setattr(runtime, "driver", Driver())
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
-    lacks = backends.triton_unavailable.__wrapped__("cuda")
-    assert lacks.startswith("Triton does not start (Failed to find C compiler") and "headers" in lacks
+    reason = backends.triton_unavailable.__wrapped__("cuda")
+    assert reason.startswith("Triton does not start (Failed to find C compiler") and "headers" in reason
 
 
 # --- errors -------------------------------------------------------------------------------------
@@ -600,17 +614,53 @@ def test_what_does_not_fit_is_named(changes: dict[str, object], message: str) ->
         spline(**(arguments | changes))  # type: ignore[arg-type]
 
 
+# --- precisions ---------------------------------------------------------------------------------
+
+
+def test_tf32_cuts_and_tf32x3_rounds_its_big_part() -> None:
+    # Half a unit of the tenth bit, a hair less, and the same below zero; infinity stays.
+    half, hair = 2.0**-11, 2.0**-23
+    x = torch.tensor([1 + half, 1 + half - hair, -1 - half, math.inf])
+    ((cut, _),) = split_operands(x, x, "tf32")
+    assert cut.tolist() == [1, 1, -1, math.inf]
+    (small, _), _, (big, _) = split_operands(x, x, "tf32x3")
+    assert big.tolist() == [1 + 2 * half, 1, -1 - 2 * half, math.inf]
+    assert small[:3].tolist() == [-half, half - 2 * hair, half]
+
+
 # --- torch's machinery --------------------------------------------------------------------------
 
 
+def test_torchs_private_interface_still_tells_when_a_transform_is_active() -> None:
+    active: list[bool] = []
+
+    def record(x: Tensor) -> Tensor:
+        active.append(transforms_active())
+        return x.square().sum()
+
+    x = torch.rand(3)
+    torch.func.grad(record)(x)
+    torch.func.vmap(record)(x[:, None])
+    torch.func.jvp(record, (x,), (x,))
+    with forward_ad.dual_level():
+        record(x)
+    assert active == [True] * 4
+    record(x.clone().requires_grad_()).backward()
+    with torch.no_grad():
+        record(x)
+    assert active[4:] == [False, False]
+
+
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("operator", [synthesis, analysis, projection])
+@pytest.mark.parametrize("operator", [spline_forward, grad_coef, grad_input])
 def test_operators_pass_torchs_own_check(operator: object, weighted: bool) -> None:
     grid = make_grid(2, 5)
     x, coef = points(grid, 6).requires_grad_(), make_coef(grid, 3, 4).requires_grad_()
     g = torch.randn(6, 4, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(6, 2, dtype=torch.float64, requires_grad=True) if weighted else None
-    arguments = {synthesis: (x, coef, weight), analysis: (x, weight, g), projection: (x, coef, g)}[operator]
+    arguments = {spline_forward: (x, coef, weight), grad_coef: (x, weight, g), grad_input: (x, coef, g)}[
+        operator
+    ]
     torch.library.opcheck(operator, (*arguments, grid.lower, grid.scale, grid.size, 3, 0))
 
 

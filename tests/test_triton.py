@@ -17,8 +17,8 @@ from kanfield import KANLayer
 from kanfield.errors import InputError
 from kanfield.splines import Grid, choose_backend, reference, spline, spline_and_silu, use_backend
 from kanfield.splines.precision import PRECISIONS
-from kanfield.splines.triton import choice
-from kanfield.splines.triton.choice import WAYS, force_way
+from kanfield.splines.triton import dispatch
+from kanfield.splines.triton.dispatch import KERNELS, force_kernel
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # The interpreter multiplies tf32 in full, a GPU does not round exactly as the emulation does.
@@ -27,10 +27,10 @@ TOLERANCE = {"fp32": 2e-6, "tf32x3": 5e-6, "tf32": 3e-3, "bf16": 1e-5 if DEVICE 
 pytestmark = pytest.mark.needs("Triton")
 
 
-@pytest.fixture(params=WAYS)
-def way(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Both ways of computing a primitive, whatever the table of choices says."""
-    with force_way(request.param):
+@pytest.fixture(params=KERNELS)
+def kernel(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Either kernel of a primitive, whatever the saved timings say."""
+    with force_kernel(request.param):
         yield request.param
 
 
@@ -60,9 +60,9 @@ class Problem:
         """All three primitives of a backend."""
         weight, rest = self.weight if weighted else None, self.arguments(derivative, precision)
         return [
-            module.synthesis(self.x, self.coef, weight, *rest),
-            module.analysis(self.x, weight, self.g, *rest),
-            module.projection(self.x, self.coef, self.g, *rest),
+            module.spline_forward(self.x, self.coef, weight, *rest),
+            module.grad_coef(self.x, weight, self.g, *rest),
+            module.grad_input(self.x, self.coef, self.g, *rest),
         ]
 
 
@@ -85,7 +85,7 @@ def compare(problem: Problem, derivative: int, precision: str, weighted: bool) -
 @pytest.mark.parametrize(
     ("order", "derivative"), [(k, v) for k, v in itertools.product((1, 2, 3), range(4)) if v <= k]
 )
-def test_primitives_agree_on_every_order_and_derivative(way: str, order: int, derivative: int) -> None:
+def test_primitives_agree_on_every_order_and_derivative(kernel: str, order: int, derivative: int) -> None:
     problem = Problem(samples=37, inputs=3, outputs=5, size=7, order=order)
     assert compare(problem, derivative, "fp32", weighted=derivative != 1) < TOLERANCE["fp32"]
 
@@ -98,20 +98,20 @@ def test_primitives_agree_on_every_order_and_derivative(way: str, order: int, de
     size=st.sampled_from([1, 2, 13, 14, 15, 40, 300]),
     order=st.sampled_from([1, 2, 3]),
     weighted=st.booleans(),
-    way=st.sampled_from(WAYS),
+    kernel=st.sampled_from(KERNELS),
 )
 def test_primitives_agree_on_ragged_shapes(
-    samples: int, inputs: int, outputs: int, size: int, order: int, weighted: bool, way: str
+    samples: int, inputs: int, outputs: int, size: int, order: int, weighted: bool, kernel: str
 ) -> None:
     problem = Problem(samples, inputs, outputs, size, order, seed=samples)
-    with force_way(way):  # far outside a grid large terms may cancel, so that rounding weighs more
+    with force_kernel(kernel):  # far outside a grid large terms may cancel, so that rounding weighs more
         assert compare(problem, 0, "fp32", weighted) < 50 * TOLERANCE["fp32"]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_dense_primitives_agree_in_every_precision(precision: str) -> None:
     problem = Problem(samples=60, inputs=2, outputs=20, size=9, order=2)
-    with force_way("dense"):
+    with force_kernel("dense"):
         assert compare(problem, 0, precision, weighted=False) < TOLERANCE[precision]
 
 
@@ -125,21 +125,21 @@ def test_precisions_differ_where_they_should() -> None:
 def test_sums_split_among_programs_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     from kanfield.splines.triton import launch
 
-    monkeypatch.setattr(launch, "parts", lambda programs, rounds, fewest: 3)
+    monkeypatch.setattr(launch, "num_splits", lambda programs, rounds, fewest: 3)
     problem = Problem(samples=50, inputs=7, outputs=5, size=6, order=2)
     base, expected = torch.empty_like(problem.base), silu(problem.x).T @ problem.g
-    with force_way("dense"):
+    with force_kernel("dense"):
         rest = problem.arguments(0, "fp32")
-        mine = launch.analysis(problem.x, None, problem.g, *rest, base)
-        true = reference.analysis(problem.x, None, problem.g, *rest)
+        mine = launch.grad_coef(problem.x, None, problem.g, *rest, base)
+        true = reference.grad_coef(problem.x, None, problem.g, *rest)
     assert largest_error([mine, base], [true, expected]) < TOLERANCE["fp32"]
-    for way in WAYS:
-        with force_way(way):
+    for kernel in KERNELS:
+        with force_kernel(kernel):
             assert compare(problem, 0, "fp32", weighted=True) < TOLERANCE["fp32"]
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
-def test_a_layer_with_its_branch_agrees_in_values_and_gradients(way: str, order: int) -> None:
+def test_a_layer_with_its_branch_agrees_in_values_and_gradients(kernel: str, order: int) -> None:
     problem = Problem(samples=40, inputs=3, outputs=18, size=6, order=order)
     found = []
     for backend in ("triton", "reference"):
@@ -150,7 +150,7 @@ def test_a_layer_with_its_branch_agrees_in_values_and_gradients(way: str, order:
     assert largest_error(*found) < TOLERANCE["fp32"]
 
 
-def test_gradients_of_gradients_agree(way: str) -> None:
+def test_gradients_of_gradients_agree(kernel: str) -> None:
     problem = Problem(samples=20, inputs=2, outputs=3, size=5, order=3)
     found = []
     for backend in ("triton", "reference"):
@@ -162,7 +162,7 @@ def test_gradients_of_gradients_agree(way: str) -> None:
     assert largest_error(*found) < 3e-5
 
 
-def test_each_sample_finds_its_own_coefficients_among_many(way: str) -> None:
+def test_each_sample_finds_its_own_coefficients_among_many(kernel: str) -> None:
     """Duplicate cells: many samples in one cell, and one sample in each of many."""
     problem = Problem(samples=64, inputs=1, outputs=2, size=500, order=1)
     problem.x[:40] = problem.x[40]
@@ -171,18 +171,18 @@ def test_each_sample_finds_its_own_coefficients_among_many(way: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the interpreter, at infinity minus infinity
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf")])
-def test_odd_numbers_stay_in_their_row(way: str, odd: float) -> None:
+def test_odd_numbers_stay_in_their_row(kernel: str, odd: float) -> None:
     from kanfield.splines.triton import launch
 
     problem = Problem(samples=20, inputs=2, outputs=3, size=5, order=3)
     problem.x[7, 1] = odd
-    y = launch.synthesis(problem.x, problem.coef, None, *problem.arguments(0, "fp32"))
+    y = launch.spline_forward(problem.x, problem.coef, None, *problem.arguments(0, "fp32"))
     assert not y[7].isfinite().any()
     y[7] = 0
     assert y.isfinite().all()
 
 
-def test_same_bits_every_time(way: str) -> None:
+def test_same_bits_every_time(kernel: str) -> None:
     from kanfield.splines.triton import launch
 
     problem = Problem(samples=64, inputs=2, outputs=5, size=12, order=2)
@@ -192,7 +192,7 @@ def test_same_bits_every_time(way: str) -> None:
 
 @pytest.mark.needs("Triton interpreter")  # a compiled kernel does not see what a test puts in its place
 @pytest.mark.parametrize("name", ["_locate", "_tap"])
-def test_a_wrong_kernel_is_found(way: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_kernel_is_found(kernel: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check can fail: where cells are one off, and where all taps but the first are dropped."""
     from kanfield.splines.triton import kernels
 
@@ -215,7 +215,8 @@ def test_the_backend_is_chosen_by_device_and_type() -> None:
     x = torch.zeros(1, 1, device=DEVICE)
     with use_backend("triton"):
         assert choose_backend(x) == "triton"
-        assert choose_backend(x.double()) == "reference"
+        with pytest.raises(InputError, match=r"Triton backend has no torch\.float64; leave it unforced"):
+            choose_backend(x.double())
     assert choose_backend(torch.zeros(1, 1), "tf32") == "reference"
     with use_backend("native"), pytest.raises(InputError, match="no tf32"):
         choose_backend(torch.zeros(1, 1), "tf32")
@@ -239,22 +240,24 @@ def test_a_fit_on_the_kernels_learns_what_it_learns_on_the_reference() -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-def test_the_choice_follows_arithmetic_until_it_is_measured(
+def test_the_roofline_chooses_until_timings_are_saved(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    coarse, fine = (choice.Case("synthesis", "tf32", 2, rows, 64) for rows in (11, 2000))
-    assert choice.prefers_dense(coarse, "Some GPU") and not choice.prefers_dense(fine, "Some GPU")
-    path = choice.keep("Some GPU", [choice.Measured(coarse, 2.0, 1.0), choice.Measured(fine, 1.0, 2.0)])
+    coarse, fine = (dispatch.Case("spline_forward", "tf32", 2, rows, 64) for rows in (11, 2000))
+    assert dispatch.prefers_dense(coarse, "Some GPU") and not dispatch.prefers_dense(fine, "Some GPU")
+    path = dispatch.save_timings(
+        "Some GPU", [dispatch.Timing(coarse, 2.0, 1.0), dispatch.Timing(fine, 1.0, 2.0)]
+    )
     assert path.exists()
-    assert not choice.prefers_dense(coarse, "Some GPU") and choice.prefers_dense(fine, "Some GPU")
+    assert not dispatch.prefers_dense(coarse, "Some GPU") and dispatch.prefers_dense(fine, "Some GPU")
     path.write_text("not json", encoding="utf-8")
-    choice.forget()
-    assert choice.prefers_dense(coarse, "Some GPU")
-    choice.forget()
+    dispatch.clear_cache()
+    assert dispatch.prefers_dense(coarse, "Some GPU")
+    dispatch.clear_cache()
 
 
-@pytest.mark.parametrize("primitive", ["synthesis", "analysis", "projection"])
+@pytest.mark.parametrize("primitive", ["spline_forward", "grad_coef", "grad_input"])
 def test_a_kernel_runs_where_its_tensors_are(primitive: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tensors of a second GPU, which is not the current one; they are fake, so no GPU is needed."""
     from kanfield.splines.triton import kernels, launch
@@ -276,7 +279,13 @@ def test_a_kernel_runs_where_its_tensors_are(primitive: str, monkeypatch: pytest
         def __getitem__(self, grid: object) -> Callable[..., None]:
             return lambda *arguments, **flags: launched_on.append(current[-1])
 
-    names = ("synthesis_dense", "synthesis_gather", "projection_dense", "projection_gather", "analysis")
+    names = (
+        "spline_forward_dense",
+        "spline_forward_gather",
+        "grad_input_dense",
+        "grad_input_gather",
+        "grad_coef",
+    )
     for name in names:
         monkeypatch.setattr(kernels, name, Kernel())
     monkeypatch.setattr(torch.cuda, "device_of", On)
@@ -284,9 +293,9 @@ def test_a_kernel_runs_where_its_tensors_are(primitive: str, monkeypatch: pytest
     with FakeTensorMode():
         x, g = (torch.empty(8, 2, device="cuda:1") for _ in range(2))
         coef, ends = torch.empty(2 * 7, 2, device="cuda:1"), torch.empty(2, device="cuda:1")
-        given = {"synthesis": (x, coef, None), "analysis": (x, None, g), "projection": (x, coef, g)}
-        for way in WAYS:
-            with force_way(way):
+        given = {"spline_forward": (x, coef, None), "grad_coef": (x, None, g), "grad_input": (x, coef, g)}
+        for kernel in KERNELS:
+            with force_kernel(kernel):
                 getattr(launch, primitive)(*given[primitive], ends, ends, 5, 2, 0)
     assert launched_on == [1, 1]
 
@@ -295,7 +304,7 @@ def test_ranges_may_be_columns_of_one_tensor() -> None:
     problem = Problem(samples=20, inputs=3, outputs=5, size=6, order=2)
     ends = torch.stack([problem.grid.lower, problem.grid.upper], 1)
     columns = Grid(ends[:, 0], ends[:, 1], 6)
-    for way in WAYS:
-        with use_backend("triton"), force_way(way):
+    for kernel in KERNELS:
+        with use_backend("triton"), force_kernel(kernel):
             found = [spline(problem.x, problem.coef, grid, 2) for grid in (columns, problem.grid)]
         assert torch.equal(*found)

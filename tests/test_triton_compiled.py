@@ -42,7 +42,7 @@ def test_every_kernel_compiles_without_spills(
     print(run([str(TOOL), *words], tmp_path))
     rows = json.loads(table.read_text(encoding="utf-8"))
     assert {row["target"] for row in rows} == {f"sm_{target}" for target in targets}
-    assert len(rows) == len(targets) * 6  # three primitives, each in two ways
+    assert len(rows) == len(targets) * 6  # three primitives, by two kernels each
     for row in rows:
         assert row["spilled_bytes"] == 0, row
         assert row["registers"] <= 255 and row["shared_bytes"] <= 48 * 1024, row

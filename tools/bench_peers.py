@@ -74,15 +74,17 @@ def networks() -> dict[str, tuple[list[int], list[int]]]:
 
     poster = yaml.safe_load((ROOT / "configs" / "poster" / "kan.yaml").read_text(encoding="utf-8"))
     default = preset_settings("smooth", ImageStats(256, 256**2, 256**2, 1))
-    settings = {"poster": poster, "default": default, "tiny": {"widths": [4], "grids": [5, 5]}}
-    return {name: ([2, *s["widths"], 1], list(s["grids"])) for name, s in settings.items()}
+    shapes = {"poster": poster["options"], "default": default["options"]}
+    shapes["tiny"] = {"widths": [4], "grids": [5, 5]}
+    return {name: ([2, *shape["widths"], 1], list(shape["grids"])) for name, shape in shapes.items()}
 
 
 def build_kanfield(widths: list[int], grids: list[int], order: int = 3) -> nn.Module:
     """A KAN of this package."""
     from kanfield import KAN
 
-    return KAN(widths, grids, order=order)
+    inputs, *hidden, outputs = widths
+    return KAN(inputs, outputs, hidden, grids, order)
 
 
 def compile_static(model: nn.Module) -> nn.Module:

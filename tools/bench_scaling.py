@@ -52,7 +52,8 @@ def point(settings: dict[str, Any]) -> dict[str, Any]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     row = (127 * (1 + np.sin(np.arange(side) / 37))).astype(np.uint8)
     image = Image(np.add.outer(row // 2, row // 2)[..., None], "L")
-    wanted = Settings(widths=[settings["width"]] * 3, grids=[56, *[settings["grid"]] * 3], range_steps=0)
+    options = {"widths": [settings["width"]] * 3, "grids": [56, *[settings["grid"]] * 3]}
+    wanted = Settings(options=options, range_steps=0)
     wanted = resolve(wanted, image_stats(make_target(wanted, image, torch.zeros(1))))
     field = make_field(wanted, 1)
     with tempfile.TemporaryDirectory() as folder:

@@ -28,9 +28,15 @@ from triton.compiler import ASTSource
 
 from kanfield.splines.precision import PRECISIONS
 from kanfield.splines.triton import kernels, launch
-from kanfield.splines.triton.choice import force_way
+from kanfield.splines.triton.dispatch import force_kernel
 
-KERNELS = ("synthesis_dense", "synthesis_gather", "projection_dense", "projection_gather", "analysis")
+KERNELS = (
+    "spline_forward_dense",
+    "spline_forward_gather",
+    "grad_input_dense",
+    "grad_input_gather",
+    "grad_coef",
+)
 CUOBJDUMP = Path(nvidia.__file__).parent / "bin" / "cuobjdump"
 
 
@@ -68,10 +74,10 @@ def launches(
     grid = (bounds, bounds, size, order)
     recorders = {name: Recorder(getattr(kernels, name)) for name in KERNELS}
     recorded = patch.object(launch, "kernels", SimpleNamespace(**recorders))
-    with recorded, force_way("dense" if dense else "gather"):
-        launch.synthesis(x, coef, None, *grid, 0, precision, base)
-        launch.projection(x, coef, g, *grid, 1, precision, base)
-        launch.analysis(x, None, g, *grid, 0, precision, base)
+    with recorded, force_kernel("dense" if dense else "gather"):
+        launch.spline_forward(x, coef, None, *grid, 0, precision, base)
+        launch.grad_input(x, coef, g, *grid, 1, precision, base)
+        launch.grad_coef(x, None, g, *grid, 0, precision, base)
     return [(name, found) for name, recorder in recorders.items() for found in recorder.launches]
 
 

@@ -99,7 +99,7 @@ def replay(device: str, quick: bool) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             trainer = _trainer(device, Path(folder))
             if kind == "plain":
-                trainer.step = Step(trainer.net, trainer.optimizers)
+                trainer.step = Step(trainer.field, trainer.optimizers)
             began = time.perf_counter()
             for number in range(steps):
                 if number == steps // 2:

@@ -30,10 +30,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from kanfield.config.presets import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
+from kanfield.fields.field import count_parameters
 from kanfield.runs.run import make_field
 from kanfield.splines import PRECISIONS, use_backend
 from kanfield.splines import backend as backends
 from kanfield.splines.triton import kernels, launch
+from kanfield.splines.triton.dispatch import KERNELS
 from kanfield.training.optimizers import build_optimizers
 from kanfield.training.step import Step
 
@@ -114,7 +116,7 @@ def _spline_work(name: str, values: dict[str, Any], flags: dict[str, Any], progr
             others=edges * taps,
             memory=memory,
             cache=4 * edges * taps,
-            rounds=summed if name.startswith("synthesis") else wide,
+            rounds=summed if name.startswith("spline_forward") else wide,
             programs=programs,
         )
     blocks = math.ceil(count / flags["BLOCK_R"])
@@ -126,14 +128,14 @@ def _spline_work(name: str, values: dict[str, Any], flags: dict[str, Any], progr
         share = values.get("share", samples)
     tile = samples * inputs * rows * (taps + 2.0) * wide
     again = {
-        "synthesis_dense": samples / flags["BLOCK_N"] * table,
-        "projection_dense": samples / flags["BLOCK_N"] * table + 4 * edges,
-        "analysis": 4 * edges * (2 if flags.get("SORTED") else blocks),
+        "spline_forward_dense": samples / flags["BLOCK_N"] * table,
+        "grad_input_dense": samples / flags["BLOCK_N"] * table + 4 * edges,
+        "grad_coef": 4 * edges * (2 if flags.get("SORTED") else blocks),
     }
     rounds = {
-        "synthesis_dense": summed * blocks,
-        "projection_dense": blocks * wide,
-        "analysis": math.ceil(share / flags["BLOCK_N"]),
+        "spline_forward_dense": summed * blocks,
+        "grad_input_dense": blocks * wide,
+        "grad_coef": math.ceil(share / flags["BLOCK_N"]),
     }
     return Work(name, padded * rows, tile, memory, again[name], rounds[name], programs)
 
@@ -171,7 +173,8 @@ def _tensors(value: Any) -> list[torch.Tensor]:
 @contextlib.contextmanager
 def _noted(works: list[Work]) -> Iterator[None]:
     """Let the Triton backend serve the meta device, and note its launches."""
-    names = ("synthesis_dense", "synthesis_gather", "projection_dense", "projection_gather", "analysis")
+    names = [f"{primitive}_{kernel}" for primitive in ("spline_forward", "grad_input") for kernel in KERNELS]
+    names.append("grad_coef")
     found = {name: _Launches(name, getattr(kernels, name).arg_names, works) for name in names}
     with (
         patch.object(launch, "kernels", SimpleNamespace(**found)),
@@ -251,10 +254,10 @@ def main() -> None:
     )
     settings = resolve(asked, ImageStats(given.side, pixels, pixels, given.channels))
     field, works = works_of_a_step(settings, given.channels)
-    parameters = sum(p.numel() for p in field.parameters())
+    parameters, options = count_parameters(field), settings.options or {}
     print(
-        f"{given.preset}, {given.side} x {given.side}: {settings.widths}, grids {settings.grids}, order "
-        f"{settings.order}, {parameters:,} parameters; batch {given.batch}, {given.precision}"
+        f"{given.preset}, {given.side} x {given.side}: {options['widths']}, grids {options['grids']}, order "
+        f"{options['order']}, {parameters:,} parameters; batch {given.batch}, {given.precision}"
     )
     found = {}
     for name, card in CARDS.items():

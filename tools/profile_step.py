@@ -124,7 +124,7 @@ def profile(image: str, steps: int, size: int | None) -> dict[str, Any]:
     return {
         "image": Path(image).name,
         "pixels": target.count,
-        "field": f"{settings.widths}, grids {settings.grids}, order {settings.order}",
+        "field": str(settings.options),
         "steps": steps,
         "batch": samples,
         "backend": field.backend,

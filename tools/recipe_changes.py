@@ -18,7 +18,7 @@ from torch.optim import Adam, Optimizer
 import kanfield.training.optimizers as optimizers
 import kanfield.training.trainer as trainer_module
 from kanfield import KAN, KANLayer
-from kanfield.fields import Recipe, register
+from kanfield.fields import Field, Recipe, register
 from kanfield.splines import Grid
 from kanfield.splines.basis import active_basis, locate
 from kanfield.training.trainer import Trainer
@@ -27,15 +27,15 @@ from kanfield.training.trainer import Trainer
 
 
 @register("kan-plane", "a tensor-product (2-D) spline grid, then KAN layers", [Recipe("muon", 1e-2, 1e-2)])
-class PlaneKAN(nn.Module):
+class PlaneKAN(Field):
     """Features from (cells + order)^2 splines over the plane instead of sums of splines along lines."""
 
     border: Tensor
 
     def __init__(
         self,
-        inputs: int,
-        outputs: int,
+        in_features: int,
+        out_features: int,
         widths: Sequence[int] = (64, 64),
         grids: Sequence[int] = (9, 9, 9),
         order: int = 2,
@@ -45,8 +45,8 @@ class PlaneKAN(nn.Module):
         super().__init__()
         self.order, self.cells = order, cells
         self.table = nn.Parameter(0.5 * torch.randn((cells + order) ** 2, features))
-        self.rest = KAN([features, *widths, outputs], list(grids), order)
-        self.register_buffer("border", torch.ones(inputs))
+        self.rest = KAN(features, out_features, widths, list(grids), order)
+        self.register_buffer("border", torch.ones(in_features))
 
     def features(self, x: Tensor) -> Tensor:
         """Values of the 2-D splines, ``(N, 2)`` to ``(N, features)``."""
@@ -66,7 +66,7 @@ class PlaneKAN(nn.Module):
         y: Tensor = self.rest(self.features(x))
         return y
 
-    def muon_parameters(self) -> list[nn.Parameter]:
+    def muon_parameters(self) -> list[Tensor]:
         """See :meth:`KAN.muon_parameters`."""
         return self.rest.muon_parameters()
 
@@ -87,23 +87,24 @@ class PlaneKAN(nn.Module):
 
 
 @register("kan-grouped", "a KAN whose hidden layers are two independent halves", [Recipe("muon", 1e-2, 1e-2)])
-class GroupedKAN(nn.Module):
+class GroupedKAN(Field):
     """The sum of two KANs of half the width each."""
 
     def __init__(
         self,
-        inputs: int,
-        outputs: int,
+        in_features: int,
+        out_features: int,
         widths: Sequence[int] = (64, 64, 64),
         grids: Sequence[int] = (40, 9, 9, 9),
         order: int = 2,
-        frequency: float = 4.5,
-        directions: int = 8,
+        init_frequency: float = 4.5,
+        num_directions: int = 8,
     ) -> None:
         super().__init__()
-        halves = [inputs, *[w // 2 for w in widths], outputs]
+        halves = [w // 2 for w in widths]
+        waves: dict[str, Any] = {"init_frequency": init_frequency, "num_directions": num_directions}
         self.first, self.second = (
-            KAN(halves, list(grids), order, frequency=frequency, directions=directions) for _ in range(2)
+            KAN(in_features, out_features, halves, list(grids), order, **waves) for _ in range(2)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -111,7 +112,7 @@ class GroupedKAN(nn.Module):
         y: Tensor = self.first(x) + self.second(x)
         return y
 
-    def muon_parameters(self) -> list[nn.Parameter]:
+    def muon_parameters(self) -> list[Tensor]:
         """See :meth:`KAN.muon_parameters`."""
         return [*self.first.muon_parameters(), *self.second.muon_parameters()]
 
@@ -282,7 +283,7 @@ def refined_at(fractions: Sequence[float]) -> Iterator[None]:
 
     def step(self: Trainer) -> Tensor:
         if self.progress.step in {round(f * (self.steps or 0)) for f in fractions}:
-            self.net.refine(2, self.optimizers)  # type: ignore[operator]
+            self.field.refine(2, self.optimizers)  # type: ignore[operator]
         return plain(self)
 
     with patch.object(Trainer, "_step", step):

@@ -32,15 +32,14 @@ POSTER = {
     "mlp-rff": (26.26, 195),
 }
 GOAL, STEPS = 45.76, 15_000
-KEPT = ("model", "widths", "grids")  # settings of a row that its tuned twin shares
+SHAPE = ("widths", "grids", "frequencies")  # options of a row that its tuned twin shares
 
 
 def tuned_twin(name: str, folder: Path) -> Path:
     """Write a settings file with the row's network that leaves everything else to kanfield."""
     settings = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
-    twin = {"model": "kan", **{key: settings[key] for key in KEPT if key in settings}}
-    if name == "mlp-rff":
-        twin["options"] = {"frequencies": settings["options"]["frequencies"]}
+    shape = {key: value for key, value in settings["options"].items() if key in SHAPE}
+    twin = {"model": settings.get("model", "kan"), "options": shape}
     path = folder / f"{name}-tuned.yaml"
     path.write_text(yaml.safe_dump(twin, sort_keys=False))
     return path

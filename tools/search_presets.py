@@ -30,6 +30,29 @@ COLUMNS = (*KEYS, *FIGURES)
 PATTERNS = ("checkerboard", "every-second", "0.5")
 
 
+# Rows are flat: options of the KAN stand beside the other settings, under short names.
+_OPTIONS = {
+    "widths": "widths",
+    "grids": "grids",
+    "order": "order",
+    "noise": "init_noise",
+    "frequency": "init_frequency",
+    "directions": "num_directions",
+}
+
+
+def nested(settings: dict[str, Any]) -> dict[str, Any]:
+    """Turn a row's flat settings into those of ``kanfield.fit``.
+
+    >>> nested({"steps": 5, "widths": [8], "frequency": 4.5})
+    {'steps': 5, 'options': {'widths': [8], 'init_frequency': 4.5}}
+    """
+    others = {key: value for key, value in settings.items() if key not in (*_OPTIONS, "options")}
+    options = {name: settings[key] for key, name in _OPTIONS.items() if key in settings}
+    options |= settings.get("options") or {}
+    return {**others, **({"options": options} if options else {})}
+
+
 def measure(job: tuple[str, int, str, dict[str, Any]]) -> dict[str, Any]:
     """Fit once and return the row; the setting ``cubic`` adds the interpolation."""
     name, size, pattern, settings = job
@@ -39,7 +62,7 @@ def measure(job: tuple[str, int, str, dict[str, Any]]) -> dict[str, Any]:
         cubic = round(interpolate(image, pattern), 2)
     with tempfile.TemporaryDirectory() as folder:
         held_out = None if pattern == "none" else pattern
-        metrics = kanfield.fit(image, out=folder, held_out=held_out, threads=1, **settings).metrics
+        metrics = kanfield.fit(image, out=folder, held_out=held_out, threads=1, **nested(settings)).metrics
     row = {key: metrics.get(key) for key in FIGURES}
     row = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
     return {**row, **dict(zip(KEYS, (name, size, pattern, json.dumps(job[3])), strict=True)), "cubic": cubic}

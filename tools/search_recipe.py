@@ -25,7 +25,7 @@ from typing import Any
 from unittest.mock import patch
 
 from photographs import load
-from search_presets import PATTERNS
+from search_presets import PATTERNS, nested
 
 import kanfield
 from kanfield.errors import RunFailed
@@ -269,7 +269,7 @@ def fit(job: tuple[str, ...]) -> dict[str, Any]:
         contextlib.suppress(RunFailed),
     ):
         image = load(photo, int(size))
-        metrics = kanfield.fit(image, out=folder, held_out=held_out, threads=1, **settings).metrics
+        metrics = kanfield.fit(image, out=folder, held_out=held_out, threads=1, **nested(settings)).metrics
         row |= {key: metrics[key] for key in ("psnr", "held_out_psnr", "steps", "parameters", "seconds")}
     return {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
 

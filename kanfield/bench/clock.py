@@ -1,4 +1,4 @@
-"""Times of several things that are to be compared: in turns, so that a slow moment hits all alike."""
+"""Timing of several calls that are compared: in turns, so that a slow moment hits all of them equally."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 Run = Callable[[], object]
-_MOST_CALLS = 1000  # of one thing in a round
+_MOST_CALLS = 1000  # of one run in a round
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class Effort:
     """How long to measure.
 
     Attributes:
-        rounds: times that everything is timed. seconds: that calls of one thing add up to in a round, at
-            least: a clock read around a few microseconds of a GPU's work would time the wait for it instead.
-            0: one call a round, whatever it takes.
-        patience: seconds that are spent on one thing, but for three rounds, which everything gets.
+        rounds: number of times that every run is timed.
+        seconds: the least that the calls of one run take in a round: around a few microseconds of a GPU's
+            work, a clock would time the wait for it instead. 0: one call per round, whatever it takes.
+        patience: seconds after which a run gets no more rounds; the first three it gets in any case.
     """
 
     rounds: int
@@ -38,8 +38,10 @@ def interleaved(runs: Mapping[str, Run], device: torch.device, effort: Effort = 
     """Median seconds of a call of each, all timed in turns.
 
     Args:
-        runs: what to time, by name. Each is called before, to warm up and to see how long it takes.
-        device: where they work; what was started there is waited for before a clock is read.
+        runs: what to time, by name. Each is first called once or twice, to warm up and to see how long it
+            takes.
+        device: where they work; the clock is read when it has finished.
+        effort: how long to measure.
 
     >>> sorted(interleaved({"a": list, "b": dict}, torch.device("cpu"), QUICK))
     ['a', 'b']
@@ -48,7 +50,7 @@ def interleaved(runs: Mapping[str, Run], device: torch.device, effort: Effort = 
     for name, run in runs.items():
         once = seconds(run, device)
         if effort.seconds:
-            if once < effort.patience:  # else what warming up added is little, and another call takes long
+            if once < effort.patience:  # otherwise warming up added little, and another call takes long
                 once = max(seconds(run, device), 1e-9)
             calls[name] = min(_MOST_CALLS, max(1, math.ceil(effort.seconds / once)))
             affordable = int(effort.patience / (once * calls[name]))
@@ -62,7 +64,13 @@ def interleaved(runs: Mapping[str, Run], device: torch.device, effort: Effort = 
 
 
 def seconds(run: Run, device: torch.device, calls: int = 1) -> float:
-    """Seconds of one call, as the mean of so many in a row, until the device has done them."""
+    """Seconds per call, until the device has finished.
+
+    Args:
+        run: what to time.
+        device: where it works.
+        calls: number of calls in a row, of which this is the mean.
+    """
     wait_for(device)
     start = time.perf_counter()
     for _ in range(calls):
@@ -72,6 +80,6 @@ def seconds(run: Run, device: torch.device, calls: int = 1) -> float:
 
 
 def wait_for(device: torch.device) -> None:
-    """Return when a device has done all that it was given."""
+    """Wait until a device has finished all its work."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)

@@ -1,4 +1,4 @@
-"""The usual way to compute a KAN layer, to compare with: the dense basis (N, I, K), then one product."""
+"""The usual formulation of a KAN layer, to compare with: the dense basis (N, I, K), then one product."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from kanfield import KANLayer
 class DenseLayer(nn.Module):
     """The function of a :class:`kanfield.KANLayer` in plain torch, by the Cox-de Boor recursion.
 
-    Inside the grid alone: outside, its splines are zero where the layer's go on linearly.
+    They agree inside the grid only: outside, these splines are zero where the layer's continue linearly.
 
     Args:
-        layer: whose parameters are copied; one with a branch and a single level.
+        layer: its parameters are copied; it has a smooth branch and a single level.
 
     Shape:
         - Input: ``(N, I)``.
@@ -54,5 +54,12 @@ class DenseLayer(nn.Module):
 
 
 def dense_bytes(samples: int, inputs: int, size: int, order: int) -> int:
-    """About the memory that a step of the dense formulation takes: what each level keeps for the gradient."""
+    """Bytes, about, that a step of the dense formulation keeps for its gradient.
+
+    Args:
+        samples: N.
+        inputs: I.
+        size: cells G.
+        order: polynomial degree k.
+    """
     return 4 * samples * inputs * (size + 2 * order) * (3 * order + 8)

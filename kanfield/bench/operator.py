@@ -1,4 +1,4 @@
-"""A KAN layer, forward and backward, by every way of computing it that a device has, against its floor."""
+"""A KAN layer, forward and backward, by every variant that a device has, against the machine's floor."""
 
 from __future__ import annotations
 
@@ -12,68 +12,81 @@ from kanfield.bench.clock import Effort, Run, interleaved
 from kanfield.bench.dense import dense_bytes
 from kanfield.bench.rates import Products, Rates
 from kanfield.bench.shape import Shape, floor_seconds
-from kanfield.bench.ways import COMPILED, DENSE, Pass, Problem, Way
+from kanfield.bench.variants import COMPILED, DENSE, Pass, Problem, Variant
 from kanfield.errors import RunFailed
 from kanfield.training.memory import is_out_of_memory
 
-# Largest difference from the first way, relative to the largest element: sums of thousands of samples.
+# Largest difference from the first variant, relative to the largest element: sums of thousands of samples.
 TOLERANCE = {"fp32": 1e-4, "tf32x3": 1e-4, "tf32": 1e-2, "bf16": 5e-2}
 
 
 def measure_shape(
     shape: Shape,
     samples: int,
-    ways: list[Way],
+    variants: list[Variant],
     rates: Rates,
     products: Products,
     effort: Effort,
     device: torch.device,
 ) -> list[dict[str, Any]]:
-    """Rows of a shape, one a way: milliseconds, times the floor, times faster than the dense formulation.
+    """Time a layer by every variant.
 
-    Every way is first checked against the first one that works. Matrix products are timed in the same turns,
-    so that a row's floor is of the very moments in which it was measured.
+    Every variant is first checked against the first one that works. Matrix products are timed in the same
+    turns, so that a row's floor is of the very moments in which it was measured.
+
+    Args:
+        shape: of the layer.
+        samples: N.
+        variants: what to time.
+        rates: of the device; that of a copy is used.
+        products: matrix products, timed along with the variants.
+        effort: how long to measure.
+        device: where.
+
+    Returns:
+        Rows of plain values, one per variant: milliseconds, times the floor, times faster than the dense
+        formulation.
 
     Raises:
-        RunFailed: two ways disagree.
+        RunFailed: two variants disagree.
     """
     problem = Problem(shape, samples, device)
-    ways = [Way(way.name, way.precision, way.lacks or _too_large(way, problem)) for way in ways]
+    variants = [Variant(v.name, v.precision, v.unavailable or _too_large(v, problem)) for v in variants]
     passes: dict[str, Pass] = {}
     first: tuple[str, list[Tensor]] | None = None
-    for way in ways:
-        if way.lacks is not None:
+    for variant in variants:
+        if variant.unavailable is not None:
             continue
-        run = problem.run(way)
+        run = problem.run(variant)
         try:
-            found = run.results()
+            results = run.results()
         except Exception as error:  # what a compiler can raise has no common name
-            way.lacks = _why(error, way)
-            run.forget()
+            variant.unavailable = _reason(error, variant)
+            run.release()
             continue
         if first is None:
-            first = way.key, found
-        _agree(shape, first, way, found)
-        passes[way.key] = run
+            first = variant.key, results
+        _check_agreement(shape, first, variant, results)
+        passes[variant.key] = run
     runs: dict[str, Run] = {**passes, **products.runs}
-    found_seconds = interleaved(runs, device, effort)
-    measured = Rates(products.rates(found_seconds), rates.copy)
+    seconds = interleaved(runs, device, effort)
+    measured = Rates(products.rates(seconds), rates.copy)
     for run in passes.values():
-        run.forget()
-    dense = found_seconds.get(Way(DENSE).key)
-    return [_row(shape, samples, way, found_seconds.get(way.key), dense, measured, device) for way in ways]
+        run.release()
+    dense = seconds.get(Variant(DENSE).key)
+    return [_row(shape, samples, v, seconds.get(v.key), dense, measured, device) for v in variants]
 
 
 def _row(
     shape: Shape,
     samples: int,
-    way: Way,
+    variant: Variant,
     seconds: float | None,
     dense: float | None,
     rates: Rates,
     device: torch.device,
 ) -> dict[str, Any]:
-    floor = floor_seconds(shape, samples, rates, way.precision, device)
+    floor = floor_seconds(shape, samples, rates, variant.precision, device)
     return {
         "shape": str(shape),
         "inputs": shape.inputs,
@@ -81,34 +94,36 @@ def _row(
         "grid": shape.grid,
         "order": shape.order,
         "samples": samples,
-        "way": way.name,
-        "precision": way.precision,
+        "variant": variant.name,
+        "precision": variant.precision,
         "milliseconds": None if seconds is None else 1e3 * seconds,
         "floor_milliseconds": 1e3 * floor,
         "times_the_floor": None if seconds is None else seconds / floor,
         "times_faster_than_dense": None if seconds is None or dense is None else dense / seconds,
-        "left_out": way.lacks,
+        "left_out": variant.unavailable,
     }
 
 
-def _agree(shape: Shape, first: tuple[str, list[Tensor]], way: Way, found: list[Tensor]) -> None:
-    for mine, true in zip(found, first[1], strict=True):
+def _check_agreement(
+    shape: Shape, first: tuple[str, list[Tensor]], variant: Variant, results: list[Tensor]
+) -> None:
+    for mine, true in zip(results, first[1], strict=True):
         error = float((mine - true).abs().max() / true.abs().max())
-        if not error <= TOLERANCE[way.precision]:
+        if not error <= TOLERANCE[variant.precision]:
             raise RunFailed(
-                f"layer {shape}: {way.key} and {first[0]} differ by {error:.1e} of the largest value, so "
+                f"layer {shape}: {variant.key} and {first[0]} differ by {error:.1e} of the largest value, so "
                 "nothing was timed; kanfield doctor tests the backend"
             )
 
 
-def _too_large(way: Way, problem: Problem) -> str | None:
-    if way.name not in (DENSE, COMPILED):
+def _too_large(variant: Variant, problem: Problem) -> str | None:
+    if variant.name not in (DENSE, COMPILED):
         return None
     shape = problem.shape
-    need, room = dense_bytes(problem.samples, shape.inputs, shape.grid, shape.order), _free(problem.device)
-    if room is None or need < room / 2:
+    need, free = dense_bytes(problem.samples, shape.inputs, shape.grid, shape.order), _free(problem.device)
+    if free is None or need < free / 2:
         return None
-    return f"its basis takes {need / 1e9:.0f} GB, and of memory {room / 1e9:.0f} are free"
+    return f"its basis takes {need / 1e9:.0f} GB of memory, and {free / 1e9:.0f} GB are free"
 
 
 def _free(device: torch.device) -> int | None:
@@ -126,11 +141,11 @@ def _free(device: torch.device) -> int | None:
         return None
 
 
-def _why(error: Exception, way: Way) -> str:
-    """Why a way cannot be timed; an error that nobody could expect goes on."""
+def _reason(error: Exception, variant: Variant) -> str:
+    """Why a variant cannot be timed; an error that nobody could expect is raised again."""
     if is_out_of_memory(error):
         return "out of memory"
-    if way.name != COMPILED:
+    if variant.name != COMPILED:
         raise error
-    told = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return f"does not compile here: {told.strip()}"
+    line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return f"does not compile here: {line.strip()}"

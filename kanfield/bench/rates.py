@@ -1,4 +1,4 @@
-"""What the machine can do at best: operations of a matrix product, and bytes of a copy, in a second."""
+"""What the machine can do at best: operations of a matrix product, and bytes of a copy, per second."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Rates:
     """Measured rates.
 
     Attributes:
-        products: operations a second of a matrix product, by precision (a multiply-add is two).
-        copy: bytes a second of a copy, those read and those written.
+        products: operations per second of a matrix product, by precision (a multiply-add is two).
+        copy: bytes per second of a copy, counting those read and those written.
     """
 
     products: dict[str, float]
@@ -29,7 +29,8 @@ class Products:
     """Square matrix products in every precision that a device has units for.
 
     Args:
-        device: where. quick: take smaller ones, which reach a little less.
+        device: where.
+        quick: take smaller ones, which reach a little less.
 
     Attributes:
         runs: what to time, by precision.
@@ -45,9 +46,12 @@ class Products:
             self.runs["bf16"] = _product(a.bfloat16(), device, "bf16")
 
     def rates(self, seconds: dict[str, float]) -> dict[str, float]:
-        """Operations a second by precision, of the seconds that each of :attr:`runs` took.
+        """Operations per second, by precision.
 
         ``tf32x3`` is three products in tf32, and so has a third of their rate.
+
+        Args:
+            seconds: that each of :attr:`runs` took.
         """
         rates = {name: 2 * self.side**3 / seconds[name] for name in self.runs}
         if "tf32" in rates:
@@ -56,22 +60,33 @@ class Products:
 
 
 def measure_rates(device: torch.device, effort: Effort, quick: bool = False) -> Rates:
-    """The rates of a device, measured."""
+    """Measure the rates of a device.
+
+    Args:
+        device: which one.
+        effort: how long to measure.
+        quick: take smaller matrices, which reach a little less.
+    """
     products = Products(device, quick)
     size = 1 << (24 if device.type == "cpu" else 26)  # numbers: far more than a cache holds
     source = torch.randn(size, device=device)
     target = torch.empty_like(source)
-    found = interleaved({**products.runs, "copy": lambda: target.copy_(source)}, device, effort)
-    return Rates(products.rates(found), 2 * source.nbytes / found["copy"])
+    seconds = interleaved({**products.runs, "copy": lambda: target.copy_(source)}, device, effort)
+    return Rates(products.rates(seconds), 2 * source.nbytes / seconds["copy"])
 
 
 @contextlib.contextmanager
 def matrix_precision(device: torch.device, precision: str) -> Iterator[None]:
-    """Torch's own float32 products on a GPU in ``"fp32"`` or ``"tf32"``, whatever the process has set."""
+    """Compute torch's own float32 products on a GPU in a precision, inside a ``with`` block.
+
+    Args:
+        device: where; nothing changes on others than CUDA's.
+        precision: ``"fp32"`` or ``"tf32"``; nothing changes for others.
+    """
     if device.type != "cuda" or precision not in ("fp32", "tf32"):
         yield
         return
-    # The older of torch's two switches: its compiler reads that one, and refuses to where the newer was used.
+    # The older of torch's two switches: its compiler reads that one, and fails where the newer was used.
     settings = torch.backends.cuda.matmul
     before = settings.allow_tf32
     settings.allow_tf32 = precision == "tf32"

@@ -1,4 +1,4 @@
-"""All of ``kanfield bench``: what is measured, and the object that says so."""
+"""All of ``kanfield bench``: what is measured, as one object of plain values."""
 
 from __future__ import annotations
 
@@ -14,39 +14,40 @@ from kanfield.bench.rates import Products, measure_rates
 from kanfield.bench.shape import QUICK_SAMPLES, QUICK_SHAPES, SAMPLES, SHAPES
 from kanfield.bench.step import QUICK_BATCH, measure_steps, trainings_on
 from kanfield.bench.tune import EFFORT, QUICK_SIZES, Sizes, check_tunable, tune
-from kanfield.bench.ways import COMPILED, DENSE, ways_on
+from kanfield.bench.variants import COMPILED, DENSE, variants_on
 from kanfield.machine import machine
 from kanfield.splines import explain_backend
-from kanfield.splines.triton.choice import keep
+from kanfield.splines.triton.dispatch import save_timings
 
-Told = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
-def bench(device: torch.device, quick: bool, told: Told) -> dict[str, Any]:
+def bench(device: torch.device, quick: bool, progress: Progress) -> dict[str, Any]:
     """Measure the operator and whole steps.
 
     Args:
-        device: where. quick: small batches, few rounds, and no compiler: seconds, for a first look.
-        told: gets a line of progress now and then.
+        device: where.
+        quick: small batches, few rounds and no compiler: seconds, for a first look.
+        progress: called with a line of progress now and then.
 
     Returns:
         Plain values: ``machine``, ``device``, ``torch``, ``backend``, ``rates`` (of the device, before the
-        rest), ``operator`` and ``steps`` (rows; times in milliseconds, ``left_out`` where a row has none, in
-        words), and ``grid_growth`` (see :func:`grid_growth`).
+        rest), ``operator`` and ``steps`` (rows; times in milliseconds, or ``left_out`` with the reason why
+        there is none), and ``grid_growth`` (see :func:`grid_growth`).
 
     Raises:
-        RunFailed: two ways of computing the same layer disagree.
+        RunFailed: two variants of the same layer disagree.
     """
     effort = QUICK if quick else THOROUGH
-    told("rates of a matrix product and of a copy")
+    progress("rates of a matrix product and of a copy")
     rates, products = measure_rates(device, effort, quick), Products(device, quick)
     rows: list[dict[str, Any]] = []
     for shape in QUICK_SHAPES if quick else SHAPES:
-        told(f"layer {shape}")
-        samples, ways = QUICK_SAMPLES if quick else SAMPLES, ways_on(device, compiled=not quick)
-        rows += measure_shape(shape, samples, ways, rates, products, effort, device)
+        progress(f"layer {shape}")
+        samples, variants = QUICK_SAMPLES if quick else SAMPLES, variants_on(device, compiled=not quick)
+        rows += measure_shape(shape, samples, variants, rates, products, effort, device)
         torch.compiler.reset()  # compiled for this shape, never called again
-    told("whole training steps")
+    progress("whole training steps")
     steps = measure_steps(trainings_on(device), device, effort, QUICK_BATCH if quick else None)
     return {
         **_head(device, quick),
@@ -60,41 +61,50 @@ def bench(device: torch.device, quick: bool, told: Told) -> dict[str, Any]:
     }
 
 
-def bench_tune(device: torch.device, quick: bool, told: Told) -> dict[str, Any]:
-    """Measure which way of the Triton kernels is the faster one, and keep that for the card.
+def bench_tune(device: torch.device, quick: bool, progress: Progress) -> dict[str, Any]:
+    """Time the dense and the gathering Triton kernels, and save the timings for the card.
 
-    Args: as for :func:`bench`.
+    Args:
+        device: where.
+        quick: a few sizes only.
+        progress: called with a line of progress now and then.
 
     Returns:
-        Plain values: what :func:`bench` begins with, ``tune`` (cases, with milliseconds of either way) and
-        ``kept``, the file.
+        Plain values: what :func:`bench` begins with, ``tune`` (cases, with the milliseconds of either kernel)
+        and ``saved``, the file.
 
     Raises:
         InputError: the device is no NVIDIA GPU that the kernels run on.
     """
     check_tunable(device)
-    found = tune(device, QUICK_SIZES if quick else Sizes(), EFFORT, told)
-    kept = keep(torch.cuda.get_device_name(device), found)
-    return {**_head(device, quick), "tune": [asdict(row) for row in found], "kept": str(kept)}
+    timings = tune(device, QUICK_SIZES if quick else Sizes(), EFFORT, progress)
+    path = save_timings(torch.cuda.get_device_name(device), timings)
+    return {**_head(device, quick), "tune": [asdict(row) for row in timings], "saved": str(path)}
 
 
 def grid_growth(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """What a finer grid costs: time at the finest over that at the coarsest of the same layer, in words.
+    """What a finer grid costs: time at the finest grid over time at the coarsest, of the same layer.
 
-    >>> row = {"way": "native", "precision": "fp32", "inputs": 8, "outputs": 8, "order": 3}
+    Args:
+        rows: of :func:`kanfield.bench.operator.measure_shape`.
+
+    Returns:
+        The factor by a description of the layer.
+
+    >>> row = {"variant": "native", "precision": "fp32", "inputs": 8, "outputs": 8, "order": 3}
     >>> grid_growth([{**row, "grid": g, "milliseconds": t} for g, t in ((10, 2.0), (200, 3.0))])
     {'time at G = 200 over that at G = 10, 8 -> 8, order 3, native, fp32': 1.5}
     """
     timed: dict[tuple[Any, ...], dict[int, float]] = {}
     for row in rows:
-        if row["milliseconds"] is not None and row["way"] not in (DENSE, COMPILED):
-            layer = tuple(row[key] for key in ("inputs", "outputs", "order", "way", "precision"))
+        if row["milliseconds"] is not None and row["variant"] not in (DENSE, COMPILED):
+            layer = tuple(row[key] for key in ("inputs", "outputs", "order", "variant", "precision"))
             timed.setdefault(layer, {})[row["grid"]] = row["milliseconds"]
     growth = {}
-    for (inputs, outputs, order, way, precision), times in timed.items():
+    for (inputs, outputs, order, variant, precision), times in timed.items():
         fine, coarse = max(times), min(times)
         if fine > coarse:
-            layer_of = f"{inputs} -> {outputs}, order {order}, {way}, {precision}"
+            layer_of = f"{inputs} -> {outputs}, order {order}, {variant}, {precision}"
             words = f"time at G = {fine} over that at G = {coarse}, {layer_of}"
             growth[words] = times[fine] / times[coarse]
     return growth

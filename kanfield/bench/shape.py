@@ -13,7 +13,14 @@ _FLOATS = 4  # bytes of one
 
 @dataclass(frozen=True)
 class Shape:
-    """A layer ``inputs -> outputs`` of splines of an order on ``grid`` cells."""
+    """A layer of splines.
+
+    Attributes:
+        inputs: I.
+        outputs: O.
+        grid: cells G of every spline.
+        order: polynomial degree k.
+    """
 
     inputs: int
     outputs: int
@@ -24,13 +31,13 @@ class Shape:
         return f"{self.inputs} -> {self.outputs}, G = {self.grid}, order {self.order}"
 
     def operations(self, samples: int) -> float:
-        """Of forward and backward: values and two gradients, k + 1 taps and the branch for every edge."""
+        """Operations of forward and backward: k + 1 taps and the branch, in three passes over every edge."""
         return 3 * 2.0 * samples * self.inputs * (self.order + 2) * self.outputs
 
     def bytes(self, samples: int) -> float:
-        """That forward and backward have to move: inputs, outputs, parameters and the gradients of all."""
+        """Bytes that forward and backward have to move: inputs, outputs, parameters and their gradients."""
         parameters = self.inputs * (self.grid + self.order + 1) * self.outputs
-        # Inputs and parameters are read for either pass; their gradients, and the outputs, written once.
+        # Inputs and parameters are read in either pass; their gradients and the outputs are written once.
         return _FLOATS * (3.0 * samples * self.inputs + 2.0 * samples * self.outputs + 3.0 * parameters)
 
 
@@ -40,10 +47,17 @@ SAMPLES, QUICK_SAMPLES = 16384, 512
 
 
 def floor_seconds(shape: Shape, samples: int, rates: Rates, precision: str, device: torch.device) -> float:
-    """The least time of forward and backward: arithmetic at the rate of a matrix product in that precision.
+    """The least seconds that forward and backward could take.
 
-    On a GPU also what has to be moved, at the rate of a copy, where that takes longer; what a CPU works on
-    may lie in its caches.
+    That is their arithmetic at the rate of a matrix product, or on a GPU their memory traffic at the rate of
+    a copy, if that takes longer; the data of a CPU may lie in its caches.
+
+    Args:
+        shape: of the layer.
+        samples: N.
+        rates: of the device.
+        precision: whose rate of products counts.
+        device: where.
     """
     arithmetic = shape.operations(samples) / rates.products[precision]
     return arithmetic if device.type == "cpu" else max(arithmetic, shape.bytes(samples) / rates.copy)

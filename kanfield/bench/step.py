@@ -34,8 +34,10 @@ class Training:
     """A field, and how its steps are computed.
 
     Attributes:
-        name: in words. settings: what a fit would be told.
-        backend: forced on its splines, or None. eager: as plain calls, where a fit would replay a graph.
+        name: in words.
+        settings: of the fit.
+        backend: forced on its splines, or None.
+        eager: run as plain calls where a fit would replay a graph.
     """
 
     name: str
@@ -45,59 +47,66 @@ class Training:
 
 
 def trainings_on(device: torch.device) -> list[Training]:
-    """What is timed on a device, the default first."""
+    """What is timed on a device, the default field first."""
     smooth, lossless = Settings(), Settings(preset="lossless")
     kan, sharp, grid = "kan, preset smooth", "kan, preset lossless", "hashgrid"
-    found = [Training(kan, smooth), Training(sharp, lossless)]
+    trainings = [Training(kan, smooth), Training(sharp, lossless)]
     if device.type == "cuda":
-        found.append(Training(f"{kan}, without a graph", smooth, eager=True))
+        trainings.append(Training(f"{kan}, without a graph", smooth, eager=True))
         if triton_unavailable(str(device)) is None:
-            found += [Training(kan, settings_from({"precision": name})) for name in MATRIX_PRECISIONS]
+            trainings += [Training(kan, settings_from({"precision": name})) for name in MATRIX_PRECISIONS]
     if device.type == "cuda" or native is not None:
-        found.append(Training(kan, smooth, "reference"))
-    found.append(Training(grid, Settings(model="hashgrid")))
+        trainings.append(Training(kan, smooth, "reference"))
+    trainings.append(Training(grid, Settings(model="hashgrid")))
     if device.type == "cuda":
-        found.append(Training(f"{grid}, without a graph", Settings(model="hashgrid"), eager=True))
-    found.append(Training("tinycudann's hash grid", Settings(model="tcnn-hashgrid")))
-    return found
+        trainings.append(Training(f"{grid}, without a graph", Settings(model="hashgrid"), eager=True))
+    trainings.append(Training("tinycudann's hash grid", Settings(model="tcnn-hashgrid")))
+    return trainings
 
 
 def measure_steps(
     trainings: list[Training], device: torch.device, effort: Effort, batch: int | None = None
 ) -> list[dict[str, Any]]:
-    """Rows, one a training: milliseconds a step, pixels a second, and the time over that of the first.
+    """Time whole training steps.
+
+    Batches are random pixels of an image of 256 x 256; drawing them is not timed. The learning rates are
+    zero, so that a field does not change however often it is called; the work is the same.
 
     Args:
-        batch: pixels in a step, or None for as many as a fit would take.
+        trainings: what to time.
+        device: where.
+        effort: how long to measure.
+        batch: pixels per step, or None for as many as a fit would take.
 
-    Batches are random pixels of an image of 256 x 256; drawing them is not timed. Rates are zero, so that a
-    field stays as it began however often it is called; the work is the same.
+    Returns:
+        Rows of plain values, one per training: milliseconds per step, pixels per second, and the time over
+        that of the first training.
     """
     runs: dict[int, _Stepper] = {}
-    lacks: dict[int, str] = {}
+    reasons: dict[int, str] = {}
     for number, training in enumerate(trainings):
         family = find_family(training.settings.model)
         foreign = family.name.startswith("tcnn")
         if family.unavailable is not None or (foreign and device.type != "cuda"):
-            lacks[number] = family.unavailable or f"it needs an NVIDIA GPU, this is {device}"
+            reasons[number] = family.unavailable or f"it needs an NVIDIA GPU, this is {device}"
             continue
         try:
             runs[number] = _Stepper(training, device, batch)
         except Exception as error:  # what tinycudann can raise has no common name
             if not foreign and not is_out_of_memory(error):
                 raise
-            lacks[number] = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reasons[number] = str(error).splitlines()[0] if str(error) else type(error).__name__
     named: dict[str, Run] = {str(number): run for number, run in runs.items()}
-    found = interleaved(named, device, effort)
-    default = found.get("0")
+    seconds = interleaved(named, device, effort)
+    default = seconds.get("0")
     return [
-        _row(training, runs.get(number), found.get(str(number)), default, lacks.get(number))
+        _row(training, runs.get(number), seconds.get(str(number)), default, reasons.get(number))
         for number, training in enumerate(trainings)
     ]
 
 
 class _Stepper:
-    """Steps of a training on one random batch, as a fit takes them; the first ones are done."""
+    """Steps of a training on one random batch, as a fit takes them; the first ones have been taken."""
 
     def __init__(self, training: Training, device: torch.device, batch: int | None) -> None:
         settings = resolve(dataclasses.replace(training.settings, batch_size=batch), SCALE)
@@ -121,7 +130,7 @@ class _Stepper:
 
     @property
     def graph(self) -> bool:
-        """Whether the steps are a CUDA graph's."""
+        """Whether the steps are replayed from a CUDA graph."""
         return isinstance(self._step, GraphedStep) and bool(self._step.captured)
 
     def __call__(self) -> None:
@@ -133,14 +142,14 @@ class _Stepper:
 
 
 def _row(
-    training: Training, run: _Stepper | None, seconds: float | None, default: float | None, lacks: str | None
+    training: Training, run: _Stepper | None, seconds: float | None, default: float | None, reason: str | None
 ) -> dict[str, Any]:
-    of_a_run = ("backend", "precision", "graph", "parameters", "batch")
+    attributes = ("backend", "precision", "graph", "parameters", "batch")
     return {
         "field": training.name,
-        **{key: getattr(run, key, None) for key in of_a_run},
+        **{key: getattr(run, key, None) for key in attributes},
         "milliseconds": None if seconds is None else 1e3 * seconds,
         "pixels_per_second": None if run is None or seconds is None else run.batch / seconds,
         "times_default": None if seconds is None or default is None else seconds / default,
-        "left_out": lacks,
+        "left_out": reason,
     }

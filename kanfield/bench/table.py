@@ -1,4 +1,4 @@
-"""What ``kanfield bench`` measured, as lines and tables for people."""
+"""What ``kanfield bench`` measured, as lines and tables for the terminal."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ Rows = Sequence[dict[str, Any]]
 
 
 def shown(result: dict[str, Any]) -> list[RenderableType]:
-    """What :func:`kanfield.bench.report.bench` or ``bench_tune`` found, in words, to be printed in turn."""
+    """Lines and tables of a result of :func:`kanfield.bench.report.bench` or ``bench_tune``, in order."""
     if "tune" in result:
-        return [*_head(result), *_choices(result["tune"]), Text(f"kept, and in use: {result['kept']}")]
+        return [
+            *_head(result),
+            *_timings(result["tune"]),
+            Text(f"saved, and used from now on: {result['saved']}"),
+        ]
     return [
         *_head(result),
         *_operator(result["operator"]),
@@ -48,11 +52,11 @@ def _operator(rows: Rows) -> Iterator[RenderableType]:
     )
     for row in rows:
         numbers = (row[key] for key in ("milliseconds", "times_the_floor", "times_faster_than_dense"))
-        table.add_row(row["shape"], row["way"], row["precision"], *map(_number, numbers))
+        table.add_row(row["shape"], row["variant"], row["precision"], *map(_number, numbers))
     yield table
     for row in rows:
         if row["left_out"]:
-            yield Text(f"left out: {row['shape']}, {row['way']}, {row['precision']}: {row['left_out']}")
+            yield Text(f"left out: {row['shape']}, {row['variant']}, {row['precision']}: {row['left_out']}")
 
 
 def _steps(rows: Rows) -> Iterator[RenderableType]:
@@ -63,7 +67,7 @@ def _steps(rows: Rows) -> Iterator[RenderableType]:
     )
     table = _table(
         ["field", "backend", "precision"],
-        ["parameters", "ms a step", "pixels a second", "time over the first's"],
+        ["parameters", "ms per step", "pixels per second", "time over the first's"],
     )
     for row in rows:
         if row["left_out"]:
@@ -84,8 +88,8 @@ def _steps(rows: Rows) -> Iterator[RenderableType]:
             yield Text(f"left out: {row['field']}: {row['left_out']}")
 
 
-def _choices(rows: Rows) -> Iterator[RenderableType]:
-    yield _title("The spline primitives both ways, ms")
+def _timings(rows: Rows) -> Iterator[RenderableType]:
+    yield _title("The spline primitives by either kernel, ms")
     table = _table(["primitive", "precision"], ["order", "rows K", "outputs", "dense", "gathering", "faster"])
     for row in rows:
         case = row["case"]

@@ -1,4 +1,4 @@
-"""Which way of the Triton kernels is the faster, dense or gathering: measured on a card, and kept for it."""
+"""Which Triton kernel is the faster one, dense or gathering: timed on a card, and saved for it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ from kanfield.bench.clock import Effort, Run, interleaved
 from kanfield.errors import InputError
 from kanfield.splines import ORDERS, PRECISIONS
 from kanfield.splines.backend import triton_unavailable
-from kanfield.splines.triton.choice import WAYS, Case, Measured, force_way
+from kanfield.splines.triton.dispatch import KERNELS, Case, Timing, force_kernel
 
-PRIMITIVES = ("synthesis", "projection", "analysis")
+PRIMITIVES = ("spline_forward", "grad_input", "grad_coef")
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is measured.
+    """What is timed: every combination.
 
     Attributes:
-        grids: cells G. outputs: O of a layer. orders: k. precisions: of the products.
-        samples: N. inputs: I of a layer.
+        grids: numbers of cells G.
+        outputs: numbers of outputs O of a layer.
+        orders: polynomial degrees k.
+        precisions: of the products.
+        samples: N.
+        inputs: I of a layer.
     """
 
     grids: Sequence[int] = (4, 12, 28, 60, 124, 250, 500)
@@ -41,7 +45,10 @@ QUICK_SIZES = Sizes(grids=(12, 60, 250), outputs=(64,), orders=(2,))
 
 
 def check_tunable(device: torch.device) -> None:
-    """Whether there is something to choose on a device.
+    """Check that a device has Triton kernels to choose from.
+
+    Args:
+        device: where they would run.
 
     Raises:
         InputError: it is no NVIDIA GPU, or the Triton kernels do not run on it.
@@ -50,37 +57,41 @@ def check_tunable(device: torch.device) -> None:
         raise InputError(
             f"--tune needs an NVIDIA GPU: it times the Triton kernels, and {device.type} has none"
         )
-    if (lacks := triton_unavailable(str(device))) is not None:
-        raise InputError(f"--tune times the Triton kernels, which do not run here: {lacks}")
+    if (reason := triton_unavailable(str(device))) is not None:
+        raise InputError(f"--tune times the Triton kernels, which do not run here: {reason}")
 
 
 def tune(
     device: torch.device,
     sizes: Sizes,
     effort: Effort,
-    told: Callable[[str], None] = lambda line: None,
-) -> list[Measured]:
-    """Time every primitive of a layer with its branch, both ways, in all the sizes.
+    progress: Callable[[str], None] = lambda line: None,
+) -> list[Timing]:
+    """Time every primitive of a layer with its branch, by both kernels, in all the sizes.
 
     Args:
-        told: gets a line of progress now and then.
+        device: where.
+        sizes: what is timed.
+        effort: how long each case is timed.
+        progress: called with a line of progress now and then.
 
     Returns:
-        What :func:`kanfield.splines.triton.choice.keep` stores; cases are counted as the launch counts them.
+        What :func:`kanfield.splines.triton.dispatch.save_timings` saves; the rows of a case are counted as
+        the launch counts them.
     """
-    found: list[Measured] = []
+    timings: list[Timing] = []
     for precision, order in itertools.product(sizes.precisions, sizes.orders):
-        told(f"dense or gathering: {precision}, order {order}")
+        progress(f"dense or gathering: {precision}, order {order}")
         for grid, outputs in itertools.product(sizes.grids, sizes.outputs):
             layer = _Layer(device, sizes, grid, outputs, order)
             for primitive in PRIMITIVES:
                 run = layer.run(primitive, precision)
-                times = interleaved({way: _forced(way, run) for way in WAYS}, device, effort)
-                # As the launch counts: the branch is a row more, but where it can be computed apart.
-                rows = grid + order + (primitive != "analysis")
+                seconds = interleaved({name: _forced(name, run) for name in KERNELS}, device, effort)
+                # As the launch counts: the branch is a row more, except where it can be computed apart.
+                rows = grid + order + (primitive != "grad_coef")
                 case = Case(primitive, precision, order, rows, outputs)
-                found.append(Measured(case, **{way: 1e3 * times[way] for way in WAYS}))
-    return found
+                timings.append(Timing(case, **{name: 1e3 * seconds[name] for name in KERNELS}))
+    return timings
 
 
 class _Layer:
@@ -99,19 +110,20 @@ class _Layer:
 
     def run(self, primitive: str, precision: str) -> Run:
         """A primitive as a training step calls it."""
-        from kanfield.splines.triton import launch  # triton is slow to import, and not everywhere
+        from kanfield.splines.triton import launch  # triton is slow to import and not always installed
 
-        if primitive == "synthesis":
-            return lambda: launch.synthesis(self.x, self.coef, None, *self.grid, 0, precision, self.base)
-        if primitive == "projection":
-            return lambda: launch.projection(self.x, self.coef, self.g, *self.grid, 1, precision, self.base)
-        # Its branch's gradient is written, and nothing reads it.
-        return lambda: launch.analysis(self.x, None, self.g, *self.grid, 0, precision, self.base)
+        x, coef, g, grid, base = self.x, self.coef, self.g, self.grid, self.base
+        if primitive == "spline_forward":
+            return lambda: launch.spline_forward(x, coef, None, *grid, 0, precision, base)
+        if primitive == "grad_input":
+            return lambda: launch.grad_input(x, coef, g, *grid, 1, precision, base)
+        # The branch's gradient is written to base, which nothing reads.
+        return lambda: launch.grad_coef(x, None, g, *grid, 0, precision, base)
 
 
-def _forced(way: str, run: Run) -> Run:
+def _forced(kernel: str, run: Run) -> Run:
     def forced() -> None:
-        with force_way(way):
+        with force_kernel(kernel):
             run()
 
     return forced

@@ -10,19 +10,18 @@ import contextlib
 import functools
 import importlib
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from kanfield.errors import InputError
+from kanfield.splines.forced import Forced
 
 BACKENDS = ("native", "triton", "reference")
 _OLDEST = (8, 0)  # compute capability from which there are matrix units for float32
 
-# Of the whole process: autograd runs the backward of CUDA tensors in a thread of its own.
-_forced: list[str] = []
+_forced = Forced()
 
 
 def _load_native() -> tuple[Any, str]:
@@ -44,6 +43,9 @@ native, native_error = _load_native()
 def triton_unavailable(device: str) -> str | None:
     """Why the Triton kernels do not run on a device, in words; None where they do.
 
+    Args:
+        device: as :class:`torch.device` reads it, such as ``"cuda:1"``.
+
     >>> triton_unavailable("mps")
     'plain torch serves mps'
     """
@@ -56,7 +58,7 @@ def triton_unavailable(device: str) -> str | None:
     try:
         importlib.import_module("kanfield.splines.triton.launch")
     except ImportError as error:
-        return f"Triton is not there ({error}); it is several times faster"
+        return f"Triton cannot be imported ({error}); it is several times faster"
     if index.type == "cuda" and torch.cuda.get_device_capability(index) < _OLDEST:
         return (
             f"{torch.cuda.get_device_name(index)} is older than compute capability {_OLDEST[0]}.{_OLDEST[1]}"
@@ -65,7 +67,7 @@ def triton_unavailable(device: str) -> str | None:
 
 
 def _triton_fails() -> str | None:
-    """Why Triton does not start, in words: at its first launch it compiles C, which not every machine can."""
+    """Why Triton does not start, in words; it compiles C at its first launch, which not every machine can."""
     try:
         _ = importlib.import_module("triton.runtime").driver.active
     except Exception as error:  # of a compiler, a linker, a driver
@@ -74,9 +76,10 @@ def _triton_fails() -> str | None:
     return None
 
 
-@contextlib.contextmanager
-def use_backend(name: str) -> Iterator[None]:
+def use_backend(name: str) -> contextlib.AbstractContextManager[None]:
     """Force a backend inside a ``with`` block, in all threads.
+
+    Where blocks of several threads overlap, the one that was entered last decides for the whole process.
 
     Args:
         name: ``"native"``, ``"triton"`` or ``"reference"``.
@@ -88,17 +91,17 @@ def use_backend(name: str) -> Iterator[None]:
     ...     forced_backend()
     'reference'
     """
-    _forced.append(_checked(name, "use_backend"))
-    try:
-        yield
-    finally:
-        _forced.pop()
+    return _forced.block(_checked(name, "use_backend"))
 
 
 def forced_backend() -> str | None:
-    """The backend forced by :func:`use_backend` or ``KANFIELD_BACKEND``, or None."""
-    if _forced:
-        return _forced[-1]
+    """The backend forced by :func:`use_backend` or ``KANFIELD_BACKEND``, or None.
+
+    Raises:
+        InputError: ``KANFIELD_BACKEND`` names no backend, or the native core, which is not built.
+    """
+    if (name := _forced.name) is not None:
+        return name
     if name := os.environ.get("KANFIELD_BACKEND"):
         return _checked(name, "KANFIELD_BACKEND")
     return None
@@ -107,8 +110,15 @@ def forced_backend() -> str | None:
 def choose_backend(x: Tensor, precision: str = "fp32") -> str:
     """The backend that computes a spline of ``x`` in a precision.
 
+    Args:
+        x: inputs; their device and type decide.
+        precision: one of :data:`kanfield.splines.PRECISIONS`.
+
+    Returns:
+        One of :data:`BACKENDS`.
+
     Raises:
-        InputError: the backend that is forced does not serve it.
+        InputError: the backend that is forced cannot compute it.
 
     >>> choose_backend(torch.zeros(1, 1)) in BACKENDS
     True
@@ -120,9 +130,11 @@ def choose_backend(x: Tensor, precision: str = "fp32") -> str:
             raise InputError(f"the native backend serves the CPU, not {x.device}; leave it unforced")
         if name == "native" and not native_fits:
             raise InputError(f"the native backend has no {precision} of {x.dtype}; leave it unforced")
-        if name == "triton" and (lacks := triton_unavailable(str(x.device))) is not None:
-            raise InputError(f"the Triton backend does not serve {x.device}: {lacks}; leave it unforced")
-        return "reference" if name == "triton" and x.dtype != torch.float32 else name
+        if name == "triton" and (reason := triton_unavailable(str(x.device))) is not None:
+            raise InputError(f"the Triton backend does not serve {x.device}: {reason}; leave it unforced")
+        if name == "triton" and x.dtype != torch.float32:
+            raise InputError(f"the Triton backend has no {x.dtype}; leave it unforced")
+        return name
     if x.is_cuda and x.dtype == torch.float32 and triton_unavailable(str(x.device)) is None:
         return "triton"
     return "native" if native is not None and native_fits else "reference"
@@ -131,14 +143,24 @@ def choose_backend(x: Tensor, precision: str = "fp32") -> str:
 def explain_backend(device: str, precision: str = "fp32") -> tuple[str, str]:
     """The backend that splines on ``device`` get in a precision, and the reason in words.
 
+    Args:
+        device: as :class:`torch.device` reads it, such as ``"cuda:1"``.
+        precision: one of :data:`kanfield.splines.PRECISIONS`.
+
+    Returns:
+        One of :data:`BACKENDS`, and a clause for people.
+
+    Raises:
+        InputError: ``KANFIELD_BACKEND`` names no backend, or the native core, which is not built.
+
     >>> explain_backend("mps")
     ('reference', 'plain torch serves mps')
     """
     if (name := forced_backend()) is not None:
         return name, "forced by KANFIELD_BACKEND or use_backend"
     if device != "cpu":
-        lacks = triton_unavailable(device)
-        return ("triton", _explain_triton(device)) if lacks is None else ("reference", lacks)
+        reason = triton_unavailable(device)
+        return ("triton", _explain_triton(device)) if reason is None else ("reference", reason)
     if precision != "fp32":
         return "reference", f"plain torch emulates {precision}, slowly, to show what it costs"
     if native is None:
@@ -148,10 +170,10 @@ def explain_backend(device: str, precision: str = "fp32") -> tuple[str, str]:
 
 
 def _explain_triton(device: str) -> str:
-    from kanfield.splines.triton.choice import measurements
+    from kanfield.splines.triton.dispatch import load_timings
 
     card = torch.cuda.get_device_name(device) if device.startswith("cuda") else "an interpreter"
-    tuned = "as measured by kanfield bench --tune" if measurements(card) else "chosen by a roofline"
+    tuned = "as measured by kanfield bench --tune" if load_timings(card) else "chosen by a roofline"
     return f"Triton kernels on {card}, dense or gathering {tuned}"
 
 

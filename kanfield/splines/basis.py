@@ -35,10 +35,13 @@ class Grid(NamedTuple):
 
 
 class Cells(NamedTuple):
-    """Where numbers lie on their grids; all of x's shape.
+    """Where numbers lie on their grids; all tensors have the shape of x.
 
-    ``cell`` is its number (int64), ``local`` the coordinate from its left border in cells: in [0, 1] inside
-    the grid, negative or above 1 outside it. ``outside`` is -1 below the grid, 1 above it and 0 inside.
+    Attributes:
+        cell: number of the cell (int64), of the nearest one outside the grid.
+        local: coordinate from that cell's left border, in cells: in [0, 1] inside the grid, negative or above
+            1 outside it.
+        outside: -1 below the grid, 1 above it and 0 inside (int8).
     """
 
     cell: Tensor
@@ -47,7 +50,13 @@ class Cells(NamedTuple):
 
 
 def locate(x: Tensor, lower: Tensor, scale: Tensor, size: int) -> Cells:
-    """Cells of ``x``, shape ``(..., I)``; NaN goes to cell 0 with a local coordinate of NaN.
+    """Cells of ``x``; NaN goes to cell 0 with a local coordinate of NaN.
+
+    Args:
+        x: numbers, shape ``(..., I)``.
+        lower: left borders, shape ``(I,)``.
+        scale: cells per unit of x, shape ``(I,)``.
+        size: number of cells.
 
     >>> locate(torch.tensor([[0.5], [1.2]]), torch.tensor([0.0]), torch.tensor([4.0]), 4).cell.tolist()
     [[2], [3]]
@@ -60,7 +69,11 @@ def locate(x: Tensor, lower: Tensor, scale: Tensor, size: int) -> Cells:
 
 
 def cell_at(position: Tensor, size: int) -> Tensor:
-    """Number (int64) of the cell at a position in cells, of the nearest one outside the grid; NaN's is 0.
+    """Number (int64) of the cell at a position, of the nearest cell outside the grid; 0 for NaN.
+
+    Args:
+        position: distance from the grid's left border, in cells.
+        size: number of cells.
 
     >>> cell_at(torch.tensor([-1.0, 2.5, 9.0]), 4).tolist()
     [0, 2, 3]
@@ -74,8 +87,17 @@ def active_basis(cells: Cells, scale: Tensor, order: int, derivative: int = 0) -
     Outside the grid the value continues linearly with the border's slope, so the first derivative is that
     slope and higher ones are zero.
 
+    Args:
+        cells: where x lies, from :func:`locate`.
+        scale: cells per unit of x, shape ``(I,)``.
+        order: 1, 2 or 3.
+        derivative: order of the derivative in x.
+
     Returns:
         ``order + 1`` tensors of the cells' shape; tap ``j`` belongs to coefficient ``cells.cell + j``.
+
+    Raises:
+        ValueError: the order is not one of :data:`ORDERS`, or the derivative is negative.
 
     >>> grid = Grid(torch.tensor([0.0]), torch.tensor([4.0]), 4)
     >>> cells = locate(torch.tensor([[1.5]]), grid.lower, grid.scale, grid.size)

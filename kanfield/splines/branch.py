@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
+from kanfield._torch_private import transforms_active
 from kanfield.splines.backend import choose_backend
 from kanfield.splines.basis import Grid
 from kanfield.splines.precision import split_operands
-from kanfield.splines.spline import check, implementation, spline, synthesis, transforms_active
+from kanfield.splines.spline import check, implementation, spline, spline_forward
 
 
 def spline_and_silu(
@@ -24,14 +25,18 @@ def spline_and_silu(
 
     Args:
         x: inputs, shape ``(N, I)``.
-        coef, grid, order, precision: see :func:`kanfield.splines.spline`.
-        base_weight: shape ``(I, O)``.
+        coef: coefficients, shape ``(I * K, O)``, ``K = grid.size + order``.
+        base_weight: weights of the smooth branch, shape ``(I, O)``.
+        grid: ranges of shape ``(I,)`` and number of cells.
+        order: polynomial degree k: 1, 2 or 3.
+        precision: of the products, one of :data:`kanfield.splines.PRECISIONS`.
 
     Returns:
         Shape ``(N, O)``.
 
     Raises:
         ValueError: shapes, order or precision do not fit; the message says which.
+        InputError: the backend that is forced cannot compute it.
 
     >>> grid = Grid(torch.tensor([-1.0]), torch.tensor([1.0]), 5)
     >>> spline_and_silu(torch.zeros(2, 1), torch.ones(8, 3), torch.ones(1, 3), grid).shape
@@ -42,8 +47,8 @@ def spline_and_silu(
         raise ValueError(
             f"base_weight must have shape ({x.shape[1]}, {coef.shape[1]}), got {tuple(base_weight.shape)}"
         )
-    alike = x.dtype == coef.dtype == base_weight.dtype
-    if choose_backend(x, precision) == "reference" or not alike or _seen_through(x):
+    fusable = x.dtype == coef.dtype == base_weight.dtype and x.dtype in (torch.float32, torch.float64)
+    if not fusable or _needs_plain_operators(x) or choose_backend(x, precision) == "reference":
         return spline(x, coef, grid, order, precision=precision) + _branch(x, base_weight, precision)
     lower = grid.lower.to(x).detach()
     scale = (grid.size / (grid.upper.to(x) - lower)).detach()
@@ -51,8 +56,8 @@ def spline_and_silu(
     return y
 
 
-def _seen_through(x: Tensor) -> bool:
-    """Whether something is at work that has to see operators of torch: a transform, a compiler, autocast."""
+def _needs_plain_operators(x: Tensor) -> bool:
+    """Whether a transform, a compiler or autocast is active, which have to see torch's own operators."""
     kind = x.device.type
     autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
     return torch.compiler.is_compiling() or transforms_active() or autocast
@@ -80,7 +85,10 @@ class _Product(torch.autograd.Function):
 
 
 class _SplineAndSilu(torch.autograd.Function):
-    """Not an operator of torch.library: at the sizes of a training step those cost as much as the kernels."""
+    """The two in one sweep.
+
+    It is no operator of ``torch.library``: at the sizes of a training step those cost as much as the kernels.
+    """
 
     @staticmethod
     def forward(  # type: ignore[no-untyped-def]
@@ -99,7 +107,7 @@ class _SplineAndSilu(torch.autograd.Function):
         if not x.numel() or not coef.numel():
             return x.new_zeros(x.shape[0], coef.shape[1])
         grid = (lower, scale, size, order)
-        y: Tensor = implementation(x, precision).synthesis(x, coef, None, *grid, 0, precision, base)
+        y: Tensor = implementation(x, precision).spline_forward(x, coef, None, *grid, 0, precision, base)
         return y
 
     @staticmethod
@@ -108,8 +116,8 @@ class _SplineAndSilu(torch.autograd.Function):
         size, order, precision = ctx.settings
         grid = (lower, scale, size, order)
         needed = ctx.needs_input_grad[:3]
-        if torch.is_grad_enabled():  # this gradient will be differentiated too, as the primitives can be
-            y = synthesis(x, coef, None, *grid, 0, precision) + _branch(x, base, precision)
+        if torch.is_grad_enabled():  # the gradient will be differentiated too, as the primitives can be
+            y = spline_forward(x, coef, None, *grid, 0, precision) + _branch(x, base, precision)
             wanted = [t for t, need in zip((x, coef, base), needed, strict=True) if need]
             found = iter(torch.autograd.grad(y, wanted, g, create_graph=True))
             return (*(next(found) if need else None for need in needed), *(None,) * 5)
@@ -122,7 +130,7 @@ class _SplineAndSilu(torch.autograd.Function):
         kernels = implementation(x, precision)
         if needed[1] or needed[2]:
             gbase = torch.empty_like(base, memory_format=torch.contiguous_format)
-            gcoef = kernels.analysis(x, None, g, *grid, 0, precision, gbase)
+            gcoef = kernels.grad_coef(x, None, g, *grid, 0, precision, gbase)
         if needed[0]:
-            gx = kernels.projection(x, coef, g, *grid, 1, precision, base)
+            gx = kernels.grad_input(x, coef, g, *grid, 1, precision, base)
         return gx, gcoef, gbase, None, None, None, None, None

@@ -1,6 +1,6 @@
 """The spline primitives on the native CPU kernels; shapes as in :mod:`kanfield.splines.reference`.
 
-Where ``base`` (I, O) is given, a layer's smooth branch silu(x) goes with the splines in the same sweep.
+Where ``base`` (I, O) is given, the same sweep also computes a layer's smooth branch ``silu(x) @ base``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 from kanfield.splines.backend import native
 
 
-def synthesis(
+def spline_forward(
     x: Tensor,
     coef: Tensor,
     weight: Tensor | None,
@@ -27,11 +27,12 @@ def synthesis(
 ) -> Tensor:
     """Values, shape ``(N, O)``."""
     y = x.new_empty(x.shape[0], coef.shape[1])
-    native.synthesis(*_arrays(x, coef, base, weight, lower, scale, y), size, order, derivative, _threads())
+    arrays = _arrays(x, coef, base, weight, lower, scale, y)
+    native.spline_forward(*arrays, size, order, derivative, _threads())
     return y
 
 
-def analysis(
+def grad_coef(
     x: Tensor,
     weight: Tensor | None,
     g: Tensor,
@@ -43,13 +44,13 @@ def analysis(
     precision: str = "fp32",
     base: Tensor | None = None,
 ) -> Tensor:
-    """Gradient of the coefficients, shape ``(I * K, O)``; ``base`` is filled with the branch's."""
+    """Gradient of the coefficients, shape ``(I * K, O)``; ``base`` is filled with that of the branch."""
     out = x.new_empty(x.shape[1] * (size + order), g.shape[1])
-    native.analysis(*_arrays(x, weight, g, lower, scale, out, base), size, order, derivative, _threads())
+    native.grad_coef(*_arrays(x, weight, g, lower, scale, out, base), size, order, derivative, _threads())
     return out
 
 
-def projection(
+def grad_input(
     x: Tensor,
     coef: Tensor,
     g: Tensor,
@@ -63,7 +64,7 @@ def projection(
 ) -> Tensor:
     """Gradient of the inputs, shape ``(N, I)``."""
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
-    native.projection(*_arrays(x, coef, base, g, lower, scale, out), size, order, derivative, _threads())
+    native.grad_input(*_arrays(x, coef, base, g, lower, scale, out), size, order, derivative, _threads())
     return out
 
 

@@ -19,7 +19,7 @@ from kanfield.splines.precision import split_operands
 CHUNK_ELEMENTS = 1 << 24
 
 
-def synthesis(
+def spline_forward(
     x: Tensor,
     coef: Tensor,
     weight: Tensor | None,
@@ -33,9 +33,14 @@ def synthesis(
     """``y[n, o] = sum_ij weight[n, i] B_j^(v)(x[n, i]) coef[i K + j, o]``, shape ``(N, O)``.
 
     Args:
-        x: inputs, shape ``(N, I)``. weight: ``(N, I)`` or None for one.
+        x: inputs, shape ``(N, I)``.
         coef: coefficients, shape ``(I * K, O)`` with ``K = size + order``.
-        lower, scale: left borders and cells per unit, shape ``(I,)``.
+        weight: factor of each input's spline, shape ``(N, I)``, or None for one.
+        lower: left borders of the grids, shape ``(I,)``.
+        scale: cells per unit of x, shape ``(I,)``.
+        size: cells G of every grid.
+        order: polynomial degree k: 1, 2 or 3.
+        derivative: order v of the derivative in x.
         precision: of the products, see :mod:`kanfield.splines.precision`.
     """
     parts = []
@@ -50,7 +55,7 @@ def synthesis(
     return torch.cat(parts) if parts else x.new_zeros(0, coef.shape[1])
 
 
-def analysis(
+def grad_coef(
     x: Tensor,
     weight: Tensor | None,
     g: Tensor,
@@ -61,13 +66,10 @@ def analysis(
     derivative: int,
     precision: str = "fp32",
 ) -> Tensor:
-    """``out[i K + j, o] = sum_n weight[n, i] B_j^(v)(x[n, i]) g[n, o]``: synthesis transposed in coef.
+    """``out[i K + j, o] = sum_n weight[n, i] B_j^(v)(x[n, i]) g[n, o]``, shape ``(I * K, O)``.
 
-    Args:
-        g: gradient of synthesis' output, shape ``(N, O)``; the others as in :func:`synthesis`.
-
-    Returns:
-        Shape ``(I * K, O)``.
+    This is :func:`spline_forward` transposed in ``coef``: ``g`` (N, O) is the gradient of its output. The
+    other arguments are as there.
     """
     out = g.new_zeros(x.shape[1] * (size + order), g.shape[1])
     for rows in _chunks(x, g.shape[1]):
@@ -79,7 +81,7 @@ def analysis(
     return out
 
 
-def projection(
+def grad_input(
     x: Tensor,
     coef: Tensor,
     g: Tensor,
@@ -92,7 +94,8 @@ def projection(
 ) -> Tensor:
     """``out[n, i] = sum_oj B_j^(v)(x[n, i]) coef[i K + j, o] g[n, o]``, shape ``(N, I)``.
 
-    Arguments as in :func:`synthesis` and :func:`analysis`.
+    With v one higher this is the gradient of the inputs. Arguments are as in :func:`spline_forward` and
+    :func:`grad_coef`.
     """
     parts = []
     for rows in _chunks(x, coef.shape[1]):

@@ -20,7 +20,9 @@ def two_scale_matrix(size: int, factor: int, order: int) -> Tensor:
     ``(1 + z + ... + z^(factor-1))^(order+1) / factor^order``.
 
     Args:
-        size: coarse cells ``G``. factor: whole number of fine cells in a coarse one. order: 1, 2 or 3.
+        size: coarse cells ``G``.
+        factor: whole number of fine cells in a coarse one.
+        order: 1, 2 or 3.
 
     Returns:
         float64, shape ``(factor * G + order, G + order)``; rows sum to one.
@@ -47,7 +49,10 @@ def refine(coef: Tensor, size: int, factor: int, order: int) -> Tensor:
     """Coefficients of the same function on a grid of ``factor * size`` cells over the same range.
 
     Args:
-        coef: shape ``(I * (size + order), O)``.
+        coef: coefficients, shape ``(I * (size + order), O)``.
+        size: cells of the present grid.
+        factor: whole number of new cells in a present one.
+        order: 1, 2 or 3.
 
     Returns:
         Shape ``(I * (factor * size + order), O)``, differentiable in ``coef``.
@@ -59,7 +64,14 @@ def refine(coef: Tensor, size: int, factor: int, order: int) -> Tensor:
 
 
 def apply_two_scale(matrix: Tensor, coef: Tensor) -> Tensor:
-    """``matrix`` (K_fine, K_coarse) times the coefficients (I * K_coarse, O) of every input.
+    """``matrix`` times the coefficients of every input.
+
+    Args:
+        matrix: shape ``(K_fine, K_coarse)``.
+        coef: shape ``(I * K_coarse, O)``.
+
+    Returns:
+        Shape ``(I * K_fine, O)``.
 
     >>> apply_two_scale(torch.ones(3, 2), torch.ones(4, 5)).shape
     torch.Size([6, 5])
@@ -71,13 +83,16 @@ def apply_two_scale(matrix: Tensor, coef: Tensor) -> Tensor:
 
 
 def refit(coef: Tensor, old: Grid, new: Grid, order: int) -> Tensor:
-    """Coefficients on ``new`` closest to the function on ``old``, each spline by least squares of its own.
+    """Coefficients on ``new`` closest to the function on ``old``, by least squares for each spline alone.
 
-    The fit runs over 4 points in every new cell; where a new range leaves the old one it follows the linear
-    continuation. A function that the new grid can hold is kept to rounding.
+    The fit runs over ``4 * new.size + order + 1`` evenly spaced points of the new range; where that leaves
+    the old one it follows the linear continuation. A function that the new grid can hold is kept to rounding.
 
     Args:
-        coef: shape ``(I * (old.size + order), O)``.
+        coef: coefficients, shape ``(I * (old.size + order), O)``.
+        old: the grid of ``coef``.
+        new: the grid to move to.
+        order: 1, 2 or 3.
 
     Returns:
         Shape ``(I * (new.size + order), O)``, without a graph.
@@ -99,7 +114,9 @@ def design_matrix(points: Tensor, size: int, order: int) -> Tensor:
     """All ``size + order`` B-splines at points of [0, 1]: the dense basis, for problems of one grid.
 
     Args:
-        points: shape ``(M,)``. size: cells on [0, 1]. order: 1, 2 or 3.
+        points: shape ``(M,)``.
+        size: cells on [0, 1].
+        order: 1, 2 or 3.
 
     Returns:
         Shape ``(M, size + order)``; rows sum to one.
@@ -116,9 +133,16 @@ def design_matrix(points: Tensor, size: int, order: int) -> Tensor:
 
 
 def gram_matrix(size: int, order: int) -> Tensor:
-    """Means over a grid's range of the products of any two of its B-splines: float64 ``(K, K)``.
+    """Means over a grid's range of the products of any two of its B-splines.
 
     By Gauss-Legendre quadrature in every cell, which is exact for their degree.
+
+    Args:
+        size: cells of the grid.
+        order: 1, 2 or 3.
+
+    Returns:
+        float64, shape ``(K, K)`` with ``K = size + order``.
 
     >>> gram_matrix(1, 1).mul(6).round(decimals=9).tolist()
     [[2.0, 1.0], [1.0, 2.0]]

@@ -1,9 +1,9 @@
 """``spline``: the differentiable B-spline operator, whose cost per sample does not depend on the grid.
 
-Three primitives carry everything, each with a derivative order v (:mod:`kanfield.splines.reference` states
-them): *synthesis* (values), *analysis* (its transpose: gradients of coefficients) and *projection* (gradients
-of inputs). They are closed under differentiation, so derivatives of any order run on the same kernels. All
-are registered with ``torch.library``; autocast runs them in float32.
+Three primitives compute everything, each at a derivative order v (:mod:`kanfield.splines.reference` states
+them as sums): ``spline_forward`` (values), ``grad_coef`` (gradient of the coefficients: its transpose) and
+``grad_input`` (gradient of the inputs). The derivatives of each are again these three, so derivatives of any
+order run on the same kernels. All are registered with ``torch.library``; autocast runs them in float32.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.library import custom_op, register_autocast
 
+from kanfield._torch_private import transforms_active
 from kanfield.splines import cpu, reference
 from kanfield.splines.backend import choose_backend, full_precision
 from kanfield.splines.basis import ORDERS, Grid
@@ -50,6 +51,7 @@ def spline(
 
     Raises:
         ValueError: shapes, order, derivative or precision do not fit; the message says which.
+        InputError: the backend that is forced cannot compute it.
 
     >>> grid = Grid(torch.tensor([-1.0]), torch.tensor([1.0]), 5)
     >>> spline(torch.zeros(2, 1), torch.ones(8, 3), grid).shape
@@ -63,17 +65,11 @@ def spline(
     scale = (grid.size / (grid.upper.to(work) - lower)).detach()
     arguments = (x, coef, weight, lower, scale, grid.size, order, derivative, precision)
     if torch.compiler.is_compiling() or not transforms_active():
-        y: Tensor = synthesis(*arguments)
+        y: Tensor = spline_forward(*arguments)
     else:
         with full_precision(x.device):
-            y = reference.synthesis(*arguments[:-1])  # rounding has no derivative: in fp32
+            y = reference.spline_forward(*arguments[:-1])  # rounding has no derivative: in fp32
     return y.to(dtype)
-
-
-def transforms_active() -> bool:
-    """Whether torch.func or forward-mode AD is at work: they see through plain torch, not operators."""
-    forward_mode = torch.autograd.forward_ad._current_level >= 0
-    return bool(forward_mode) or bool(torch._C._are_functorch_transforms_active())
 
 
 def check(
@@ -85,7 +81,11 @@ def check(
     weight: Tensor | None = None,
     precision: str = "fp32",
 ) -> None:
-    """Whether shapes, order, derivative and precision fit each other; ValueError where not."""
+    """Check that shapes, order, derivative and precision fit each other; arguments as for :func:`spline`.
+
+    Raises:
+        ValueError: they do not; the message says which.
+    """
     if precision not in PRECISIONS:
         raise ValueError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     if order not in ORDERS:
@@ -109,17 +109,17 @@ def check(
 
 
 def implementation(x: Tensor, precision: str) -> Any:
-    """The module whose synthesis, analysis and projection compute splines of ``x``."""
+    """The module whose ``spline_forward``, ``grad_coef`` and ``grad_input`` compute splines of ``x``."""
     name = choose_backend(x, precision)
     if name == "triton":
-        from kanfield.splines.triton import launch  # triton is slow to import, and not everywhere
+        from kanfield.splines.triton import launch  # triton is slow to import and not always installed
 
         return launch
     return cpu if name == "native" else reference
 
 
-@custom_op("kanfield::synthesis", mutates_args=())
-def synthesis(
+@custom_op("kanfield::spline_forward", mutates_args=())
+def spline_forward(
     x: Tensor,
     coef: Tensor,
     weight: Tensor | None,
@@ -130,17 +130,17 @@ def synthesis(
     derivative: int,
     precision: str = "fp32",
 ) -> Tensor:
-    """Values, shape ``(N, O)``; see :func:`kanfield.splines.reference.synthesis`."""
+    """Values, shape ``(N, O)``; see :func:`kanfield.splines.reference.spline_forward`."""
     if derivative > order or not x.numel() or not coef.numel():
         return x.new_zeros(x.shape[0], coef.shape[1])
-    y: Tensor = implementation(x, precision).synthesis(
+    y: Tensor = implementation(x, precision).spline_forward(
         x, coef, weight, lower, scale, size, order, derivative, precision
     )
     return y
 
 
-@custom_op("kanfield::analysis", mutates_args=())
-def analysis(
+@custom_op("kanfield::grad_coef", mutates_args=())
+def grad_coef(
     x: Tensor,
     weight: Tensor | None,
     g: Tensor,
@@ -151,17 +151,17 @@ def analysis(
     derivative: int,
     precision: str = "fp32",
 ) -> Tensor:
-    """Gradient of coefficients, shape ``(I * K, O)``; see :func:`kanfield.splines.reference.analysis`."""
+    """Gradient of coefficients, shape ``(I * K, O)``; see :func:`kanfield.splines.reference.grad_coef`."""
     if derivative > order or not x.numel() or not g.numel():
         return x.new_zeros(x.shape[1] * (size + order), g.shape[1])
-    out: Tensor = implementation(x, precision).analysis(
+    out: Tensor = implementation(x, precision).grad_coef(
         x, weight, g, lower, scale, size, order, derivative, precision
     )
     return out
 
 
-@custom_op("kanfield::projection", mutates_args=())
-def projection(
+@custom_op("kanfield::grad_input", mutates_args=())
+def grad_input(
     x: Tensor,
     coef: Tensor,
     g: Tensor,
@@ -172,31 +172,31 @@ def projection(
     derivative: int,
     precision: str = "fp32",
 ) -> Tensor:
-    """Gradient of inputs, shape ``(N, I)``; see :func:`kanfield.splines.reference.projection`."""
+    """Gradient of inputs, shape ``(N, I)``; see :func:`kanfield.splines.reference.grad_input`."""
     if derivative > order or not x.numel() or not g.numel():
         return torch.zeros_like(x, memory_format=torch.contiguous_format)
-    out: Tensor = implementation(x, precision).projection(
+    out: Tensor = implementation(x, precision).grad_input(
         x, coef, g, lower, scale, size, order, derivative, precision
     )
     return out
 
 
-@synthesis.register_fake
+@spline_forward.register_fake
 def _(x, coef, weight, lower, scale, size, order, derivative, precision="fp32"):  # type: ignore[no-untyped-def]
     return x.new_empty(x.shape[0], coef.shape[1])
 
 
-@analysis.register_fake
+@grad_coef.register_fake
 def _(x, weight, g, lower, scale, size, order, derivative, precision="fp32"):  # type: ignore[no-untyped-def]
     return x.new_empty(x.shape[1] * (size + order), g.shape[1])
 
 
-@projection.register_fake
+@grad_input.register_fake
 def _(x, coef, g, lower, scale, size, order, derivative, precision="fp32"):  # type: ignore[no-untyped-def]
     return x.new_empty(x.shape)
 
 
-# Backward rules. Each is again made of the three primitives, at this derivative order or the next.
+# Backward rules: each consists of the three primitives again, at this derivative order or the next.
 
 
 def _save(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
@@ -208,49 +208,49 @@ def _times(weight: Tensor | None, value: Tensor) -> Tensor:
     return value if weight is None else weight * value
 
 
-def _synthesis_backward(ctx, g):  # type: ignore[no-untyped-def]
+def _spline_forward_backward(ctx, g):  # type: ignore[no-untyped-def]
     x, coef, weight, lower, scale = ctx.saved_tensors
     size, order, v, precision = ctx.settings
     grid = (lower, scale, size, order)
     needs_x, needs_coef, needs_weight = ctx.needs_input_grad[:3]
     return (
-        _times(weight, projection(x, coef, g, *grid, v + 1, precision)) if needs_x else None,
-        analysis(x, weight, g, *grid, v, precision) if needs_coef else None,
-        projection(x, coef, g, *grid, v, precision) if needs_weight else None,
+        _times(weight, grad_input(x, coef, g, *grid, v + 1, precision)) if needs_x else None,
+        grad_coef(x, weight, g, *grid, v, precision) if needs_coef else None,
+        grad_input(x, coef, g, *grid, v, precision) if needs_weight else None,
         *(None,) * 6,
     )
 
 
-def _analysis_backward(ctx, h):  # type: ignore[no-untyped-def]
+def _grad_coef_backward(ctx, h):  # type: ignore[no-untyped-def]
     x, weight, g, lower, scale = ctx.saved_tensors
     size, order, v, precision = ctx.settings
     grid = (lower, scale, size, order)
     needs_x, needs_weight, needs_g = ctx.needs_input_grad[:3]
     return (
-        _times(weight, projection(x, h, g, *grid, v + 1, precision)) if needs_x else None,
-        projection(x, h, g, *grid, v, precision) if needs_weight else None,
-        synthesis(x, h, weight, *grid, v, precision) if needs_g else None,
+        _times(weight, grad_input(x, h, g, *grid, v + 1, precision)) if needs_x else None,
+        grad_input(x, h, g, *grid, v, precision) if needs_weight else None,
+        spline_forward(x, h, weight, *grid, v, precision) if needs_g else None,
         *(None,) * 6,
     )
 
 
-def _projection_backward(ctx, u):  # type: ignore[no-untyped-def]
+def _grad_input_backward(ctx, u):  # type: ignore[no-untyped-def]
     x, coef, g, lower, scale = ctx.saved_tensors
     size, order, v, precision = ctx.settings
     grid = (lower, scale, size, order)
     needs_x, needs_coef, needs_g = ctx.needs_input_grad[:3]
     return (
-        u * projection(x, coef, g, *grid, v + 1, precision) if needs_x else None,
-        analysis(x, u, g, *grid, v, precision) if needs_coef else None,
-        synthesis(x, coef, u, *grid, v, precision) if needs_g else None,
+        u * grad_input(x, coef, g, *grid, v + 1, precision) if needs_x else None,
+        grad_coef(x, u, g, *grid, v, precision) if needs_coef else None,
+        spline_forward(x, coef, u, *grid, v, precision) if needs_g else None,
         *(None,) * 6,
     )
 
 
 for _operator, _backward in (
-    (synthesis, _synthesis_backward),
-    (analysis, _analysis_backward),
-    (projection, _projection_backward),
+    (spline_forward, _spline_forward_backward),
+    (grad_coef, _grad_coef_backward),
+    (grad_input, _grad_input_backward),
 ):
     _operator.register_autograd(_backward, setup_context=_save)
     for _device in ("cpu", "cuda"):

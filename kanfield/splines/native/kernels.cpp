@@ -183,7 +183,9 @@ inline void basis(const Located<T>& at, typename Simd<T>::vec scale, typename Si
   UNROLL for (int j = 0; j <= K; ++j) b[j] *= factor;
 }
 
-// e^x where neither overflows, by a Taylor series within half an octave of a power of two.
+// e^x, its argument clamped to where neither overflows: x = n ln 2 + r with |r| <= ln 2 / 2, then a Taylor
+// series in r. ln 2 is subtracted in two parts, so that n * high is exact. The parts are those of Cephes'
+// expf.c (C1, C2) in single precision and of fdlibm's e_exp.c (ln2HI, ln2LO) in double.
 template <typename T>
 inline typename Simd<T>::vec exponential(typename Simd<T>::vec x) {
   typedef typename Simd<T>::vec vec;
@@ -191,7 +193,7 @@ inline typename Simd<T>::vec exponential(typename Simd<T>::vec x) {
   constexpr bool single = sizeof(T) == 4;
   constexpr int terms = single ? 7 : 13, mantissa = single ? 23 : 52, bias = single ? 127 : 1023;
   constexpr T most = single ? T(87) : T(708);
-  constexpr T high = single ? T(0.693359375) : T(6.93147180369123816490e-01);  // of ln 2, few bits
+  constexpr T high = single ? T(0.693359375) : T(6.93147180369123816490e-01);
   constexpr T low = single ? T(-2.12194440e-4) : T(1.90821492927058770002e-10);
   const vec zero = {};
   x = x < zero + most ? x : zero + most;
@@ -316,11 +318,11 @@ void over_blocks(int64_t samples, int threads, F f) {
   for (int64_t b = 0; b < blocks; ++b) f(b * size, int(smaller(size, samples - b * size)));
 }
 
-// ---- synthesis ---------------------------------------------------------------------------------
+// ---- spline_forward ----------------------------------------------------------------------------
 
 template <int K, int BYTES, int TILE, typename T>
-void synthesize_tile(const Problem<T>& p, const Block<T, K>& block, int samples, int64_t input, int begin,
-                     int end, const T* coef, const T* base, T* y) {
+void forward_tile(const Problem<T>& p, const Block<T, K>& block, int samples, int64_t input, int begin,
+                  int end, const T* coef, const T* base, T* y) {
   constexpr int W = Simd<T, BYTES>::width;
   const int64_t O = p.outputs, rows = p.grid + K;
   for (int n = 0; n < samples; ++n) {
@@ -345,7 +347,7 @@ void synthesize_tile(const Problem<T>& p, const Block<T, K>& block, int samples,
 }
 
 template <int K, typename T>
-void synthesis(const Problem<T>& p, const T* coef, const T* base, T* y) {
+void spline_forward(const Problem<T>& p, const T* coef, const T* base, T* y) {
   with_derivative<K>(p.derivative, [&](auto derivative) {
     over_blocks(p.samples, p.threads, [&](int64_t first, int samples) {
       Block<T, K> block;
@@ -355,19 +357,19 @@ void synthesis(const Problem<T>& p, const T* coef, const T* base, T* y) {
         const int inputs = int(smaller(kInputs, p.inputs - i));
         block.template fill<derivative.value>(p, first, samples, i, inputs, base != nullptr);
         over_tiles<T>(inputs, p.outputs, [&](int begin, int end, int64_t c, auto bytes, auto tile) {
-          synthesize_tile<K, bytes.value, tile.value>(p, block, samples, i, begin, end, coef + c,
-                                                      base ? base + c : nullptr, rows + c);
+          forward_tile<K, bytes.value, tile.value>(p, block, samples, i, begin, end, coef + c,
+                                                   base ? base + c : nullptr, rows + c);
         });
       }
     });
   });
 }
 
-// ---- projection --------------------------------------------------------------------------------
+// ---- grad_input --------------------------------------------------------------------------------
 
 template <int K, int BYTES, int TILE, typename T>
-void project_tile(const Problem<T>& p, const Block<T, K>& block, int samples, int64_t input, int begin,
-                  int end, const T* coef, const T* base, const T* g, T* out) {
+void grad_input_tile(const Problem<T>& p, const Block<T, K>& block, int samples, int64_t input, int begin,
+                     int end, const T* coef, const T* base, const T* g, T* out) {
   typedef typename Simd<T, BYTES>::vec vec;
   constexpr int W = Simd<T, BYTES>::width;
   const int64_t O = p.outputs, rows = p.grid + K;
@@ -401,7 +403,7 @@ void project_tile(const Problem<T>& p, const Block<T, K>& block, int samples, in
 }
 
 template <int K, typename T>
-void projection(const Problem<T>& p, const T* coef, const T* base, const T* g, T* out) {
+void grad_input(const Problem<T>& p, const T* coef, const T* base, const T* g, T* out) {
   with_derivative<K>(p.derivative, [&](auto derivative) {
     over_blocks(p.samples, p.threads, [&](int64_t first, int samples) {
       Block<T, K> block;
@@ -411,20 +413,20 @@ void projection(const Problem<T>& p, const T* coef, const T* base, const T* g, T
         const int inputs = int(smaller(kInputs, p.inputs - i));
         block.template fill<derivative.value>(p, first, samples, i, inputs, base != nullptr);
         over_tiles<T>(inputs, p.outputs, [&](int begin, int end, int64_t c, auto bytes, auto tile) {
-          project_tile<K, bytes.value, tile.value>(p, block, samples, i, begin, end, coef + c,
-                                                   base ? base + c : nullptr, g + first * p.outputs + c,
-                                                   rows + i);
+          grad_input_tile<K, bytes.value, tile.value>(p, block, samples, i, begin, end, coef + c,
+                                                      base ? base + c : nullptr, g + first * p.outputs + c,
+                                                      rows + i);
         });
       }
     });
   });
 }
 
-// ---- analysis ----------------------------------------------------------------------------------
+// ---- grad_coef ---------------------------------------------------------------------------------
 
 template <int K, int BYTES, int TILE, typename T>
-void analyze_tile(const Problem<T>& p, const Block<T, K>& block, int samples, int64_t input, int begin,
-                  int end, const T* g, T* out) {
+void grad_coef_tile(const Problem<T>& p, const Block<T, K>& block, int samples, int64_t input, int begin,
+                    int end, const T* g, T* out) {
   typedef typename Simd<T, BYTES>::vec vec;
   constexpr int W = Simd<T, BYTES>::width;
   const int64_t O = p.outputs, rows = p.grid + K;
@@ -446,8 +448,8 @@ void analyze_tile(const Problem<T>& p, const Block<T, K>& block, int samples, in
 
 // The smooth branch's part: every sample adds to the same row, so the sums stay in registers.
 template <int K, int BYTES, int TILE, typename T>
-void analyze_branch(const Problem<T>& p, const Block<T, K>& block, int samples, int64_t input, int begin,
-                    int end, const T* g, T* base) {
+void grad_branch_tile(const Problem<T>& p, const Block<T, K>& block, int samples, int64_t input, int begin,
+                      int end, const T* g, T* base) {
   constexpr int W = Simd<T, BYTES>::width, PAIR = 2;
   const int64_t O = p.outputs;
   for (int i = begin; i < end; i += PAIR) {
@@ -471,7 +473,7 @@ void analyze_branch(const Problem<T>& p, const Block<T, K>& block, int samples, 
 // Threads share out inputs (and columns, when there are fewer groups of inputs than threads), never
 // samples: nothing to reduce, and the same sums in the same order whatever the number of threads.
 template <int K, typename T>
-void analysis(const Problem<T>& p, const T* g, T* out, T* base) {
+void grad_coef(const Problem<T>& p, const T* g, T* out, T* base) {
   constexpr int W = Simd<T>::width;
   const int64_t groups = (p.inputs + kInputs - 1) / kInputs, registers = (p.outputs + W - 1) / W;
   const int64_t rows = p.grid + K;
@@ -493,11 +495,11 @@ void analysis(const Problem<T>& p, const T* g, T* out, T* base) {
         block.template fill<derivative.value>(p, first, samples, input, inputs, base != nullptr);
         over_tiles<T>(inputs, to - from, [&](int begin, int end, int64_t c, auto bytes, auto tile) {
           const T* gradient = g + first * p.outputs + from + c;
-          analyze_tile<K, bytes.value, tile.value>(p, block, samples, input, begin, end, gradient,
-                                                   out + from + c);
+          grad_coef_tile<K, bytes.value, tile.value>(p, block, samples, input, begin, end, gradient,
+                                                     out + from + c);
           if (base)
-            analyze_branch<K, bytes.value, tile.value>(p, block, samples, input, begin, end, gradient,
-                                                       base + from + c);
+            grad_branch_tile<K, bytes.value, tile.value>(p, block, samples, input, begin, end, gradient,
+                                                         base + from + c);
         });
       }
     }
@@ -507,25 +509,27 @@ void analysis(const Problem<T>& p, const T* g, T* out, T* base) {
 // ---- the tables --------------------------------------------------------------------------------
 
 template <typename T>
-void any_synthesis(const Problem<T>& p, const T* coef, const T* base, T* y) {
-  (p.order == 1 ? synthesis<1, T> : p.order == 2 ? synthesis<2, T> : synthesis<3, T>)(p, coef, base, y);
+void any_spline_forward(const Problem<T>& p, const T* coef, const T* base, T* y) {
+  (p.order == 1   ? spline_forward<1, T>
+   : p.order == 2 ? spline_forward<2, T>
+                  : spline_forward<3, T>)(p, coef, base, y);
 }
 template <typename T>
-void any_analysis(const Problem<T>& p, const T* g, T* out, T* base) {
-  (p.order == 1 ? analysis<1, T> : p.order == 2 ? analysis<2, T> : analysis<3, T>)(p, g, out, base);
+void any_grad_coef(const Problem<T>& p, const T* g, T* out, T* base) {
+  (p.order == 1 ? grad_coef<1, T> : p.order == 2 ? grad_coef<2, T> : grad_coef<3, T>)(p, g, out, base);
 }
 template <typename T>
-void any_projection(const Problem<T>& p, const T* coef, const T* base, const T* g, T* out) {
-  (p.order == 1   ? projection<1, T>
-   : p.order == 2 ? projection<2, T>
-                  : projection<3, T>)(p, coef, base, g, out);
+void any_grad_input(const Problem<T>& p, const T* coef, const T* base, const T* g, T* out) {
+  (p.order == 1   ? grad_input<1, T>
+   : p.order == 2 ? grad_input<2, T>
+                  : grad_input<3, T>)(p, coef, base, g, out);
 }
 
 }  // namespace
 
-extern const Kernels<float> f32 = {padded<float>, any_synthesis<float>, any_analysis<float>,
-                                   any_projection<float>};
-extern const Kernels<double> f64 = {padded<double>, any_synthesis<double>, any_analysis<double>,
-                                    any_projection<double>};
+extern const Kernels<float> f32 = {padded<float>, any_spline_forward<float>, any_grad_coef<float>,
+                                   any_grad_input<float>};
+extern const Kernels<double> f64 = {padded<double>, any_spline_forward<double>, any_grad_coef<double>,
+                                    any_grad_input<double>};
 
 }  // namespace kanfield::KANFIELD_ISA

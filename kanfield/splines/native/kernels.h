@@ -25,11 +25,11 @@ template <typename T>
 struct Kernels {
   int64_t (*padded)(int64_t outputs);  // to whole registers
   // y (samples, outputs) = sum_ij w B_j(x) coef[i K + j]
-  void (*synthesis)(const Problem<T>&, const T* coef, const T* base, T* y);
+  void (*spline_forward)(const Problem<T>&, const T* coef, const T* base, T* y);
   // out (inputs K, outputs) = sum_n w B_j(x) g[n]; base (inputs, outputs) is a result too
-  void (*analysis)(const Problem<T>&, const T* g, T* out, T* base);
+  void (*grad_coef)(const Problem<T>&, const T* g, T* out, T* base);
   // p (samples, inputs) = sum_oj B_j(x) coef[i K + j, o] g[n, o]
-  void (*projection)(const Problem<T>&, const T* coef, const T* base, const T* g, T* p);
+  void (*grad_input)(const Problem<T>&, const T* coef, const T* base, const T* g, T* p);
 };
 
 #define KANFIELD_DECLARE(ISA)        \

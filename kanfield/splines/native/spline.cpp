@@ -4,6 +4,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 
+#include <cstdlib>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -98,9 +99,9 @@ void require_branch(const Problem<T>& p, int64_t rows, int64_t columns, int64_t 
 }
 
 template <typename T>
-void synthesis(Matrix<T> x, Matrix<T> coef, std::optional<Matrix<T>> base, std::optional<Matrix<T>> weight,
-               Vector<T> lower, Vector<T> scale, Output<T> y, int64_t grid, int order, int derivative,
-               int threads) {
+void spline_forward(Matrix<T> x, Matrix<T> coef, std::optional<Matrix<T>> base,
+                    std::optional<Matrix<T>> weight, Vector<T> lower, Vector<T> scale, Output<T> y,
+                    int64_t grid, int order, int derivative, int threads) {
   const int64_t outputs = coef.shape(1), wide = kernels<T>().padded(outputs);
   const auto p = problem<T>(x, weight, lower, scale, wide, grid, order, derivative, threads);
   const int64_t rows = p.inputs * (grid + order);
@@ -108,18 +109,19 @@ void synthesis(Matrix<T> x, Matrix<T> coef, std::optional<Matrix<T>> base, std::
   require(int64_t(y.shape(0)) == p.samples && int64_t(y.shape(1)) == outputs, "y has the wrong shape");
   if (base) require_branch(p, base->shape(0), base->shape(1), outputs);
   nb::gil_scoped_release release;
-  if (wide == outputs) return kernels<T>().synthesis(p, coef.data(), base ? base->data() : nullptr, y.data());
+  if (wide == outputs)
+    return kernels<T>().spline_forward(p, coef.data(), base ? base->data() : nullptr, y.data());
   const auto c = widen(coef.data(), rows, outputs, wide);
   const auto b = base ? widen(base->data(), p.inputs, outputs, wide) : std::vector<T>();
   std::vector<T> out(p.samples * wide, T(0));
-  kernels<T>().synthesis(p, c.data(), base ? b.data() : nullptr, out.data());
+  kernels<T>().spline_forward(p, c.data(), base ? b.data() : nullptr, out.data());
   narrow(out, p.samples, outputs, wide, y.data());
 }
 
 template <typename T>
-void analysis(Matrix<T> x, std::optional<Matrix<T>> weight, Matrix<T> g, Vector<T> lower, Vector<T> scale,
-              Output<T> out, std::optional<Output<T>> base, int64_t grid, int order, int derivative,
-              int threads) {
+void grad_coef(Matrix<T> x, std::optional<Matrix<T>> weight, Matrix<T> g, Vector<T> lower, Vector<T> scale,
+               Output<T> out, std::optional<Output<T>> base, int64_t grid, int order, int derivative,
+               int threads) {
   const int64_t outputs = g.shape(1), wide = kernels<T>().padded(outputs);
   const auto p = problem<T>(x, weight, lower, scale, wide, grid, order, derivative, threads);
   const int64_t rows = p.inputs * (grid + order);
@@ -127,16 +129,16 @@ void analysis(Matrix<T> x, std::optional<Matrix<T>> weight, Matrix<T> g, Vector<
   require(int64_t(out.shape(0)) == rows && int64_t(out.shape(1)) == outputs, "out has the wrong shape");
   if (base) require_branch(p, base->shape(0), base->shape(1), outputs);
   nb::gil_scoped_release release;
-  if (wide == outputs) return kernels<T>().analysis(p, g.data(), out.data(), base ? base->data() : nullptr);
+  if (wide == outputs) return kernels<T>().grad_coef(p, g.data(), out.data(), base ? base->data() : nullptr);
   const auto gradient = widen(g.data(), p.samples, outputs, wide);
   std::vector<T> sums(rows * wide, T(0)), b(base ? p.inputs * wide : 0, T(0));
-  kernels<T>().analysis(p, gradient.data(), sums.data(), base ? b.data() : nullptr);
+  kernels<T>().grad_coef(p, gradient.data(), sums.data(), base ? b.data() : nullptr);
   narrow(sums, rows, outputs, wide, out.data());
   if (base) narrow(b, p.inputs, outputs, wide, base->data());
 }
 
 template <typename T>
-void projection(Matrix<T> x, Matrix<T> coef, std::optional<Matrix<T>> base, Matrix<T> g, Vector<T> lower,
+void grad_input(Matrix<T> x, Matrix<T> coef, std::optional<Matrix<T>> base, Matrix<T> g, Vector<T> lower,
                 Vector<T> scale, Output<T> out, int64_t grid, int order, int derivative, int threads) {
   const int64_t outputs = coef.shape(1), wide = kernels<T>().padded(outputs);
   const auto p = problem<T>(x, std::nullopt, lower, scale, wide, grid, order, derivative, threads);
@@ -148,24 +150,24 @@ void projection(Matrix<T> x, Matrix<T> coef, std::optional<Matrix<T>> base, Matr
   if (base) require_branch(p, base->shape(0), base->shape(1), outputs);
   nb::gil_scoped_release release;
   const T* smooth = base ? base->data() : nullptr;
-  if (wide == outputs) return kernels<T>().projection(p, coef.data(), smooth, g.data(), out.data());
+  if (wide == outputs) return kernels<T>().grad_input(p, coef.data(), smooth, g.data(), out.data());
   const auto c = widen(coef.data(), rows, outputs, wide);
   const auto b = base ? widen(smooth, p.inputs, outputs, wide) : std::vector<T>();
   const auto gradient = widen(g.data(), p.samples, outputs, wide);
-  kernels<T>().projection(p, c.data(), base ? b.data() : nullptr, gradient.data(), out.data());
+  kernels<T>().grad_input(p, c.data(), base ? b.data() : nullptr, gradient.data(), out.data());
 }
 
 template <typename T>
 void add(nb::module_& m) {
-  m.def("synthesis", &synthesis<T>, nb::arg("x").noconvert(), nb::arg("coef").noconvert(),
-        nb::arg("base").noconvert().none(), nb::arg("weight").noconvert().none(), nb::arg("lower").noconvert(),
-        nb::arg("scale").noconvert(), nb::arg("y").noconvert(), nb::arg("grid"), nb::arg("order"),
-        nb::arg("derivative"), nb::arg("threads"));
-  m.def("analysis", &analysis<T>, nb::arg("x").noconvert(), nb::arg("weight").noconvert().none(),
+  m.def("spline_forward", &spline_forward<T>, nb::arg("x").noconvert(), nb::arg("coef").noconvert(),
+        nb::arg("base").noconvert().none(), nb::arg("weight").noconvert().none(),
+        nb::arg("lower").noconvert(), nb::arg("scale").noconvert(), nb::arg("y").noconvert(),
+        nb::arg("grid"), nb::arg("order"), nb::arg("derivative"), nb::arg("threads"));
+  m.def("grad_coef", &grad_coef<T>, nb::arg("x").noconvert(), nb::arg("weight").noconvert().none(),
         nb::arg("g").noconvert(), nb::arg("lower").noconvert(), nb::arg("scale").noconvert(),
         nb::arg("out").noconvert(), nb::arg("base").noconvert().none(), nb::arg("grid"), nb::arg("order"),
         nb::arg("derivative"), nb::arg("threads"));
-  m.def("projection", &projection<T>, nb::arg("x").noconvert(), nb::arg("coef").noconvert(),
+  m.def("grad_input", &grad_input<T>, nb::arg("x").noconvert(), nb::arg("coef").noconvert(),
         nb::arg("base").noconvert().none(), nb::arg("g").noconvert(), nb::arg("lower").noconvert(),
         nb::arg("scale").noconvert(), nb::arg("out").noconvert(), nb::arg("grid"), nb::arg("order"),
         nb::arg("derivative"), nb::arg("threads"));

@@ -1,13 +1,13 @@
-"""The spline primitives as Triton kernels, in two ways each.
+"""The spline primitives as Triton kernels, a dense and a gathering one each.
 
 *Dense*: a tile of the dense basis, (samples, coefficients of one input), is built in registers and fed to the
 matrix units; it never reaches memory. *Gathering*: the k+1 coefficients that a sample touches are read one by
-one. Which is faster depends on the grid and the precision (:mod:`kanfield.splines.triton.choice`).
+one. Which is faster depends on the grid and the precision (:mod:`kanfield.splines.triton.dispatch`).
 
-Shapes and meaning are those of :mod:`kanfield.splines.reference`. Where ``BASE`` is set a layer's smooth
-branch rides along: silu(x) is one column more of the tile, ``base`` (I, O) its row. Cell and local coordinate
-are computed in float32 by the very expression of the other backends, whatever the precision of the product,
-and sums are kept in float32. No kernel uses atomics, so results are the same bits every time.
+Shapes and meaning are those of :mod:`kanfield.splines.reference`. Where ``BASE`` is set the kernels also
+compute a layer's smooth branch: silu(x) is one column more of the tile, ``base`` (I, O) its row. Cell and
+local coordinate are computed in float32 by the very expression of the other backends, whatever the precision
+of the product, and sums are kept in float32. No kernel uses atomics, so results are the same bits every time.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _product(a, b, total, PRECISION: tl.constexpr):
 
 
 @triton.jit
-def synthesis_dense(
+def spline_forward_dense(
     x, weight, lower, scale, coef, base, y, samples, inputs, outputs, size, share,
     ORDER: tl.constexpr, DERIVATIVE: tl.constexpr, WEIGHT: tl.constexpr, BASE: tl.constexpr,
     PRECISION: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_O: tl.constexpr,
@@ -158,7 +158,7 @@ def synthesis_dense(
 
 
 @triton.jit
-def synthesis_gather(
+def spline_forward_gather(
     x, weight, lower, scale, coef, base, y, samples, inputs, outputs, size, share,
     ORDER: tl.constexpr, DERIVATIVE: tl.constexpr, WEIGHT: tl.constexpr, BASE: tl.constexpr,
     BLOCK_N: tl.constexpr, BLOCK_O: tl.constexpr,
@@ -189,7 +189,7 @@ def synthesis_gather(
 
 
 @triton.jit
-def projection_dense(
+def grad_input_dense(
     x, lower, scale, coef, base, g, out, samples, inputs, outputs, size,
     ORDER: tl.constexpr, DERIVATIVE: tl.constexpr, BASE: tl.constexpr,
     PRECISION: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_O: tl.constexpr,
@@ -216,7 +216,7 @@ def projection_dense(
 
 
 @triton.jit
-def projection_gather(
+def grad_input_gather(
     x, lower, scale, coef, base, g, out, samples, inputs, outputs, size,
     ORDER: tl.constexpr, DERIVATIVE: tl.constexpr, BASE: tl.constexpr,
     BLOCK_N: tl.constexpr, BLOCK_O: tl.constexpr,
@@ -245,7 +245,7 @@ def projection_gather(
 
 
 @triton.jit
-def analysis(
+def grad_coef(
     x, weight, lower, scale, g, ordered, starts, out, base, samples, inputs, outputs, size, blocks, share,
     ORDER: tl.constexpr, DERIVATIVE: tl.constexpr, WEIGHT: tl.constexpr, BASE: tl.constexpr,
     SORTED: tl.constexpr, PRECISION: tl.constexpr,

@@ -1,14 +1,12 @@
 """The spline primitives on Triton kernels; shapes as in :mod:`kanfield.splines.reference`.
 
-Where ``base`` (I, O) is given, a layer's smooth branch silu(x) goes with the splines in the same sweep.
+Where ``base`` (I, O) is given, the same sweep also computes a layer's smooth branch ``silu(x) @ base``.
 """
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
-from typing import Concatenate, ParamSpec
+from typing import Any
 
 import torch
 import triton
@@ -16,30 +14,15 @@ from torch import Tensor
 
 from kanfield.splines.basis import cell_at
 from kanfield.splines.triton import kernels
-from kanfield.splines.triton.choice import Blocks, Case, blocks, parts, prefers_dense
+from kanfield.splines.triton.dispatch import Case, TileSizes, num_splits, prefers_dense, tile_sizes
 
 _NAMES = {"fp32": "ieee", "tf32x3": "tf32x3", "tf32": "tf32", "bf16": "bf16"}
 _LARGEST = 2**31  # coefficients are numbered in 32 bits
 _GATHERED = 32  # samples in a tile that gathers, which takes more registers
-_INPUTS, _BLOCKS = 4, 4  # fewest inputs, and blocks of samples, that a part of a sum is worth
-
-_Rest = ParamSpec("_Rest")
-_Primitive = Callable[Concatenate[Tensor, _Rest], Tensor]
+_INPUTS, _BLOCKS = 4, 4  # fewest inputs, and blocks of samples, in a part of a sum
 
 
-def _on_its_device(primitive: _Primitive[_Rest]) -> _Primitive[_Rest]:
-    """Launch where the tensors are: Triton launches on the current device, whatever they are on."""
-
-    @functools.wraps(primitive)
-    def launched(x: Tensor, /, *rest: _Rest.args, **named: _Rest.kwargs) -> Tensor:
-        with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
-            return primitive(x, *rest, **named)
-
-    return launched
-
-
-@_on_its_device
-def synthesis(
+def spline_forward(
     x: Tensor,
     coef: Tensor,
     weight: Tensor | None,
@@ -55,10 +38,10 @@ def synthesis(
     x, coef = x.contiguous(), _numbered(coef)
     (samples, inputs), outputs = x.shape, coef.shape[1]
     rows = size + order + (base is not None)
-    dense = _dense("synthesis", precision, order, rows, outputs, x)
-    tile = blocks(samples, rows, outputs, 64 if dense else _GATHERED)
+    dense = _dense("spline_forward", precision, order, rows, outputs, x)
+    tile = tile_sizes(samples, rows, outputs, 64 if dense else _GATHERED)
     sample_blocks, output_blocks = triton.cdiv(samples, tile.samples), triton.cdiv(outputs, tile.outputs)
-    share = triton.cdiv(inputs, parts(sample_blocks * output_blocks, inputs, _INPUTS))
+    share = triton.cdiv(inputs, num_splits(sample_blocks * output_blocks, inputs, _INPUTS))
     split = triton.cdiv(inputs, share)
     grid = (sample_blocks, output_blocks, split)
     y = x.new_empty(split, samples, outputs)
@@ -72,14 +55,13 @@ def synthesis(
     flags |= _options(tile)
     if dense:
         flags |= {"PRECISION": _product(precision), "BLOCK_R": tile.rows}
-        kernels.synthesis_dense[grid](*tensors, samples, inputs, outputs, size, share, **flags)
+        _launch(kernels.spline_forward_dense, grid, *tensors, samples, inputs, outputs, size, share, **flags)
     else:
-        kernels.synthesis_gather[grid](*tensors, samples, inputs, outputs, size, share, **flags)
+        _launch(kernels.spline_forward_gather, grid, *tensors, samples, inputs, outputs, size, share, **flags)
     return _summed(y)
 
 
-@_on_its_device
-def projection(
+def grad_input(
     x: Tensor,
     coef: Tensor,
     g: Tensor,
@@ -96,22 +78,21 @@ def projection(
     (samples, inputs), outputs = x.shape, coef.shape[1]
     rows = size + order + (base is not None)
     out = torch.empty_like(x)
-    dense = _dense("projection", precision, order, rows, outputs, x)
-    tile = blocks(samples, rows, outputs, 64 if dense else _GATHERED)
+    dense = _dense("grad_input", precision, order, rows, outputs, x)
+    tile = tile_sizes(samples, rows, outputs, 64 if dense else _GATHERED)
     grid = (triton.cdiv(samples, tile.samples), inputs)
     tensors = (x, *_ranges(lower, scale), coef, _filled(base, x), g, out)
     flags: dict[str, int | str] = {"ORDER": order, "DERIVATIVE": derivative, "BASE": int(base is not None)}
     flags |= {"BLOCK_N": tile.samples, "BLOCK_O": tile.outputs, **_options(tile)}
     if dense:
         flags |= {"PRECISION": _product(precision), "BLOCK_R": tile.rows}
-        kernels.projection_dense[grid](*tensors, samples, inputs, outputs, size, **flags)
+        _launch(kernels.grad_input_dense, grid, *tensors, samples, inputs, outputs, size, **flags)
     else:
-        kernels.projection_gather[grid](*tensors, samples, inputs, outputs, size, **flags)
+        _launch(kernels.grad_input_gather, grid, *tensors, samples, inputs, outputs, size, **flags)
     return out
 
 
-@_on_its_device
-def analysis(
+def grad_coef(
     x: Tensor,
     weight: Tensor | None,
     g: Tensor,
@@ -123,22 +104,24 @@ def analysis(
     precision: str = "fp32",
     base: Tensor | None = None,
 ) -> Tensor:
-    """Gradient of the coefficients, shape ``(I * K, O)``; ``base`` is filled with the branch's."""
+    """Gradient of the coefficients, shape ``(I * K, O)``; ``base`` is filled with that of the branch."""
     x, g, (lower, scale) = x.contiguous(), g.contiguous(), _ranges(lower, scale)
     (samples, inputs), outputs = x.shape, g.shape[1]
-    dense = _dense("analysis", precision, order, size + order, outputs, x)
+    dense = _dense("grad_coef", precision, order, size + order, outputs, x)
     if base is not None and not dense:  # its gradient needs every sample, so there is nothing to gather
         base.copy_(torch.nn.functional.silu(x).T @ g)
     swept = base is not None and dense
     rows = size + order + swept
-    tile = blocks(samples, rows, outputs)
+    tile = tile_sizes(samples, rows, outputs)
     row_blocks, output_blocks = triton.cdiv(rows, tile.rows), triton.cdiv(outputs, tile.outputs)
     programs = inputs * row_blocks * output_blocks
-    split = parts(programs, triton.cdiv(samples, tile.samples), _BLOCKS) if dense else 1
+    split = num_splits(programs, triton.cdiv(samples, tile.samples), _BLOCKS) if dense else 1
     out = _numbered(x.new_empty(split, inputs * (size + order), outputs))
     bases = x.new_empty(split, inputs, outputs) if swept else x
     index = (x, x) if dense else _in_order_of_cells(x, lower, scale, size, order, tile.rows, row_blocks)
-    kernels.analysis[(inputs * row_blocks, output_blocks, split)](
+    _launch(
+        kernels.grad_coef,
+        (inputs * row_blocks, output_blocks, split),
         x,
         _filled(weight, x),
         lower,
@@ -184,12 +167,18 @@ def _in_order_of_cells(
     return ordered.to(torch.int32), starts.to(torch.int32)
 
 
+def _launch(kernel: Any, grid: tuple[int, ...], x: Tensor, /, *arguments: object, **flags: object) -> None:
+    """Launch a kernel on the device of ``x``: Triton takes the current device, wherever the tensors are."""
+    with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
+        kernel[grid](x, *arguments, **flags)
+
+
 def _dense(primitive: str, precision: str, order: int, rows: int, outputs: int, like: Tensor) -> bool:
     gpu = torch.cuda.get_device_name(like.device) if like.is_cuda else None
     return prefers_dense(Case(primitive, precision, order, rows, outputs), gpu)
 
 
-def _options(tile: Blocks) -> dict[str, int]:
+def _options(tile: TileSizes) -> dict[str, int]:
     """How Triton compiles a kernel: without pipelining, which would spill registers."""
     return {"num_warps": tile.warps, "num_stages": 1}
 
