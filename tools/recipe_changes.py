@@ -113,6 +113,21 @@ class GroupedKAN(nn.Module):
         return torch.stack([part.fraction_outside(x) for part in self.parts]).mean()
 
 
+@contextlib.contextmanager
+def isotropic_waves() -> Iterator[None]:
+    """Initial waves of one frequency along all directions: a longer grid holds more cycles."""
+    plain = KANLayer._waves
+
+    def waves(self: KANLayer) -> Tensor:
+        angles = torch.arange(self.in_features) * (torch.pi / self.in_features)
+        reach = angles.cos().abs() + angles.sin().abs()
+        with patch.object(self, "frequency", self.frequency * reach[:, None, None]):
+            return plain(self)
+
+    with patch.object(KANLayer, "_waves", waves):
+        yield
+
+
 # ---- optimisers --------------------------------------------------------------------------------
 
 
@@ -304,6 +319,7 @@ def mirrored() -> Iterator[None]:
 
 
 CHANGES: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
+    "isotropic": isotropic_waves,
     "muon-3-steps": lambda: orthogonalized_by(JORDAN[:3]),
     "polar-express-5": lambda: orthogonalized_by(POLAR),
     "polar-express-3": lambda: orthogonalized_by(POLAR[:3]),
