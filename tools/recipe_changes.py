@@ -126,6 +126,21 @@ class GroupedKAN(Field):
         return (self.first.fraction_outside(x) + self.second.fraction_outside(x)) / 2
 
 
+@contextlib.contextmanager
+def isotropic_waves() -> Iterator[None]:
+    """Initial waves of one frequency along all directions: a longer grid holds more cycles."""
+    plain = KANLayer._waves
+
+    def waves(self: KANLayer) -> Tensor:
+        angles = torch.arange(self.in_features) * (torch.pi / self.in_features)
+        reach = angles.cos().abs() + angles.sin().abs()
+        with patch.object(self, "init_frequency", self.init_frequency * reach[:, None, None]):
+            return plain(self)
+
+    with patch.object(KANLayer, "_waves", waves):
+        yield
+
+
 # ---- optimisers --------------------------------------------------------------------------------
 
 
@@ -325,6 +340,7 @@ def mirrored() -> Iterator[None]:
 
 
 CHANGES: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
+    "isotropic": isotropic_waves,
     "muon-3-steps": lambda: orthogonalized_by(JORDAN[:3]),
     "polar-express-5": lambda: orthogonalized_by(POLAR),
     "polar-express-3": lambda: orthogonalized_by(POLAR[:3]),

@@ -3,12 +3,13 @@
     python tools/search_recipe.py screen tools/recipe.csv           # every variant, photographs to choose by
     python tools/search_recipe.py judge tools/recipe.csv            # the chosen ones, on other photographs
     python tools/search_recipe.py screen tools/recipe.csv --report  # what each change brings, as Markdown
+    python tools/search_recipe.py waves tools/recipe.csv            # initial waves, stretched or isotropic
 
 A variant of the group ``between`` is scored on the unseen pixels (half of a checkerboard, or all three
 patterns when it is judged), one of the group ``on`` on all pixels. Fits are of equal steps and run
 interleaved: all variants of a photograph before the next one, two at a time, a thread each; seconds stand
-beside them. Rows that the table holds are not run again. SOAP and Shampoo come from ``pip install
-pytorch-optimizer``.
+beside them where the machine had nothing else to do. Rows that the table holds are not run again. SOAP and
+Shampoo come from ``pip install pytorch-optimizer``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from photographs import load
+from photographs import SIX, load
 from search_presets import PATTERNS, nested
 
 import kanfield
@@ -33,7 +34,7 @@ from kanfield.training.trainer import Trainer
 
 KEYS = ("stage", "group", "variant", "photo", "size", "pattern")
 COLUMNS = (*KEYS, "psnr", "held_out_psnr", "steps", "parameters", "seconds", "settings")
-PHOTOS = {"screen": ("camera", "astronaut", "coffee"), "judge": ("chelsea", "rocket", "hopper")}
+PHOTOS = {"screen": SIX[:3], "judge": SIX[3:], "waves": SIX}
 
 # What each group starts from, spelled out: the presets' own constants follow this search.
 BETWEEN = {"widths": [64] * 3, "grids": [40, 9, 9, 9], "order": 2, "frequency": 3.2, "directions": 0}
@@ -233,10 +234,33 @@ VARIANTS["between"] |= {
     "3200 steps, hidden 14": {**SLOW, "grids": [45, 14, 14, 14]},
     "1600 steps of 4096": {**SLOW, "steps": 1600, "batch_size": 4096},
 }
-JUDGED: dict[str, list[str]] = {
-    "between": ["before", "8 directions", "as adopted", "3200 steps, before", "3200 steps, as adopted"],
-    "on": ["before", "8 directions", "order 1, 160 wide, 6 directions, last 200", "hash grid, tuned"],
+# Waves are drawn on grids of one length and stretched with those along slanted directions, or are not; then
+# they have as many cycles along all directions as before along the axes, or as before on the mean.
+SHORT: dict[str, Any] = {**SOFT, "steps": 500}
+EXACT: dict[str, Any] = {**LINEAR, "widths": [160], "directions": 6, "grids": [200, 200]}
+VARIANTS["between"] |= {
+    "stretched waves": SHORT,
+    "isotropic waves": {**SHORT, "change": "isotropic"},
+    "isotropic waves, frequency 2.6": {**SHORT, "frequency": 2.6, "change": "isotropic"},
 }
+VARIANTS["on"] |= {
+    "stretched waves": EXACT,
+    "isotropic waves": {**EXACT, "change": "isotropic"},
+    "isotropic waves, frequency 6.6": {**EXACT, "frequency": 6.6, "change": "isotropic"},
+}
+# The variants of a stage, if not all; the first is what the others are compared with.
+CHOSEN: dict[str, dict[str, list[str]]] = {
+    "judge": {
+        "between": ["before", "8 directions", "as adopted", "3200 steps, before", "3200 steps, as adopted"],
+        "on": ["before", "8 directions", "order 1, 160 wide, 6 directions, last 200", "hash grid, tuned"],
+    },
+    "waves": {group: [name for name in VARIANTS[group] if "waves" in name] for group in VARIANTS},
+}
+
+
+def variants_of(stage: str, group: str) -> list[str]:
+    """The variants of a stage, what they are compared with first."""
+    return CHOSEN.get(stage, {}).get(group) or list(VARIANTS[group])
 
 
 def settings_of(group: str, variant: str) -> dict[str, Any]:
@@ -279,19 +303,20 @@ def jobs(stage: str, sizes: list[int]) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
     for size in sizes:
         for photo in PHOTOS[stage]:
-            for group, variants in VARIANTS.items():
-                names = list(variants) if stage == "screen" else JUDGED[group]
+            for group in VARIANTS:
+                names = variants_of(stage, group)
                 patterns = ("none",) if group == "on" else PATTERNS if stage == "judge" else PATTERNS[:1]
                 found += [(stage, group, v, photo, str(size), p) for v in names for p in patterns]
     return found
 
 
 def report(rows: list[dict[str, Any]], stage: str) -> None:
-    """Print the gain of each variant over ``before``, as a mean and on the photograph where it is least."""
+    """Print the gain of each variant over the first, as a mean and on the photograph where it is least."""
     rows = [row for row in rows if row["stage"] == stage]
     for group in VARIANTS:
         column = "held_out_psnr" if group == "between" else "psnr"
         mine = {tuple(row[k] for k in KEYS[2:]): row for row in rows if row["group"] == group}
+        first = variants_of(stage, group)[0]
         names = list(dict.fromkeys(key[0] for key in mine))
         what = "unseen pixels" if group == "between" else "all pixels"
         print(f"\n| {what} | fits | gain | least gain | dB on seen | parameters | seconds |")
@@ -299,16 +324,16 @@ def report(rows: list[dict[str, Any]], stage: str) -> None:
         lines = []
         for name in names:
             cells = {key[1:]: row for key, row in mine.items() if key[0] == name and row[column]}
-            cells = {key: row for key, row in cells.items() if ("before", *key) in mine}
-            both = [(float(row[column]), float(mine[("before", *key)][column])) for key, row in cells.items()]
+            cells = {key: row for key, row in cells.items() if (first, *key) in mine}
+            both = [(float(row[column]), float(mine[(first, *key)][column])) for key, row in cells.items()]
             if not both:
                 continue  # diverged
             gains = [value - before for value, before in both]
-            mean = {
-                k: statistics.mean(float(r[k]) for r in cells.values()) for k in COLUMNS[6:7] + COLUMNS[9:11]
-            }
+            mean = {k: statistics.mean(float(r[k]) for r in cells.values()) for k in ("psnr", "parameters")}
+            seconds = [float(r["seconds"]) for r in cells.values() if r["seconds"]]
+            shown = f"{statistics.mean(seconds):.1f}" if seconds else ""
             text = f"| {name} | {len(gains)} | {statistics.mean(gains):+.2f} | {min(gains):+.2f} | "
-            text += f"{mean['psnr']:.1f} | {mean['parameters']:,.0f} | {mean['seconds']:.1f} |"
+            text += f"{mean['psnr']:.1f} | {mean['parameters']:,.0f} | {shown} |"
             lines.append((statistics.mean(gains), text))
         print("\n".join(text for _, text in sorted(lines, reverse=True)))
 

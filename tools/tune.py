@@ -4,10 +4,11 @@ python tools/tune.py tools/tune.csv                      # all families; no fit 
 python tools/tune.py tools/tune.csv --families siren --report
 
 Every fit has the same steps, batch, warm-up and decay. A family is tuned one setting after another,
-each from the best so far: on the first photograph Adam's rate, Muon's rate and Adam's beside it; on all of
-them Adam against Muon, both judged by the pixels trained on; then, on the first again, the family's options.
-Options trade the pixels trained on for those in between, so a second fit hides half of a checkerboard, and a
-decibel there counts double: longer training improves the former anyway. ``--report`` prints the winners.
+each from the best so far: on the first photograph Adam's rate, Muon's rate and, for some families, Adam's
+beside it; then Adam against Muon, for the same families on all photographs, both judged by the pixels
+trained on; then, on the first again, the family's options. Options trade the pixels trained on for those in
+between, so a second fit hides half of a checkerboard, and a decibel there counts double: longer training
+improves the former anyway. ``--report`` prints the winners.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ SEARCH: dict[str, tuple[list[float], list[float], dict[str, list[Any]]]] = {
     "wire": ([5e-3, 2e-3], [1e-3, 3e-3], {"scale": [10.0]}),
 }
 
-# Tuned on every photograph; the others on the first alone, rates and optimiser.
+# Tuned on every photograph; the others on the first alone.
 THOROUGH = ("hashgrid", "siren", "rff")
 
 
@@ -125,6 +126,11 @@ def best_between(table: Table, choices: list[dict[str, Any]]) -> dict[str, Any]:
     return choices[scores.index(max(scores))]
 
 
+def photos_of(family: str) -> tuple[str, ...]:
+    """The photographs that a family's winner is measured on."""
+    return PHOTOS if family in THOROUGH else PHOTOS[:1]
+
+
 def tuned(table: Table, family: str) -> list[dict[str, Any]]:
     """The best settings with Adam, with Muon, and the better of the two with the best options."""
     adam, muon, options = SEARCH[family]
@@ -135,12 +141,12 @@ def tuned(table: Table, family: str) -> list[dict[str, Any]]:
     rate = by_adam["lr"]
     start = {**published, "optimizer": "muon", "adam_lr": rate}
     by_muon = best(table, [{**start, "lr": lr} for lr in muon])
-    if family not in THOROUGH:
-        return [by_adam, by_muon, best(table, [by_adam, by_muon])]
-    by_muon = best(table, [by_muon, *({**by_muon, "adam_lr": round(rate * f, 6)} for f in (3, 1 / 3))])
-    winner = best(table, [by_adam, by_muon], PHOTOS)
-    for name, values in options.items():
-        winner = best_between(table, [winner, *(_with(winner, name, value) for value in values[1:])])
+    if family in THOROUGH:
+        by_muon = best(table, [by_muon, *({**by_muon, "adam_lr": round(rate * f, 6)} for f in (3, 1 / 3))])
+    winner = best(table, [by_adam, by_muon], photos_of(family))
+    for name, (_, *others) in options.items():
+        if others:
+            winner = best_between(table, [winner, *(_with(winner, name, value) for value in others)])
     return [by_adam, by_muon, winner]
 
 
@@ -159,7 +165,7 @@ def report(table: Table, families: list[str]) -> None:
         for number, choice in enumerate(choices):
             if choice in choices[:number]:
                 continue  # no option beat the published ones
-            photos = PHOTOS if family in THOROUGH else PHOTOS[:1]
+            photos = photos_of(family)
             each = [table.scores([choice], (photo,))[0] for photo in photos]
             rates = f"{choice['lr']:g}" + (f", Adam {choice['adam_lr']:g}" if "adam_lr" in choice else "")
             others = {
@@ -168,8 +174,8 @@ def report(table: Table, families: list[str]) -> None:
             }
             options = ", ".join(f"{key} {value}" for key, value in others.items()) or "published"
             unseen = ""
-            if choice == choices[-1] and family in THOROUGH:
-                unseen = f"{table.scores([choice], PHOTOS, 'checkerboard')[0]:.2f}"
+            if choice == choices[-1] and any(len(values) > 1 for values in SEARCH[family][2].values()):
+                unseen = f"{table.scores([choice], photos, 'checkerboard')[0]:.2f}"
             name = f"**{family}**" if choice == choices[-1] else family
             blank = [""] * (len(PHOTOS) - len(each))
             scores = [*(f"{v:.2f}" for v in each), *blank, f"{statistics.mean(each):.2f}"]
