@@ -27,6 +27,7 @@ from kanfield.runs.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from kanfield.runs.progress import Progress
 from kanfield.training.optimizers import Muon, build_optimizers
 
 
@@ -222,3 +223,9 @@ def test_a_number_that_json_lacks_is_not_written(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_checkpoint(tmp_path / "a", Checkpoint({}, {"psnr": float("nan")}))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("info", [{"step": "many"}, {"best_psnr": [1]}, {"steps_to_psnr": 3}])
+def test_damaged_progress_is_an_error_of_its_file(info, tmp_path):
+    with pytest.raises(InputError, match=rf"last\.safetensors is damaged: {next(iter(info))}"):
+        Progress.from_checkpoint(info, tmp_path / "last.safetensors")

@@ -29,7 +29,7 @@ from kanfield.cli import main
 from kanfield.config.settings import Phase, Settings
 from kanfield.errors import InputError
 from kanfield.monitors.spectrum_log import read_spectrum
-from kanfield.runs.checkpoint import read_checkpoint
+from kanfield.runs.checkpoint import read_checkpoint, write_checkpoint
 from kanfield.training.fit import fit, resume
 from kanfield.training.trainer import Trainer
 
@@ -466,3 +466,13 @@ def test_a_run_in_use_is_not_taken_up_a_second_time(tmp_path):
         with pytest.raises(InputError, match="in use by another fit"):
             resume(run)
     assert resume(run).metrics["steps"] == 20
+
+
+def test_best_weights_of_another_field_are_refused_when_a_run_goes_on(image, tmp_path):
+    run = fit(image, out=tmp_path, steps=10, **SMALL)
+    run.folder.metrics.unlink()
+    best = read_checkpoint(run.folder.best)
+    best.tensors["layers.0.coef"] = best.tensors["layers.0.coef"][:-1]
+    write_checkpoint(run.folder.best, best)
+    with pytest.raises(InputError, match=r"best\.safetensors does not fit the run's config\.yaml"):
+        resume(run.path)

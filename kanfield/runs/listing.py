@@ -21,7 +21,7 @@ State = Literal["finished", "unfinished", "in use", "damaged"]
 _STARTING = 600  # seconds in which a new fit has surely written its settings
 _NAME = re.compile(r"(?P<model>.+)-\d{4,}")  # what RunFolder.create makes
 _WRITTEN = re.compile(
-    r"config\.yaml|metrics\.(json|csv)|spectrum\.csv|(mask|error|spectrum)\.png"
+    r"config\.yaml|label\.txt|metrics\.(json|csv)|spectrum\.csv|(mask|error|spectrum)\.png"
     r"|(input|reconstruction)\.\w+"
     r"|checkpoints/(last|best)\.safetensors|events\.out\.tfevents\.[^/]+|timelapse(\.webp|/[^/]+\.png)"
     r"|(checkpoints/|timelapse/)?\.[^/]+\.tmp"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from kanfield.config.parse import coerce_fields
 
 PSNR_MARKS = range(20, 105, 5)  # dB whose first crossing is noted
 
@@ -44,9 +47,18 @@ class Progress:
     steps_to_psnr: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def from_checkpoint(cls, info: Mapping[str, Any]) -> Progress:
-        """Take up the progress that a checkpoint's info holds."""
-        return cls(**{key: info[key] for key in cls.__dataclass_fields__ if key in info})
+    def from_checkpoint(cls, info: Mapping[str, Any], path: Path) -> Progress:
+        """Take up the progress that a checkpoint's info holds.
+
+        Args:
+            info: Of the checkpoint, with other keys beside those of the progress.
+            path: Of the checkpoint, for errors.
+
+        Raises:
+            InputError: A value has the wrong type.
+        """
+        known = {key: info[key] for key in cls.__dataclass_fields__ if key in info}
+        return coerce_fields(cls, known, f"{path} is damaged: ")
 
     def note(self, psnr: float) -> None:
         """Note the marks in dB that are crossed for the first time."""

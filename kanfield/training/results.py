@@ -152,7 +152,7 @@ def evaluate_run(path: str | os.PathLike[str]) -> dict[str, Any]:
     except InputError:  # fitted on another machine
         device = pick_device("auto")
     last = read_checkpoint(run.folder.last, fingerprint(run.image))
-    progress = Progress.from_checkpoint(last.info)
+    progress = Progress.from_checkpoint(last.info, run.folder.last)
     field = make_field(run.settings, run.image.channels)
     evaluated = progress.best_psnr is not None
     load_field(field, read_checkpoint(run.folder.best) if evaluated else last, run.folder.best)

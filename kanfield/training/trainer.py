@@ -297,16 +297,18 @@ class Trainer:
             InputError: a checkpoint is missing or damaged, or the image is another one.
         """
         last = read_checkpoint(self.folder.last, self.fingerprint)
+        self.progress = Progress.from_checkpoint(last.info, self.folder.last)
+        if self.progress.best_psnr is not None:
+            # Killed between the two files, the weights are of an evaluation that this run has yet to
+            # repeat; it will find the same ones again.
+            best = read_checkpoint(self.folder.best)
+            load_field(self.field, best, self.folder.best)  # only to see that they fit
+            self.best_weights = best.tensors
         load_field(self.field, last, self.folder.last)
-        self.progress = Progress.from_checkpoint(last.info)
         self._renew_optimizers(max(0, self.progress.step - 1))
         load_optimizers(self.optimizers, last.tensors)
         if FOCUS in last.tensors:
             self.focus = last.tensors[FOCUS]
-        if self.progress.best_psnr is not None:
-            # Killed between the two files, the weights are of an evaluation that this run has yet to
-            # repeat; it will find the same ones again.
-            self.best_weights = read_checkpoint(self.folder.best).tensors
         here = environment(self.field)
         return [
             f"{key} was {last.info.get(key)}, now {here[key]}"
