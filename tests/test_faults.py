@@ -200,13 +200,13 @@ def test_a_compiler_that_fails_is_told_in_a_line(image, tmp_path, monkeypatch):
         fit(image, out=tmp_path, steps=40, compile=True, **SMALL)
 
 
-def test_a_run_of_an_older_kanfield_without_steps_is_not_resumed_for_ever(image, tmp_path, at_step):
+def test_a_run_whose_steps_were_removed_is_not_resumed_for_ever(image, tmp_path, at_step):
     at_step(20, lambda trainer: sys.exit(9))
     with pytest.raises(SystemExit):
         fit(image, out=tmp_path, steps=40, checkpoint_seconds=1e-6, **SMALL)
     config = tmp_path / RUN / "config.yaml"
     config.write_text("".join(line for line in config.open() if not line.startswith("steps:")))
-    with pytest.raises(InputError, match="older kanfield"):
+    with pytest.raises(InputError, match="lacks steps"):
         resume(tmp_path / RUN)
 
 

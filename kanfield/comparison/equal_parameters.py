@@ -6,7 +6,7 @@ import dataclasses
 
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
-from kanfield.fields import find_family
+from kanfield.fields import field, find_family
 from kanfield.runs.run import make_field
 
 TOLERANCE = 0.05
@@ -15,7 +15,7 @@ _HALVINGS = 40
 
 def count_parameters(settings: Settings, channels: int) -> int:
     """Count the parameters of the field that resolved settings ask for."""
-    return sum(p.numel() for p in make_field(settings, channels).parameters())
+    return field.count_parameters(make_field(settings, channels))
 
 
 def match_parameters(settings: Settings, channels: int, wanted: int) -> Settings:

@@ -18,7 +18,7 @@ from kanfield.config.settings import Settings
 from kanfield.errors import InputError, RunFailed
 from kanfield.files import replacing
 from kanfield.images import MAX_PIXELS, Image, read_image, resize_image
-from kanfield.machine import pick_device
+from kanfield.machine import limit_threads, pick_device
 from kanfield.monitors.base import Monitor
 from kanfield.monitors.csv_log import CsvLog
 from kanfield.monitors.frames import FrameLog
@@ -142,7 +142,7 @@ def _train(
     console: Console | None,
     resumed: bool,
 ) -> Run:
-    with folder.lock(), _threads(settings.threads), Signals() as signals, _translate_errors(folder):
+    with folder.lock(), limit_threads(settings.threads), Signals() as signals, _translate_errors(folder):
         _remove_leftovers(folder)
         field = make_field(settings, image.channels).to(device)
         target = make_target(settings, image, next(field.parameters()))
@@ -228,14 +228,3 @@ def _remove_leftovers(folder: RunFolder) -> None:
     """Half-written files of a process that was killed."""
     for path in folder.path.rglob(".*.tmp"):
         path.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
