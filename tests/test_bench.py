@@ -221,12 +221,13 @@ def test_a_field_too_large_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch
     make = step.make_field
 
     def too_large(settings: Settings, channels: int) -> torch.nn.Module:
-        if settings.widths == [5]:
-            raise RuntimeError("CUDA out of memory. Tried to allocate 1 GiB")
+        if settings.options["widths"] == [5]:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
         return make(settings, channels)
 
     monkeypatch.setattr(step, "make_field", too_large)
-    trainings = [step.Training("a", small), step.Training("b", dataclasses.replace(small, widths=[5]))]
+    large = dataclasses.replace(small, options={"widths": [5]})
+    trainings = [step.Training("a", small), step.Training("b", large)]
     fine, failed = step.measure_steps(trainings, CPU, QUICK, batch=8)
     assert fine["milliseconds"] > 0 and failed["milliseconds"] is None
     assert failed["left_out"].startswith("CUDA out of memory")

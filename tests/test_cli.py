@@ -145,19 +145,19 @@ def test_a_file_that_is_no_image_is_refused(here, capsys, spoil, telling):
         ("--optimizer sgd", "muon or adam"),
         ("--device tpu", "--device tpu is unknown"),
         ("--precision fp8", "fp32 or fp64 or tf32x3 or tf32 or bf16"),
-        ("--order 4", "order 1, 2 or 3"),
+        ("--order 4", "order 4 is not one of (1, 2, 3)"),
         ("--order cubic", "'cubic' is not a whole number"),
         ("--held-out stripes", "--held-out stripes is not known"),
         ("--held-out 1.5", "--held-out 1.5 is not known"),
         ("--held-out 0.0001", "--held-out 0.0001"),
-        ("--widths 8,8 --grids 8,4", "--grids needs 3 sizes, not 2"),
+        ("--widths 8,8 --grids 8,4", "2 widths need 3 grids"),
         ("--widths 8,x", "'8,x' is not widths such as 64,64"),
-        ("--widths 0 --grids 8,4", "--widths [0]"),
+        ("--widths 0 --grids 8,4", "got 8 -> 0"),
         ("--model siren --options omega_0=[", "'omega_0=[' is not options such as omega_0=60"),
         ("--model siren --options omega_0", "'omega_0' is not options such as omega_0=60"),
         ("--grids a,b", "'a,b' is not grid sizes such as 64,10,10"),
-        ("--widths 8 --grids 8,0", "--grids 0"),
-        ("--widths 8 --grids 3+8,4", "nested levels divide the largest"),
+        ("--widths 8 --grids 8,0", "grid sizes must be at least 1"),
+        ("--widths 8 --grids 3+8,4", "divide the largest"),
         ("--lossless --held-out checkerboard", "--lossless and --held-out contradict each other"),
         ("--size 1", "--size 1 is too small"),
         ("--size 1000000", "--size 1000000 makes over"),
@@ -244,13 +244,13 @@ def _image_of(run: Path, path: Path) -> None:
 def test_resume_with_another_picture_is_refused(here, unfinished, capsys):
     _image_of(unfinished, picture(here / "b.png", seed=5))
     said = refused(capsys, "fit", "--resume", "run", "--quiet")
-    assert "b.png is not the image" in said
+    assert "config.yaml names an image that is not the one of this run" in said
 
 
 def test_resume_with_a_picture_of_another_size_is_refused(here, unfinished, capsys):
     _image_of(unfinished, picture(here / "b.png", size=(9, 9)))
     said = refused(capsys, "fit", "--resume", "run", "--quiet")
-    assert "b.png is not the image" in said
+    assert "config.yaml names an image that is not the one of this run" in said
 
 
 def test_resume_without_the_picture_says_where_it_was(here, unfinished, capsys):
@@ -352,7 +352,7 @@ def test_rendering_into_a_missing_folder_is_refused(here, run, capsys):
         ("steps: [3\nlr: 2", "is not YAML at line 2"),
         ("just words", "holds no settings"),
         ("", "holds no settings"),
-        ("stepz: 3", "unknown key 'stepz'; did you mean 'steps'?"),
+        ("stepz: 3", "unknown key 'stepz'; did you mean steps?"),
         ("steps: many", "steps: 'many' is not what belongs there (a whole number)"),
         ("steps: 5\nseconds: 5", "--steps and --seconds contradict each other"),
     ],

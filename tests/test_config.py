@@ -97,7 +97,7 @@ def test_resolving_twice_changes_nothing():
 
 
 def test_a_flag_beats_the_file_and_the_file_the_preset(image, tmp_path):
-    (tmp_path / "c.yaml").write_text("steps: 7\nbatch_size: 32\nwidths: [8]\ngrids: [8, 4]\n")
+    (tmp_path / "c.yaml").write_text("steps: 7\nbatch_size: 32\noptions: {widths: [8], grids: [8, 4]}\n")
     main(
         [
             "fit",
@@ -119,7 +119,8 @@ def test_a_flag_beats_the_file_and_the_file_the_preset(image, tmp_path):
 
 @pytest.mark.parametrize(("flag", "key"), [("--seed", "seed"), ("--held-out", "held_out")])
 def test_a_flag_beats_the_file_whatever_its_value(image, tmp_path, flag, key):
-    (tmp_path / "c.yaml").write_text("steps: 2\nseed: 7\nheld_out: 0.5\nwidths: [8]\ngrids: [8, 4]\n")
+    file = "steps: 2\nseed: 7\nheld_out: 0.5\noptions: {widths: [8], grids: [8, 4]}\n"
+    (tmp_path / "c.yaml").write_text(file)
     value = {"seed": 0, "held_out": "0.25"}[key]
     words = ["fit", str(image), "--config", str(tmp_path / "c.yaml"), flag, str(value)]
     main([*words, "--out", str(tmp_path), "--quiet"])
@@ -176,7 +177,7 @@ def test_a_fraction_held_out_may_be_written_as_a_number(tmp_path):
 def test_an_unknown_key_names_the_nearest_or_all(key, near):
     with pytest.raises(InputError, match=f"unknown key '{key}'") as caught:
         settings_from({key: 1}, "c.yaml: ")
-    assert (f"did you mean '{near}'?" if near else "known keys: model, preset") in str(caught.value)
+    assert (f"did you mean {near}?" if near else "known keys: model, preset") in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,7 @@ def test_a_value_of_the_wrong_type_says_what_belongs_there(key, value, belongs):
     ("model", "options", "phrases"),
     [
         ("kan", {"widths": 64}, ("widths", "a list of whole numbers")),
-        ("kan", {"widths": [64, "x"]}, ("widths", "a list of whole numbers")),
+        ("kan", {"widths": [64, "x"]}, ("widths", "'x'", "a whole number")),
         ("kan", {"grids": "64,10"}, ("grids", "lists of whole numbers")),
         ("kan", {"precision": "tf32"}, ("precision", "--precision")),
         ("kan", {"frequenzy": 3}, ("frequenzy", "init_frequency")),
@@ -243,7 +244,7 @@ def test_widths_alone_take_the_presets_grids():
 def test_adam_trains_at_its_own_rate(model):
     recipe = find_family(model).recipe("adam")
     assert resolve(Settings(model=model, optimizer="adam"), SCALE).lr == recipe.lr
-    assert recipe.lr != resolve(Settings(model=model), SCALE).lr or model == "hashgrid"
+    assert resolve(Settings(model=model), SCALE).lr == find_family(model).recipe("muon").lr
 
 
 @pytest.mark.parametrize("model", ["kan", "siren", "rff", "mlp"])
@@ -363,7 +364,7 @@ def test_phases_can_be_given_to_fit_as_phases(image, tmp_path):
 
 
 def test_fit_refuses_an_unknown_setting(image, tmp_path):
-    with pytest.raises(InputError, match=r"unknown key 'stepz'; did you mean 'steps'\?"):
+    with pytest.raises(InputError, match=r"unknown key 'stepz'; did you mean steps\?"):
         fit(image, out=tmp_path / "runs", stepz=3)
     assert not (tmp_path / "runs").exists()
 

@@ -108,7 +108,7 @@ def test_a_folder_removed_while_the_run_is_on(image, tmp_path, monkeypatch, at_s
         at_step(20, remove)
     else:
         original = fitting.write_results
-        monkeypatch.setattr(fitting, "write_results", lambda trainer: (remove(), original(trainer)))
+        monkeypatch.setattr(fitting, "write_results", lambda *results: (remove(), original(*results)))
     with pytest.raises(RunFailed, match="is gone: it was removed while the run was on"):
         fit(image, out=tmp_path, steps=40, checkpoint_seconds=1e-6, **SMALL)
     assert not (tmp_path / RUN).exists()
@@ -219,7 +219,7 @@ def test_a_run_fitted_on_a_gpu_is_measured_without_one(image, tmp_path):
 def test_a_field_that_the_machine_cannot_hold_is_refused_before_it_starts(image, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="GB of memory or more"):
         fit(image, out=tmp_path, options={"widths": [10**9], "grids": [8, 8]}, steps=5, threads=1)
-    monkeypatch.setattr(memory, "_memory", lambda: 1000)
+    monkeypatch.setattr(memory, "memory_limit", lambda: 1000)
     with pytest.raises(InputError, match="give smaller --widths"):
         fit(image, out=tmp_path, steps=5, **SMALL)
     assert not (tmp_path / "image").exists()

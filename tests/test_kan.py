@@ -339,7 +339,7 @@ def test_two_directions_are_the_axes() -> None:
     torch.testing.assert_close(plain(x), turned(x), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("num_directions", [2, 8, 32])
+@pytest.mark.parametrize("directions", [2, 8, 32])
 def test_the_spread_of_the_first_waves_does_not_depend_on_directions(directions: int) -> None:
     torch.manual_seed(0)
     field = KAN(
@@ -349,7 +349,7 @@ def test_the_spread_of_the_first_waves_does_not_depend_on_directions(directions:
     assert 0.45 < values.std().item() < 0.55
 
 
-@pytest.mark.parametrize(("inputs", "num_directions"), [(1, 4), (3, 4), (2, -1)])
+@pytest.mark.parametrize(("inputs", "directions"), [(1, 4), (3, 4), (2, -1)])
 def test_directions_elsewhere_are_errors(inputs: int, directions: int) -> None:
     with pytest.raises(ValueError, match="num_directions is 0 or more"):
         KAN(inputs, 1, [3], 5, num_num_directions=directions)

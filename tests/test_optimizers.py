@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from kanfield import KAN
+from kanfield.fields import Field
+from kanfield.fields.mlp import MLP
 from kanfield.training.optimizers import Muon, build_optimizers, orthogonalize
 
 A, B, C = 3.4445, -4.7750, 2.0315
@@ -179,17 +181,20 @@ def test_adam_alone_gets_the_rate_that_is_named() -> None:
 
 
 def test_fields_that_name_no_matrices_are_adams() -> None:
-    (adam,) = build_optimizers(nn.Linear(2, 3), "muon", lr=0.1, adam_lr=0.01)
+    (adam,) = build_optimizers(MLP(2, 3, widths=[4]), "muon", lr=0.1, adam_lr=0.01)
     assert isinstance(adam, torch.optim.Adam)
     assert adam.param_groups[0]["lr"] == 0.01
 
 
-class Stranger(nn.Module):
+class Stranger(Field):
     """A plug-in's field: complex weights, or options of its own for Adam."""
 
     def __init__(self, dtype: torch.dtype, adam_options: dict[str, object]) -> None:
         super().__init__()
         self.weight, self.adam_options = nn.Parameter(torch.ones(3, dtype=dtype)), adam_options
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.weight
 
 
 @pytest.mark.parametrize(

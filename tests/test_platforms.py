@@ -22,7 +22,7 @@ sys.meta_path.insert(0, Hide())
 """
 FIT = """
 import kanfield
-run = kanfield.fit("a.png", steps=3, widths=[4], grids=[8, 8], threads=1)
+run = kanfield.fit("a.png", steps=3, options={"widths": [4], "grids": [8, 8]}, threads=1)
 assert run.metrics["steps"] == 3 and run.metrics["peak_memory_bytes"] is None
 assert not run.folder.in_use
 from kanfield.runs.listing import find_runs

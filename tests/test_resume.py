@@ -312,7 +312,7 @@ SMALL = {"options": {"widths": [8, 8], "grids": [8, 4, 4]}, "batch_size": 256, "
         (Settings(steps=60, precision="fp64", held_out="0.25", **SMALL), 17),
         (Settings(steps=60, timelapse=True, seed=3, **SMALL), 25),
         (Settings(steps=60, spectrum=True, **SMALL), 25),
-        (Settings(steps=60, **{**SMALL, "grids": [[4, 8], [2, 4], 4]}), 25),
+        (Settings(steps=60, **{**SMALL, "options": {"widths": [8, 8], "grids": [[4, 8], [2, 4], 4]}}), 25),
         (Settings(phases=[Phase(25, 1e-2), Phase(35, 1e-3)], **SMALL), 24),
         (Settings(phases=[Phase(25, 1e-2), Phase(35, 1e-3)], **SMALL), 25),
         (Settings(phases=[Phase(25, 1e-2), Phase(35, 1e-3)], **SMALL), 26),

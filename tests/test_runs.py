@@ -227,7 +227,7 @@ def test_a_fit_that_begins_in_this_moment_is_no_leftover(here, capsys, answer):
 @pytest.fixture
 def later(monkeypatch):
     """Some time after the folders were made."""
-    monkeypatch.setattr("kanfield.runs.listing._BEGINNING", -1)
+    monkeypatch.setattr("kanfield.runs.listing._STARTING", -1)
 
 
 def test_a_damaged_run_goes_with_its_image_folder(here, capsys, answer, later):

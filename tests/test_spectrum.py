@@ -165,7 +165,7 @@ def test_a_comparison_passes_it_on_and_tells_the_bias(pictures, tmp_path, monkey
         (["spectrum", "RUN", "--out", "there"], "--out there holds a report"),
         (["spectrum", "RUN", "--out", "there/report.html"], "is a file"),
         (["spectrum", "begun"], "begun is unfinished: go on with"),
-        (["spectrum", "RUN", "--out", "there/report.html/deeper"], "no folder can be made there"),
+        (["spectrum", "RUN", "--quiet", "--out", "there/report.html/deeper"], "no folder can be made there"),
         (["spectrum", "torn"], "spectrum.csv is damaged"),
         (["fit", "A", "--spectrum", "--mask", "A"], "--spectrum and --mask contradict"),
         (["fit", "tiny.png", "--spectrum"], "--spectrum: a spectrum needs a side of 8 pixels, got 5 x 6"),

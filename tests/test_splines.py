@@ -511,7 +511,7 @@ def test_use_backend_forces_and_lets_go() -> None:
     assert backends.forced_backend() == before
 
 
-@pytest.mark.usefixtures("native_core")
+@pytest.mark.needs("native core")
 def test_blocks_of_two_threads_each_take_back_their_own_choice() -> None:
     before = backends.forced_backend()
     first, second = use_backend("reference"), use_backend("native")

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kanfield import KAN, fit
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.fields import build_field
+from kanfield.fields.mlp import MLP
 from kanfield.images import Image
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.run import make_field
@@ -69,12 +70,12 @@ def test_no_step_between_two_logs_waits_for_the_device(changes: dict[str, Any], 
 def test_waiting_for_the_device_is_found(tmp_path) -> None:
     """The check can fail: a field that looks at its own output."""
 
-    class Curious(nn.Linear):
+    class Curious(MLP):
         def forward(self, x: Tensor) -> Tensor:
             y = super().forward(x)
             return y if y.mean() < 10 else -y
 
-    field = Curious(2, 1).to("meta")
+    field = Curious(2, 1, widths=[4]).to("meta")
     step = Step(field, build_optimizers(field, "adam", 1e-3, 1e-3))
     with pytest.raises(RuntimeError, match="meta"):
         step(torch.zeros(4, 2, device="meta"), torch.zeros(4, 1, device="meta"))
@@ -168,7 +169,7 @@ def test_all_steps_of_a_graph_read_the_same_memory() -> None:
 def test_a_capture_that_runs_out_of_memory_is_no_plain_step() -> None:
     class Full(Tape):
         def capture(self, step: Step, x: Tensor, target: Tensor) -> tuple[Any, Tensor]:
-            raise RuntimeError("CUDA out of memory")
+            raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
         train(lambda step: GraphedStep(step, Full()), True, EAGER_STEPS + 1)
@@ -179,7 +180,8 @@ def test_rates_kept_on_the_device_are_those_of_numbers(name: str) -> None:
     found = []
     for on_device in (False, True):
         torch.manual_seed(0)
-        field = build_field("kan", 2, 1, {"widths": [5, 5], "grids": [4, 4, 4]})
+        options = {"widths": [5, 5], "grids": [4, 4, 4], "order": 2, "init_frequency": 4.5}
+        field = build_field("kan", 2, 1, options)
         optimizers = build_optimizers(field, name, 1e-2, 3e-3, on_device)
         assert [float(o.param_groups[0]["lr"]) for o in optimizers] == pytest.approx(
             [o.param_groups[0]["initial_lr"] for o in optimizers]

@@ -146,7 +146,12 @@ def _plural(hint: Any) -> str:
     """Describe several values of a type."""
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     described = [describe(each) for each in (typing.get_args(hint) if union else [hint])]
-    plurals = {"a whole number": "whole numbers", "a number": "numbers", "a path": "paths"}
+    plurals = {
+        "a whole number": "whole numbers",
+        "a number": "numbers",
+        "text": "texts",
+        "a path": "paths",
+    }
     return " or ".join(plurals.get(each, each.replace("a list of", "lists of")) for each in described)
 
 

@@ -92,9 +92,8 @@ def read_checkpoint(path: Path, fingerprint: str | None = None) -> Checkpoint:
             "kanfield that wrote it, or fit again"
         )
     if fingerprint is not None and info.get("image") != fingerprint:
-        raise InputError(
-            f"the image is not the one that {path.parent.parent} was fitted to: put that one back"
-        )
+        config = path.parent.parent / "config.yaml"
+        raise InputError(f"{config} names an image that is not the one of this run: put that one back")
     return Checkpoint(tensors, info)
 
 

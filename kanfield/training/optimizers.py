@@ -61,7 +61,7 @@ class Muon(Optimizer):
     Raises:
         ValueError: a parameter is not a matrix.
 
-    >>> weight = nn.Parameter(torch.randn(20, 4))
+    >>> weight = torch.nn.Parameter(torch.randn(20, 4))
     >>> optimizer = Muon([weight], lr=1e-2)
     >>> weight.square().sum().backward()
     >>> optimizer.step()
