@@ -71,6 +71,7 @@ def quick() -> Any:
     return strict(said.getvalue())
 
 
+@pytest.mark.slow
 def test_the_quick_command_says_where_and_at_what_rates(quick: Any) -> None:
     assert quick["device"] == "cpu" and quick["quick"] is True and quick["torch"] == torch.__version__
     assert quick["machine"]["threads"] == 1 and quick["device_name"] == quick["machine"]["processor"]
@@ -173,6 +174,7 @@ def test_what_does_not_fit_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch
 
 
 @needs_triton
+@pytest.mark.slow
 def test_the_triton_kernels_are_measured_in_every_precision() -> None:
     """As on a GPU, but interpreted, and on floors of a machine that is made up."""
     rows = measure(*(Variant("triton", name) for name in PRECISIONS), Variant("reference"), Variant(DENSE))
@@ -237,6 +239,7 @@ def test_a_field_too_large_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch
 
 
 @needs_triton
+@pytest.mark.slow
 def test_tuning_times_both_kernels_and_what_is_saved_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

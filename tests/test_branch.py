@@ -142,6 +142,7 @@ def test_half_precision_is_computed_in_float32_whatever_is_forced(backend: str, 
 
 
 @pytest.mark.needs("native core")
+@pytest.mark.slow
 def test_autocast_and_compile_give_the_same_layer() -> None:
     layer, x = KANLayer(3, 4, 5), torch.rand(50, 3)
     true = layer(x)
@@ -153,5 +154,6 @@ def test_autocast_and_compile_give_the_same_layer() -> None:
 
 @pytest.mark.needs("native core")
 @pytest.mark.parametrize("name", ["baseline", "avx2", "avx512"])
+@pytest.mark.slow
 def test_every_instruction_set_sweeps(name: str) -> None:
     assert_native_tests_pass_on(name, __file__)

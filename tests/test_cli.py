@@ -432,6 +432,7 @@ def test_quiet_says_nothing(here, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_off_a_terminal_progress_is_plain_lines(here):
     words = [sys.executable, "-m", "kanfield", "fit", "a.png", "--steps", "20", *SMALL]
     environment = {**os.environ, "NO_COLOR": "1"}

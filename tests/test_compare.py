@@ -210,6 +210,7 @@ def test_an_interrupted_comparison_goes_on_where_it_was(tmp_path, monkeypatch, c
     assert list(second.parent.iterdir()) == [second]  # the run that was begun went on
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_stops_the_fit_too(tmp_path):
     """The fit takes its time after the first one; the second one must not leave it behind."""
     fit = "import os, signal, time; from pathlib import Path; "
@@ -271,6 +272,7 @@ def test_any_name_of_an_image_or_of_settings_is_found_again(tmp_path, name, caps
     assert "reconstruction" in to_svg(draw_spectra([spectrum]))
 
 
+@pytest.mark.slow
 def test_an_image_with_brackets_in_its_name_is_compared(tmp_path):
     """Fits import nothing from the working folder, and what they leave is found whatever the name."""
     write_pictures(tmp_path)[0].rename(tmp_path / "a[1].png")

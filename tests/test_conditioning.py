@@ -59,6 +59,7 @@ def test_a_relu_layer_has_no_such_bound():
 
 
 @pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.slow
 def test_the_hessian_is_that_of_the_operator_on_many_samples(order):
     torch.manual_seed(0)
     size, inputs = 4, 2

@@ -142,6 +142,7 @@ def test_resume_alone_leaves_a_run_in_use_to_its_owner(image, tmp_path, at_step,
     assert (tmp_path / RUN / "metrics.json").exists()
 
 
+@pytest.mark.slow
 def test_two_fits_started_at_once_get_folders_of_their_own(image, tmp_path):
     code = (
         "import sys, numpy as np; from kanfield.images import Image; from kanfield import fit;"

@@ -352,7 +352,7 @@ def test_the_spread_of_the_first_waves_does_not_depend_on_directions(directions:
 @pytest.mark.parametrize(("inputs", "directions"), [(1, 4), (3, 4), (2, -1)])
 def test_directions_elsewhere_are_errors(inputs: int, directions: int) -> None:
     with pytest.raises(ValueError, match="num_directions is 0 or more"):
-        KAN(inputs, 1, [3], 5, num_num_directions=directions)
+        KAN(inputs, 1, [3], 5, num_directions=directions)
 
 
 @pytest.mark.parametrize(

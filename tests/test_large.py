@@ -34,6 +34,7 @@ def _picture(height: int, width: int) -> Image:
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 2), (2, 1), (1, 30), (30, 1), (3, 2), (2, 500)])
+@pytest.mark.slow
 def test_every_shape_is_fitted_and_scored(tmp_path, height, width):
     run = fit(_picture(height, width), out=tmp_path, steps=20, threads=1)
     assert run.render().pixels.shape == (height, width, 3)

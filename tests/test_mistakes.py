@@ -85,7 +85,7 @@ COMMANDS = [
     ("fit a.png --model kan-rbf --grids 8+16,8,8,8", "grids", "[8, 16]", "a whole number"),
     ("fit a.png --widths 8,8 --grids 8,4", "--model kan", "2 widths", "3 grids", "got 2"),
     ("fit a.png --widths 0 --grids 8,4", "--model kan", "8 -> 0"),
-    ("fit a.png --widths 8 --grids 3+8,4", "grids", "[3, 8]", "divide the largest"),
+    ("fit a.png --widths 8 --grids 3+8,4", "grid sizes", "[3, 8]", "divide the largest"),
     # Flags that exclude each other.
     ("fit a.png --model siren --preset smooth", "--preset smooth", "--model siren"),
     ("fit a.png --precision bf16 --lossless", "--precision bf16", "--lossless", "rounding", "fp32"),
@@ -100,7 +100,7 @@ COMMANDS = [
     ("fit a.png --config typo.yaml", "typo.yaml", "'stepz'", "did you mean steps?"),
     ("fit a.png --config type.yaml", "type.yaml", "steps", "'many'", "a whole number"),
     ("fit a.png --config phase.yaml", "phase.yaml", "phases", "[{'steps': 5}]", "{steps: N, lr: X}"),
-    ("fit a.png --config grid.yaml", "grid.yaml", "grids", "'a'"),
+    ("fit a.png --config grid.yaml", "options: grids", "'a'"),
     # Runs.
     ("fit --resume noconfig", "noconfig", "not a run folder", "config.yaml", "kanfield runs"),
     ("fit --resume missing_keys", "missing_keys/config.yaml", "batch_size, optimizer", "kanfield fit IMAGE"),
@@ -200,7 +200,7 @@ def _spoil_settings(here: Path) -> None:
         "typo": "stepz: 3",
         "type": "steps: many",
         "phase": "phases: [{steps: 5}]",
-        "grid": "grids: [a]",
+        "grid": "options: {grids: [a]}",
     }.items():
         (here / f"{name}.yaml").write_text(text)
 

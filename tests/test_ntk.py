@@ -73,6 +73,7 @@ def test_the_generated_picture_is_like_a_photograph():
     assert steps < 0.5 * picture.std()  # neighbours are alike
 
 
+@pytest.mark.slow
 def test_at_a_run_s_checkpoints(tmp_path, no_edge_figures):
     run = fit(
         generated_image(16),

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from kanfield.images import Image, write_image
 
@@ -31,6 +32,7 @@ assert [found.state for found in find_runs(Path("runs"))] == ["finished"]
 """
 
 
+@pytest.mark.slow
 def test_a_fit_without_the_modules_of_unix(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", Image(np.zeros((8, 8, 1), np.uint8), "L"))
     done = subprocess.run(

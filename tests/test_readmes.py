@@ -35,6 +35,7 @@ def test_the_main_page_is_short_and_leads_to_every_other():
     assert [str(page.relative_to(ROOT)) for page in READMES[1:] if page not in linked] == []
 
 
+@pytest.mark.slow
 def test_the_python_example_runs(tmp_path, monkeypatch):
     code = (ROOT / "README.md").read_text(encoding="utf-8").split("\n## Python\n")[1]
     code = code.split("```python\n")[1].split("```")[0].replace("steps=400", "steps=20")

@@ -100,6 +100,7 @@ def test_slopes_have_an_uncertainty():
     assert value == pytest.approx(-0.97, abs=0.05) and 0 < error < 0.2
 
 
+@pytest.mark.slow
 def test_a_small_study_falls_and_concludes():
     results = {trial.key: trial.compute() for trial in trials(TINY)}
     tests = [p["test"] for p in results["kan-exp-sin-0"]["points"]]

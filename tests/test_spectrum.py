@@ -101,6 +101,7 @@ def test_looks_cost_little():
         assert len(looks) * cost <= 0.05 * steps and max(looks) == last and min(looks) == 1
 
 
+@pytest.mark.slow
 def test_runs_together(runs, tmp_path, capsys):
     paths = [str(run.path) for run in runs]
     main(["spectrum", *paths, "--out", str(tmp_path / "s")])
@@ -124,6 +125,7 @@ def test_runs_without_the_log_give_spectra_alone(runs, tmp_path, capsys):
     assert [p.name for p in (tmp_path / "s" / "figures").glob("*.png")] == ["spectra.png"]
 
 
+@pytest.mark.slow
 def test_a_folder_stands_for_the_runs_below_it(runs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     main(["spectrum", str(runs[0].path.parent.parent)])
@@ -132,6 +134,7 @@ def test_a_folder_stands_for_the_runs_below_it(runs, tmp_path, monkeypatch):
     assert Path("spectra/0002/report.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_comparison_passes_it_on_and_tells_the_bias(pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = [

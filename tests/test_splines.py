@@ -208,6 +208,7 @@ def test_every_instruction_set_passes_the_same_tests(name: str) -> None:
 
 
 @pytest.mark.needs("native core")
+@pytest.mark.slow
 def test_unknown_instruction_set_is_an_error_that_names_it() -> None:
     code = (
         "import torch\n"

@@ -226,6 +226,7 @@ def test_compiling_ahead_leaves_the_field_as_it_was() -> None:
 
 
 @pytest.mark.needs("Triton interpreter")
+@pytest.mark.slow
 def test_a_fit_on_the_triton_kernels_ends_as_on_the_reference(tmp_path) -> None:
     found = []
     for backend in ("triton", "reference"):

@@ -115,6 +115,7 @@ def test_resuming_computes_only_what_is_missing(done, tmp_path):
     assert json.loads((folder / "results.json").read_text())["trials"]["mlp-equal-00"] == content["result"]
 
 
+@pytest.mark.slow
 def test_folders_are_numbered_and_never_used_twice(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = begin(tiny(models=("kan",), amplitudes=("equal",), steps=1))
@@ -182,6 +183,7 @@ def test_a_damaged_file_is_told(content, message, tmp_path, capsys):
 @pytest.mark.parametrize(
     "content", ['{"seconds": 1, "result": 3}', '{"seconds": "x", "result": {}}', "[]", "{ half a fi"]
 )
+@pytest.mark.slow
 def test_a_damaged_trial_is_computed_again(done, tmp_path, content):
     shutil.copytree(done, tmp_path / "copy")
     trial = tmp_path / "copy/trials/kan-equal-00.json"
@@ -191,6 +193,7 @@ def test_a_damaged_trial_is_computed_again(done, tmp_path, content):
     assert json.loads(trial.read_text())["result"] == before
 
 
+@pytest.mark.slow
 def test_json_quiet_and_threads(tmp_path, capsys):
     words = shlex.split("--models kan --amplitudes equal --steps 5 --repeats 1")
     main(["study", "waves", *words, "--out", str(tmp_path / "a"), "--threads", "1", "--json"])
@@ -206,6 +209,7 @@ def test_json_quiet_and_threads(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.slow
 def test_interrupted_and_resumed(number, code, tmp_path, monkeypatch, capsys):
     original, written = runner.write_json, []
 

@@ -21,6 +21,7 @@ def imported() -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_every_tool_can_be_imported(imported):
     assert len(NAMES) > 10
     assert imported.stderr == "" and imported.stdout.split() == NAMES

@@ -100,6 +100,7 @@ def test_primitives_agree_on_every_order_and_derivative(kernel: str, order: int,
     weighted=st.booleans(),
     kernel=st.sampled_from(KERNELS),
 )
+@pytest.mark.slow
 def test_primitives_agree_on_ragged_shapes(
     samples: int, inputs: int, outputs: int, size: int, order: int, weighted: bool, kernel: str
 ) -> None:
