@@ -53,7 +53,7 @@ def compared(tmp_path_factory):
     """A comparison of two pictures, a family, a settings file and a family that is not there."""
     folder = tmp_path_factory.mktemp("compared")
     write_pictures(folder)
-    (folder / "wide.yaml").write_text("model: mlp\nwidths: [40]\noptions: {activation: gelu}\nlr: 2e-3\n")
+    (folder / "wide.yaml").write_text("model: mlp\noptions: {widths: [40], activation: gelu}\nlr: 2e-3\n")
     words = ["--models", "siren", "wide.yaml", "tcnn-mlp", "--steps", "12", "--held-out", "checkerboard"]
     command = [
         sys.executable,
@@ -98,7 +98,7 @@ def test_settings_and_machine_stand_beside_the_rows(compared):
     _, content, _ = compared
     told = content["settings"]
     assert told["steps"] == 12 and told["held_out"] == "checkerboard"
-    assert told["fits"]["wide"]["colour"]["options"] == {"activation": "gelu"}
+    assert told["fits"]["wide"]["colour"]["options"] == {"widths": [40], "activation": "gelu"}
     assert told["fits"]["siren"]["gray"]["optimizer"] in ("adam", "muon")
     assert content["machine"]["torch"] and content["machine"]["threads"] >= 1
 
@@ -252,6 +252,7 @@ def test_a_fit_that_leaves_no_run_is_a_row_with_its_error(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("name", ["a[1]", "50 %", "100%d", "größe", "a*?", "$x$_1", "_a"])
+@pytest.mark.slow
 def test_any_name_of_an_image_or_of_settings_is_found_again(tmp_path, name, capsys):
     """The runs are made by hand: a fit in a process of its own for every name would take minutes."""
     from kanfield.comparison import compare as module

@@ -66,6 +66,7 @@ def test_shapes_are_the_paper_s():
     assert len(mlp.linear_layers()) + 1 == 6 and mlp.activation == "tanh"
 
 
+@pytest.mark.slow
 def test_a_small_study():
     settings = Poisson1d(frequencies=(2,), steps=60, points=100, models=("kan",), grid=5)
     (trial,) = trials(settings)

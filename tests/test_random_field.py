@@ -26,6 +26,7 @@ TINY = RandomField(
 
 
 @pytest.mark.parametrize(("dimension", "sigma"), [(1, 0.5), (2, 0.5), (3, 1.0)])
+@pytest.mark.slow
 def test_the_covariance_is_the_kernel_as_far_as_modes_are_kept(dimension, sigma):
     torch.manual_seed(0)
     x = 2 * torch.rand(6, dimension, dtype=torch.float64) - 1

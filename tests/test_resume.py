@@ -322,6 +322,7 @@ SMALL = {"options": {"widths": [8, 8], "grids": [8, 4, 4]}, "batch_size": 256, "
         *("before a phase", "at a phase", "after a phase"),
     ],
 )
+@pytest.mark.slow
 def test_an_interrupted_run_ends_as_if_nothing_had_happened(image, tmp_path, monkeypatch, settings, step):
     whole = fit(image, settings, out=tmp_path)
     _signal_at(step, monkeypatch=monkeypatch)
@@ -345,8 +346,7 @@ def test_a_lossless_run_remembers_which_pixels_are_wrong(tmp_path, monkeypatch):
         steps=1500,
         lr=5e-3,
         adam_lr=5e-3,
-        widths=[16],
-        grids=[32, 16],
+        options={"widths": [16], "grids": [32, 16]},
         batch_size=16,
         threads=1,
         seed=1,

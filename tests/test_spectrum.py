@@ -48,6 +48,7 @@ def runs(pictures, tmp_path_factory, no_edge_figures):
     return [*with_spectrum, fit(pictures / "a.png", out=out, **SMALL)]
 
 
+@pytest.mark.slow
 def test_training_is_the_same_to_the_bit(runs):
     watched, plain = runs[0], runs[2]
     for name, weight in watched.field.state_dict().items():
@@ -119,6 +120,7 @@ def test_runs_together(runs, tmp_path, capsys):
     assert names == {f"{n}.{s}" for n in ("spectra", "convergence", "heat-maps") for s in ("png", "pdf")}
 
 
+@pytest.mark.slow
 def test_runs_without_the_log_give_spectra_alone(runs, tmp_path, capsys):
     main(["spectrum", str(runs[2].path), "--out", str(tmp_path / "s")])
     assert "No run was fitted with --spectrum" in capsys.readouterr().out

@@ -102,6 +102,7 @@ def test_a_study_leaves_everything(done):
     assert scalars == pytest.approx(saved)
 
 
+@pytest.mark.slow
 def test_resuming_computes_only_what_is_missing(done, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(done, folder)

@@ -123,6 +123,7 @@ def test_precisions_differ_where_they_should() -> None:
     assert 0 < errors["tf32x3"] < 1e-5 < errors["tf32"] < errors["bf16"] < 2e-2
 
 
+@pytest.mark.slow
 def test_sums_split_among_programs_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     from kanfield.splines.triton import launch
 
@@ -223,6 +224,7 @@ def test_the_backend_is_chosen_by_device_and_type() -> None:
         choose_backend(torch.zeros(1, 1), "tf32")
 
 
+@pytest.mark.slow
 def test_a_fit_on_the_kernels_learns_what_it_learns_on_the_reference() -> None:
     torch.manual_seed(0)
     x, target = 2 * torch.rand(32, 2, device=DEVICE) - 1, torch.rand(32, 1, device=DEVICE)

@@ -19,7 +19,7 @@ MAX_HIDDEN_GRID = 2_000  # moving a grid costs a least-squares problem of its si
 
 @register(
     "kan",
-    "Kolmogorov-Arnold network: a B-spline on every edge, on fine grids",
+    "Kolmogorov-Arnold network: a B-spline on every edge, on fine grids; presets choose its options",
     [Recipe("muon", 1e-2, 5e-3), Recipe("adam", 3e-3)],
     resize=resize_widths,
 )
