@@ -464,3 +464,10 @@ def test_refining_a_field_in_training_keeps_it_and_its_optimisers() -> None:
     assert [layer.levels for layer in field.layers] == [[16], [16, 4], [16]]
     assert_near(field(x), before, 1e-5)
     assert max(step() for _ in range(5)) < 1.3 * last
+
+
+@pytest.mark.parametrize("name", ["init_noise", "init_frequency"])
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+def test_impossible_starts_are_errors(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match="finite and 0 or more"):
+        KAN(2, 1, [3], 5, **{name: value})

@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import math
 import shlex
+import types
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from kanfield.monitors import base, tensorboard
 from kanfield.runs.checkpoint import read_checkpoint
 from kanfield.runs.rendering import evaluate_field
 from kanfield.runs.run import load
+from kanfield.training import trainer
 from kanfield.training.evaluation import evaluate
 from kanfield.training.fit import fit, resume
 from kanfield.training.permutation import shuffle
@@ -122,10 +124,13 @@ def test_two_seeds_give_two_results(image, tmp_path):
     assert not _equal(_weights(a), _weights(b))
 
 
-def test_seconds_end_the_training(image, tmp_path):
+def test_seconds_end_the_training(image, tmp_path, monkeypatch):
+    ticks = itertools.count()  # each reading of this clock takes a hundredth of a second
+    clock = types.SimpleNamespace(perf_counter=lambda: next(ticks) / 100)
+    monkeypatch.setattr(trainer, "time", clock)
     run = fit(image, out=tmp_path, seconds=0.2, **SMALL)
-    assert run.metrics["seconds"] >= 0.2
-    assert run.metrics["steps"] >= 1
+    assert run.metrics["seconds"] == pytest.approx(0.2, abs=0.02)
+    assert 10 <= run.metrics["steps"] <= 20
 
 
 def test_first_crossings_are_noted(image, tmp_path):

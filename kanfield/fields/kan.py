@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -81,9 +82,9 @@ class KAN(Field):
         hidden = [max([size] if isinstance(size, int) else size, default=0) for size in sizes[1:]]
         if max(hidden, default=0) > MAX_HIDDEN_GRID:
             raise ValueError(f"grids after the first take up to {MAX_HIDDEN_GRID} cells, got {max(hidden)}")
-        if not (init_noise >= 0 and init_frequency >= 0):
+        if not (0 <= init_noise < math.inf and 0 <= init_frequency < math.inf):
             raise ValueError(
-                f"init_noise and init_frequency are 0 or more, got {init_noise}, {init_frequency}"
+                f"init_noise and init_frequency are finite and 0 or more, got {init_noise}, {init_frequency}"
             )
         if num_directions < 0 or (num_directions and in_features != 2):
             raise ValueError(
