@@ -19,7 +19,7 @@ from kanfield.doctor import examine, print_report
 from kanfield.splines import use_backend
 
 ROOT = Path(__file__).parent.parent
-HIDE_THE_CORE = "import sys; sys.modules['kanfield.splines._native'] = None\n"
+HIDE_THE_CORE = "import sys; sys.modules['kanfield._native'] = None\n"
 
 
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -27,7 +27,7 @@ _forced = Forced()
 def _load_native() -> tuple[Any, str]:
     # torch comes first: the core then shares torch's OpenMP threads.
     try:
-        core = importlib.import_module("kanfield.splines._native")
+        core = importlib.import_module("kanfield._native")
         core.instruction_set()
     except ImportError as error:
         return None, str(error)

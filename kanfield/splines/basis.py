@@ -112,18 +112,28 @@ def active_basis(cells: Cells, scale: Tensor, order: int, derivative: int = 0) -
         return [torch.zeros_like(cells.local) for _ in range(order + 1)]
     below, above = cells.outside < 0, cells.outside > 0
     border = torch.where(above, 1.0, torch.where(below, 0.0, cells.local))
-    values = _polynomials(border, order, derivative)
+    values = polynomials(border, order, derivative)
     if derivative == 0:
         beyond = cells.local - border
-        return [b + beyond * s for b, s in zip(values, _polynomials(border, order, 1), strict=True)]
+        return [b + beyond * s for b, s in zip(values, polynomials(border, order, 1), strict=True)]
     factor = scale**derivative
     if derivative >= 2:
         factor = torch.where(cells.outside != 0, 0.0, factor)
     return [b * factor for b in values]
 
 
-def _polynomials(t: Tensor, order: int, derivative: int) -> list[Tensor]:
-    """Derivatives in t of the basis on one cell; ``0 * t`` keeps NaN where they are constant."""
+def polynomials(t: Tensor, order: int, derivative: int) -> list[Tensor]:
+    """The ``order + 1`` B-splines that do not vanish on a cell, or their derivatives in t.
+
+    Args:
+        t: coordinates within the cell, 0 to 1.
+        order: 1, 2 or 3.
+        derivative: 0 to ``order``.
+
+    >>> [b.item() for b in polynomials(torch.tensor(0.25), 1, 0)]
+    [0.75, 0.25]
+    """
+    # 0 * t keeps NaN where they are constant.
     r, zero = 1 - t, 0 * t
     table = {
         (1, 0): lambda: [r, t],

@@ -1,65 +1,13 @@
-// The Python module kanfield.splines._native: checks shapes, pads outputs to whole vector registers and
-// calls the kernels compiled for the best instruction set of this processor.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
+// Bindings of the splines: checks shapes and pads outputs to whole vector registers.
+#include "module.h"
+
 #include <nanobind/stl/optional.h>
 
-#include <cstdlib>
 #include <optional>
-#include <stdexcept>
-#include <string>
 #include <vector>
 
-#include "kernels.h"
-
-namespace nb = nanobind;
-using namespace kanfield;
-
+namespace kanfield {
 namespace {
-
-template <typename T>
-using Matrix = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-template <typename T>
-using Output = nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-template <typename T>
-using Vector = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-struct InstructionSet {
-  const char* name;
-  const Kernels<float>* f32;
-  const Kernels<double>* f64;
-};
-
-// KANFIELD_ISA=baseline or avx2 asks for less than the processor can do, so that tests reach every copy.
-InstructionSet choose() {
-  const char* wanted = std::getenv("KANFIELD_ISA");
-  const std::string limit = wanted ? wanted : "";
-  const bool known = limit.empty() || limit == "baseline" || limit == "avx2" || limit == "avx512";
-  if (!known) throw std::runtime_error("KANFIELD_ISA is '" + limit + "': use avx512, avx2 or baseline");
-#ifdef KANFIELD_X86
-  const bool fma = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool wide = fma && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
-  if (wide && (limit.empty() || limit == "avx512")) return {"avx512", &avx512::f32, &avx512::f64};
-  if (fma && limit != "baseline") return {"avx2", &avx2::f32, &avx2::f64};
-#endif
-  return {"baseline", &baseline::f32, &baseline::f64};
-}
-
-const InstructionSet& instruction_set() {
-  static const InstructionSet chosen = choose();
-  return chosen;
-}
-
-template <typename T>
-const Kernels<T>& kernels() {
-  if constexpr (sizeof(T) == 4) return *instruction_set().f32;
-  else return *instruction_set().f64;
-}
-
-void require(bool condition, const char* message) {
-  if (!condition) throw std::invalid_argument(message);
-}
 
 template <typename T>
 Problem<T> problem(const Matrix<T>& x, const std::optional<Matrix<T>>& weight, const Vector<T>& lower,
@@ -102,7 +50,7 @@ template <typename T>
 void spline_forward(Matrix<T> x, Matrix<T> coef, std::optional<Matrix<T>> base,
                     std::optional<Matrix<T>> weight, Vector<T> lower, Vector<T> scale, Output<T> y,
                     int64_t grid, int order, int derivative, int threads) {
-  const int64_t outputs = coef.shape(1), wide = kernels<T>().padded(outputs);
+  const int64_t outputs = coef.shape(1), wide = spline_kernels<T>().padded(outputs);
   const auto p = problem<T>(x, weight, lower, scale, wide, grid, order, derivative, threads);
   const int64_t rows = p.inputs * (grid + order);
   require(int64_t(coef.shape(0)) == rows, "coef must have inputs * (grid + order) rows");
@@ -110,11 +58,11 @@ void spline_forward(Matrix<T> x, Matrix<T> coef, std::optional<Matrix<T>> base,
   if (base) require_branch(p, base->shape(0), base->shape(1), outputs);
   nb::gil_scoped_release release;
   if (wide == outputs)
-    return kernels<T>().spline_forward(p, coef.data(), base ? base->data() : nullptr, y.data());
+    return spline_kernels<T>().spline_forward(p, coef.data(), base ? base->data() : nullptr, y.data());
   const auto c = widen(coef.data(), rows, outputs, wide);
   const auto b = base ? widen(base->data(), p.inputs, outputs, wide) : std::vector<T>();
   std::vector<T> out(p.samples * wide, T(0));
-  kernels<T>().spline_forward(p, c.data(), base ? b.data() : nullptr, out.data());
+  spline_kernels<T>().spline_forward(p, c.data(), base ? b.data() : nullptr, out.data());
   narrow(out, p.samples, outputs, wide, y.data());
 }
 
@@ -122,17 +70,17 @@ template <typename T>
 void grad_coef(Matrix<T> x, std::optional<Matrix<T>> weight, Matrix<T> g, Vector<T> lower, Vector<T> scale,
                Output<T> out, std::optional<Output<T>> base, int64_t grid, int order, int derivative,
                int threads) {
-  const int64_t outputs = g.shape(1), wide = kernels<T>().padded(outputs);
+  const int64_t outputs = g.shape(1), wide = spline_kernels<T>().padded(outputs);
   const auto p = problem<T>(x, weight, lower, scale, wide, grid, order, derivative, threads);
   const int64_t rows = p.inputs * (grid + order);
   require(int64_t(g.shape(0)) == p.samples, "g must have one row per sample");
   require(int64_t(out.shape(0)) == rows && int64_t(out.shape(1)) == outputs, "out has the wrong shape");
   if (base) require_branch(p, base->shape(0), base->shape(1), outputs);
   nb::gil_scoped_release release;
-  if (wide == outputs) return kernels<T>().grad_coef(p, g.data(), out.data(), base ? base->data() : nullptr);
+  if (wide == outputs) return spline_kernels<T>().grad_coef(p, g.data(), out.data(), base ? base->data() : nullptr);
   const auto gradient = widen(g.data(), p.samples, outputs, wide);
   std::vector<T> sums(rows * wide, T(0)), b(base ? p.inputs * wide : 0, T(0));
-  kernels<T>().grad_coef(p, gradient.data(), sums.data(), base ? b.data() : nullptr);
+  spline_kernels<T>().grad_coef(p, gradient.data(), sums.data(), base ? b.data() : nullptr);
   narrow(sums, rows, outputs, wide, out.data());
   if (base) narrow(b, p.inputs, outputs, wide, base->data());
 }
@@ -140,7 +88,7 @@ void grad_coef(Matrix<T> x, std::optional<Matrix<T>> weight, Matrix<T> g, Vector
 template <typename T>
 void grad_input(Matrix<T> x, Matrix<T> coef, std::optional<Matrix<T>> base, Matrix<T> g, Vector<T> lower,
                 Vector<T> scale, Output<T> out, int64_t grid, int order, int derivative, int threads) {
-  const int64_t outputs = coef.shape(1), wide = kernels<T>().padded(outputs);
+  const int64_t outputs = coef.shape(1), wide = spline_kernels<T>().padded(outputs);
   const auto p = problem<T>(x, std::nullopt, lower, scale, wide, grid, order, derivative, threads);
   const int64_t rows = p.inputs * (grid + order);
   require(int64_t(coef.shape(0)) == rows, "coef must have inputs * (grid + order) rows");
@@ -150,11 +98,11 @@ void grad_input(Matrix<T> x, Matrix<T> coef, std::optional<Matrix<T>> base, Matr
   if (base) require_branch(p, base->shape(0), base->shape(1), outputs);
   nb::gil_scoped_release release;
   const T* smooth = base ? base->data() : nullptr;
-  if (wide == outputs) return kernels<T>().grad_input(p, coef.data(), smooth, g.data(), out.data());
+  if (wide == outputs) return spline_kernels<T>().grad_input(p, coef.data(), smooth, g.data(), out.data());
   const auto c = widen(coef.data(), rows, outputs, wide);
   const auto b = base ? widen(smooth, p.inputs, outputs, wide) : std::vector<T>();
   const auto gradient = widen(g.data(), p.samples, outputs, wide);
-  kernels<T>().grad_input(p, c.data(), base ? b.data() : nullptr, gradient.data(), out.data());
+  spline_kernels<T>().grad_input(p, c.data(), base ? b.data() : nullptr, gradient.data(), out.data());
 }
 
 template <typename T>
@@ -175,11 +123,9 @@ void add(nb::module_& m) {
 
 }  // namespace
 
-NB_MODULE(_native, m) {
-  m.doc() = "The spline primitives on CPU arrays; results go into the array that is passed in.";
+void add_splines(nb::module_& m) {
   add<float>(m);
   add<double>(m);
-  m.def("instruction_set", [] { return instruction_set().name; },
-        "The instruction set whose kernels are in use: avx512, avx2 or baseline.");
-  m.attr("openmp") = KANFIELD_OPENMP;
 }
+
+}  // namespace kanfield

@@ -1,58 +1,15 @@
 // Compiled once for each instruction set with KANFIELD_ISA (a namespace) and KANFIELD_VECTOR_BYTES.
 // No standard templates here: an inline function of theirs compiled for AVX-512 could be the copy
 // that the linker keeps for everybody.
-#include "kernels.h"
-
-#include <cstddef>
+#include "simd.h"
 
 namespace kanfield::KANFIELD_ISA {
 namespace {
-
-// Loops over taps and registers of a tile must unroll, or their sums would live in memory.
-#define UNROLL _Pragma("GCC unroll 16")
-
-// A register of numbers, one of integers of the same size, and the cells that so many numbers lie in.
-template <typename T, int BYTES = KANFIELD_VECTOR_BYTES>
-struct Simd;
-template <int BYTES>
-struct Simd<float, BYTES> {
-  typedef float vec __attribute__((vector_size(BYTES)));
-  typedef int32_t index __attribute__((vector_size(BYTES)));
-  typedef int32_t cells __attribute__((vector_size(BYTES)));
-  static constexpr int width = BYTES / sizeof(float);
-};
-template <int BYTES>
-struct Simd<double, BYTES> {
-  typedef double vec __attribute__((vector_size(BYTES)));
-  typedef int64_t index __attribute__((vector_size(BYTES)));
-  typedef int32_t cells __attribute__((vector_size(BYTES / 2)));
-  static constexpr int width = BYTES / sizeof(double);
-};
-
-// memcpy compiles to one unaligned move and says nothing false about types or alignment.
-template <int BYTES = KANFIELD_VECTOR_BYTES, typename T>
-inline typename Simd<T, BYTES>::vec load(const T* p) {
-  typename Simd<T, BYTES>::vec v;
-  __builtin_memcpy(&v, p, sizeof(v));
-  return v;
-}
-template <typename T, typename V>
-inline void store(T* p, V v) {
-  __builtin_memcpy(p, &v, sizeof(v));
-}
 
 constexpr int kInputs = KANFIELD_VECTOR_BYTES / 4;  // inputs whose basis values are held at a time
 constexpr int kGroup = 4;                           // of them, those whose tables share the first-level cache
 constexpr int kFold = 4;                            // inputs whose gradients are summed up together
 constexpr int kSamples = 256;                       // samples in a block
-
-int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
-// Results are zeroed block by block, by the thread that is about to add to them.
-template <typename T>
-void clear(T* p, int64_t count) {
-  __builtin_memset(p, 0, size_t(count) * sizeof(T));
-}
 
 // Sum of the lanes by halves: few instructions, and one order on every compiler.
 template <int WIDTH, typename V>
@@ -527,9 +484,9 @@ void any_grad_input(const Problem<T>& p, const T* coef, const T* base, const T* 
 
 }  // namespace
 
-extern const Kernels<float> f32 = {padded<float>, any_spline_forward<float>, any_grad_coef<float>,
-                                   any_grad_input<float>};
-extern const Kernels<double> f64 = {padded<double>, any_spline_forward<double>, any_grad_coef<double>,
-                                    any_grad_input<double>};
+extern const SplineKernels<float> spline32 = {padded<float>, any_spline_forward<float>,
+                                              any_grad_coef<float>, any_grad_input<float>};
+extern const SplineKernels<double> spline64 = {padded<double>, any_spline_forward<double>,
+                                               any_grad_coef<double>, any_grad_input<double>};
 
 }  // namespace kanfield::KANFIELD_ISA

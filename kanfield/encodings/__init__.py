@@ -1,0 +1,6 @@
+"""Encodings of coordinates: features on multi-resolution grids. Knows nothing of networks or images."""
+
+from kanfield.encodings.grid_encode import grid_encode
+from kanfield.encodings.grid_encoding import GridEncoding, make_layout
+
+__all__ = ["GridEncoding", "grid_encode", "make_layout"]

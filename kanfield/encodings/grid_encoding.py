@@ -1,0 +1,115 @@
+"""``GridEncoding``: learnable features on grids of several resolutions, as a module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from kanfield.encodings.grid_encode import FEATURES, grid_encode
+from kanfield.splines.basis import ORDERS
+
+# 2^32 over the golden ratio: rows of a hashed level are spread evenly over its table (Knuth, 1973).
+HASH_MULTIPLIER = 2654435761
+
+
+def make_layout(resolutions: Sequence[Sequence[int]], entries: int, order: int) -> Tensor:
+    """Place the vertices of every level in one table.
+
+    A level of at most ``entries`` vertices is dense, any other is hashed to that many.
+
+    Args:
+        resolutions: cells along x and y of every level.
+        entries: of a level, at most.
+        order: of the B-splines, which have ``cells + order`` vertices along an axis.
+
+    Returns:
+        The layout that :func:`kanfield.encodings.grid_encode` takes, ``(L, 5)``.
+
+    >>> make_layout([(3, 2), (100, 100)], 50, order=1).tolist()
+    [[3, 2, 12, 0, 4], [100, 100, 50, 12, 2654435761]]
+    """
+    rows, offset = [], 0
+    for across, down in resolutions:
+        columns, vertices = across + order, (across + order) * (down + order)
+        dense = vertices <= entries
+        size = vertices if dense else entries
+        rows.append([across, down, size, offset, columns if dense else HASH_MULTIPLIER])
+        offset += size
+    return torch.tensor(rows, dtype=torch.int64)
+
+
+class GridEncoding(nn.Module):
+    """Features on 2-D grids of several resolutions, interpolated by B-splines (after arXiv:2201.05989).
+
+    Args:
+        resolutions: cells along x and y of every level.
+        features: of every level: 1, 2, 4 or 8.
+        entries: of a level's table, at most; a level with more vertices is hashed.
+        order: degree of the B-splines that interpolate: 1 (bilinear), 2 or 3 (smooth).
+        init_scale: fresh features are drawn from -init_scale to init_scale.
+
+    Attributes:
+        table: features of all levels, shape ``(sum of the levels' entries, features)``.
+
+    Shape:
+        - Input: ``(N, 2)`` in [-1, 1].
+        - Output: ``(N, len(resolutions) * features)``, level by level.
+
+    Raises:
+        ValueError: an argument is out of its range.
+
+    Examples:
+        >>> encoding = GridEncoding([(24, 16), (48, 32)], features=2, entries=1000)
+        >>> encoding(torch.rand(10, 2) * 2 - 1).shape
+        torch.Size([10, 4])
+    """
+
+    layout: Tensor
+
+    def __init__(
+        self,
+        resolutions: Sequence[Sequence[int]],
+        features: int = 2,
+        entries: int = 1 << 15,
+        order: int = 1,
+        init_scale: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if not resolutions or any(len(pair) != 2 or min(pair) < 1 for pair in resolutions):
+            raise ValueError(
+                f"resolutions are pairs of cells along x and y, each 1 or more, got {resolutions}"
+            )
+        if features not in FEATURES:
+            raise ValueError(f"features is one of {FEATURES}, got {features}")
+        if order not in ORDERS:
+            raise ValueError(f"order {order} is not one of {ORDERS}")
+        if not 1 <= entries < 1 << 31:
+            raise ValueError(f"entries lies between 1 and 2^31 - 1, got {entries}")
+        self.features, self.order, self.init_scale = features, order, init_scale
+        self.register_buffer("layout", make_layout(resolutions, entries, order), persistent=False)
+        self.table = nn.Parameter(torch.empty(int(self.layout[:, 2].sum()), features))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw fresh features."""
+        nn.init.uniform_(self.table, -self.init_scale, self.init_scale)
+
+    @property
+    def out_features(self) -> int:
+        """Features of all levels together."""
+        return len(self.layout) * self.features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features at coordinates; see the class for shapes."""
+        return grid_encode(x, self.table, self.layout, self.order)
+
+    def levels(self) -> list[Tensor]:
+        """The table's parts, one ``(size, features)`` view for each level."""
+        return list(self.table.split(self.layout[:, 2].tolist()))
+
+    def extra_repr(self) -> str:
+        """The encoding's settings, as ``print`` shows them."""
+        sides = [f"{across}x{down}" for across, down in self.layout[:, :2].tolist()]
+        return f"{' '.join(sides)}, features={self.features}, entries={len(self.table)}, order={self.order}"
