@@ -71,7 +71,7 @@ def implementation(x: Tensor) -> Any:
     """The module whose primitives compute encodings of ``x``."""
     name = choose_backend(x)
     if name == "triton":
-        from kanfield.encodings import triton  # slow to import and not always installed
+        from kanfield.encodings import triton  # type: ignore[attr-defined]
 
         return triton
     return cpu if name == "native" else reference
@@ -128,7 +128,7 @@ def _save(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
     ctx.settings = inputs[len(tensors) :]
 
 
-def _project_both(x, table, g, layout, order, v, w):  # type: ignore[no-untyped-def]
+def _project_both(x: Tensor, table: Tensor, g: Tensor, layout: Tensor, order: int, v: int, w: int) -> Tensor:
     return torch.cat(
         [
             grid_project(x, table, g, layout, order, v + 1, w),

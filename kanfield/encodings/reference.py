@@ -1,7 +1,7 @@
 """The three primitives of the grid encoding in plain torch: any device, any floating type.
 
 Every level ``l`` holds a tensor-product B-spline over [-1, 1]^2, of ``cells_x`` by ``cells_y`` cells, whose
-coefficients are rows of ``F`` features in a table. Its vertex ``(ix, iy)`` has the entry
+coefficients are entries of ``F`` features in a table. Vertex ``(ix, iy)`` has the entry
 
     offset + (ix + (iy * multiplier mod 2^32) mod size) mod size
 
@@ -9,9 +9,9 @@ so that a level whose vertices fit its ``size`` entries is dense (the multiplier
 any other is hashed, row by row: entries of a row lie side by side in memory. Beyond the grid the value of its
 border goes on.
 
-Arguments that all share: ``x`` (N, 2) the coordinates, ``table`` (entries, F), ``layout`` (L, 5) int64 with a
-row ``cells_x, cells_y, size, offset, multiplier`` for each level, ``order`` of the B-splines (1 to 3), and how
-often they are differentiated along each axis, ``(v, w)``.
+Arguments that all share: ``x`` (N, 2) the coordinates, ``table`` (entries, F), ``layout`` (L, 5) int64, with
+a row ``cells_x, cells_y, size, offset, multiplier`` for each level, ``order`` of the B-splines (1 to 3), and
+how often they are differentiated along each axis, ``(v, w)``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _UINT32 = (1 << 32) - 1
 
 
 def grid_forward(x: Tensor, table: Tensor, layout: Tensor, order: int, v: int, w: int) -> Tensor:
-    """Features, shape ``(N, L * F)``: ``y[n, lF + f] = sum_ij B_i^(v)(x[n, 0]) B_j^(w)(x[n, 1]) table[e, f]``."""
+    """Features ``sum_ij B_i^(v)(x[n, 0]) B_j^(w)(x[n, 1]) table[e, f]``, shape ``(N, L * F)``, level by level."""
     features = []
     for level in layout.tolist():
         entries, weights = taps(x, level, order, v, w)
