@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -48,13 +49,15 @@ class GridEncoding(nn.Module):
         features: of every level: 1, 2, 4 or 8.
         entries: of a level's table, at most; a level with more vertices is hashed.
         order: degree of the B-splines that interpolate: 1 (bilinear), 2 or 3 (smooth).
+        extent: how far the grids reach from 0 along x and y; an image's coordinates reach 1 along its longer
+            side only, and cells beyond the other would be wasted.
         init_scale: fresh features are drawn from -init_scale to init_scale.
 
     Attributes:
         table: features of all levels, shape ``(sum of the levels' entries, features)``.
 
     Shape:
-        - Input: ``(N, 2)`` in [-1, 1].
+        - Input: ``(N, 2)``, within the extent; beyond it the border's features go on.
         - Output: ``(N, len(resolutions) * features)``, level by level.
 
     Raises:
@@ -67,6 +70,7 @@ class GridEncoding(nn.Module):
     """
 
     layout: Tensor
+    extent: Tensor
 
     def __init__(
         self,
@@ -74,6 +78,7 @@ class GridEncoding(nn.Module):
         features: int = 2,
         entries: int = 1 << 15,
         order: int = 1,
+        extent: Sequence[float] = (1.0, 1.0),
         init_scale: float = 0.1,
     ) -> None:
         super().__init__()
@@ -87,8 +92,11 @@ class GridEncoding(nn.Module):
             raise ValueError(f"order {order} is not one of {ORDERS}")
         if not 1 <= entries < 1 << 31:
             raise ValueError(f"entries lies between 1 and 2^31 - 1, got {entries}")
+        if len(extent) != 2 or not all(0 < reach < math.inf for reach in extent):
+            raise ValueError(f"extent is two numbers above 0, got {extent}")
         self.features, self.order, self.init_scale = features, order, init_scale
         self.register_buffer("layout", make_layout(resolutions, entries, order), persistent=False)
+        self.register_buffer("extent", torch.tensor([float(e) for e in extent]), persistent=False)
         self.table = nn.Parameter(torch.empty(int(self.layout[:, 2].sum()), features))
         self.reset_parameters()
 
@@ -103,7 +111,7 @@ class GridEncoding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features at coordinates; see the class for shapes."""
-        return grid_encode(x, self.table, self.layout, self.order)
+        return grid_encode(x / self.extent, self.table, self.layout, self.order)
 
     def levels(self) -> list[Tensor]:
         """The table's parts, one ``(size, features)`` view for each level."""

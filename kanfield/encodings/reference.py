@@ -1,6 +1,6 @@
 """The three primitives of the grid encoding in plain torch: any device, any floating type.
 
-Every level ``l`` holds a tensor-product B-spline over [-1, 1]^2, of ``cells_x`` by ``cells_y`` cells, whose
+Level ``l`` holds a tensor-product B-spline over [-1, 1]^2, of ``cells_x`` by ``cells_y`` cells, whose
 coefficients are entries of ``F`` features in a table. Vertex ``(ix, iy)`` has the entry
 
     offset + (ix + (iy * multiplier mod 2^32) mod size) mod size
@@ -25,7 +25,7 @@ _UINT32 = (1 << 32) - 1
 
 
 def grid_forward(x: Tensor, table: Tensor, layout: Tensor, order: int, v: int, w: int) -> Tensor:
-    """Features ``sum_ij B_i^(v)(x[n, 0]) B_j^(w)(x[n, 1]) table[e, f]``, shape ``(N, L * F)``, level by level."""
+    """Features ``sum_ij B_i^(v)(x[n, 0]) B_j^(w)(x[n, 1]) table[e, f]``, shape ``(N, L * F)``."""
     features = []
     for level in layout.tolist():
         entries, weights = taps(x, level, order, v, w)

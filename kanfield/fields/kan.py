@@ -1,20 +1,23 @@
-"""The KAN field: KAN layers one after another, with a grid size of their own each."""
+"""The KAN field: KAN layers one after another, on coordinates or on features of them."""
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from kanfield.encodings import GridEncoding
 from kanfield.fields.field import Field
 from kanfield.fields.kan_layer import KANLayer, Levels
 from kanfield.fields.registry import Recipe, register, resize_widths
 from kanfield.splines import choose_backend
 
+# Entries that few pixels touch have tiny gradients; Instant NGP's settings let Adam follow them.
+GRID_ADAM: Mapping[str, Any] = {"betas": (0.9, 0.99), "eps": 1e-15}
 MAX_HIDDEN_GRID = 2_000  # moving a grid costs a least-squares problem of its size
 
 
@@ -26,6 +29,15 @@ MAX_HIDDEN_GRID = 2_000  # moving a grid costs a least-squares problem of its si
 )
 class KAN(Field):
     """Kolmogorov-Arnold network with B-spline edges (arXiv:2404.19756), from coordinates to values.
+
+    Its layers see the coordinates themselves, or one of three encodings of them (:attr:`encoding`):
+
+    - ``"directions"``: coordinates along several directions of the plane. Sums of functions along many
+      directions (projection pursuit: Friedman and Stuetzle, 1981) follow slanted edges that sums along two
+      axes can only build in deeper layers.
+    - ``"grid"``: features on local 2-D grids of several resolutions
+      (:class:`kanfield.encodings.GridEncoding`), trained together with the layers.
+    - ``"both"``: the first layer sees directions, the second its outputs and the grids' features.
 
     Args:
         in_features: numbers of a coordinate.
@@ -39,25 +51,29 @@ class KAN(Field):
             smoother the start.
         init_frequency: standard deviation of the cycles of the initial sine waves over the first layer's
             grids: the larger, the sooner fine detail is fitted, and the less true the field is between the
-                pixels.
-        num_directions: the first layer sees points of the plane along so many directions, spread evenly over
-            half a turn, instead of along the two axes; 0 for the coordinates as they are. Sums of functions
-            along many directions (projection pursuit: Friedman and Stuetzle, 1981) follow slanted edges that
-            sums along two axes can only build in deeper layers.
+            pixels. For layers that see coordinates or directions.
+        num_directions: directions that the first layer sees, spread evenly over half a turn; 0 for none.
+        resolutions: cells along x and y of every level of the 2-D grids; none for no grids.
+        features: of a level: 1, 2, 4 or 8.
+        entries: of a level's table, at most; a level with more vertices is hashed.
+        interpolation: degree of the B-splines between the grids' vertices: 1 (bilinear), 2 or 3 (smooth).
+        extent: how far the grids reach along x and y.
         precision: of all layers' products (see :class:`KANLayer`).
 
     Shape:
-        - Input: ``(*, in_features)``; the first layer's grids span [-1, 1], or along a direction its part of
-          the square.
+        - Input: ``(*, in_features)``; grids of layers that see coordinates span [-1, 1], or along a direction
+          its part of the square.
         - Output: ``(*, out_features)``.
 
     Raises:
-        ValueError: widths and grids do not fit each other, or directions are asked for outside the plane.
+        ValueError: widths and grids do not fit each other, or an encoding is asked for outside the plane.
 
     Examples:
         >>> field = KAN(2, 3, widths=[16, 16], grids=[100, 10, [5, 20]])
         >>> field(torch.rand(64, 2) * 2 - 1).shape
         torch.Size([64, 3])
+        >>> KAN(2, 3, widths=[24], grids=8, resolutions=[(16, 16), (32, 32)], entries=500).encoding
+        'grid'
     """
 
     axes: Tensor | None
@@ -73,30 +89,48 @@ class KAN(Field):
         init_noise: float = 0.05,
         init_frequency: float = 0.0,
         num_directions: int = 0,
+        resolutions: Sequence[Sequence[int]] = (),
+        features: int = 2,
+        entries: int = 1 << 14,
+        interpolation: int = 1,
+        extent: Sequence[float] = (1.0, 1.0),
         precision: str = "fp32",
     ) -> None:
         super().__init__()
         sizes = [grids] * (len(widths) + 1) if isinstance(grids, int) else list(grids)
-        if len(sizes) != len(widths) + 1:
-            raise ValueError(f"{len(widths)} widths need {len(widths) + 1} grids, got {len(sizes)}")
-        hidden = [max([size] if isinstance(size, int) else size, default=0) for size in sizes[1:]]
-        if max(hidden, default=0) > MAX_HIDDEN_GRID:
-            raise ValueError(f"grids after the first take up to {MAX_HIDDEN_GRID} cells, got {max(hidden)}")
-        if not (0 <= init_noise < math.inf and 0 <= init_frequency < math.inf):
-            raise ValueError(
-                f"init_noise and init_frequency are finite and 0 or more, got {init_noise}, {init_frequency}"
-            )
-        if num_directions < 0 or (num_directions and in_features != 2):
-            raise ValueError(
-                f"num_directions is 0 or more, and 0 unless there are 2 inputs, got {num_directions}"
-            )
+        _check(in_features, len(widths), sizes, init_noise, init_frequency, num_directions, resolutions)
         self.register_buffer("axes", _axes(num_directions) if num_directions else None, persistent=False)
-        units = [num_directions or in_features, *widths, out_features]
+        self.grid = (
+            GridEncoding(resolutions, features, entries, interpolation, extent) if resolutions else None
+        )
+        inputs = [num_directions or in_features, *widths]
+        if self.grid is not None:
+            inputs[1 if num_directions else 0] = self.grid.out_features + (widths[0] if num_directions else 0)
+            self.adam_options = GRID_ADAM
+        outputs = [*widths, out_features]
+        on_coordinates = self.encoding != "grid"
         self.layers = nn.ModuleList(
-            KANLayer(i, o, size, order, base, init_noise, 0.0 if number else init_frequency, precision)
-            for number, ((i, o), size) in enumerate(zip(itertools.pairwise(units), sizes, strict=True))
+            KANLayer(
+                i,
+                o,
+                size,
+                order,
+                base,
+                init_noise,
+                init_frequency * (on_coordinates and not number),
+                precision,
+            )
+            for number, (i, o, size) in enumerate(zip(inputs, outputs, sizes, strict=True))
         )
         self._span_square()
+
+    @property
+    def encoding(self) -> str:
+        """What the layers see: ``"none"`` (coordinates), ``"directions"``, ``"grid"`` or ``"both"``."""
+        directions = "directions" if self.axes is not None else "none"
+        if self.grid is None:
+            return directions
+        return "grid" if self.axes is None else "both"
 
     @property
     def backend(self) -> str:  # type: ignore[override]
@@ -105,7 +139,9 @@ class KAN(Field):
         return choose_backend(first.coef, first.precision)
 
     def reset_parameters(self) -> None:
-        """Draw fresh parameters in every layer."""
+        """Draw fresh parameters in every layer, and fresh features."""
+        if self.grid is not None:
+            self.grid.reset_parameters()
         for layer in self._kan_layers():
             layer.reset_parameters()
         self._span_square()
@@ -118,8 +154,20 @@ class KAN(Field):
             first.lower.copy_(-reach)
             first.upper.copy_(reach)
 
-    def _first_inputs(self, x: Tensor) -> Tensor:
-        return x if self.axes is None else x @ self.axes
+    def _hidden_inputs(self, x: Tensor) -> Tensor:
+        """What reaches the first of :meth:`_following_layers`."""
+        if self.grid is None:
+            return self._first_output(x)
+        features = self.grid(x.reshape(-1, 2)).unflatten(0, x.shape[:-1])
+        return features if self.axes is None else torch.cat([self._first_output(x), features], -1)
+
+    def _first_output(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layers[0](x if self.axes is None else x @ self.axes)
+        return y
+
+    def _following_layers(self) -> list[KANLayer]:
+        """The layers whose grids follow what reaches them: all but one that sees coordinates."""
+        return self._kan_layers()[0 if self.encoding == "grid" else 1 :]
 
     def forward(self, x: Tensor) -> Tensor:
         """Evaluate the field.
@@ -130,27 +178,26 @@ class KAN(Field):
         Returns:
             Values, ``(*, out_features)``.
         """
-        x = self._first_inputs(x)
-        for layer in self.layers:
+        x = self._hidden_inputs(x)
+        for layer in self._following_layers():
             x = layer(x)
         return x
 
     def muon_parameters(self) -> list[Tensor]:
         """Coefficients of hidden layers, at every level."""
-        hidden = self._kan_layers()[1:-1]
+        hidden = self._following_layers()[:-1]
         return [coef for layer in hidden for coef in (layer.coef, *layer.coarse_coef)]
 
     @torch.no_grad()
     def fit_ranges(self, x: Tensor, margin: float = 0.05) -> None:
-        """Move the grids of all layers but the first to the range of what reaches them.
+        """Move the grids of all layers that see no coordinates to the range of what reaches them.
 
         Args:
             x: coordinates, ``(N, in_features)``.
             margin: how far a range goes past the data on either side, as a fraction of its width.
         """
-        first, *others = self._kan_layers()
-        x = first(self._first_inputs(x))
-        for layer in others:
+        x = self._hidden_inputs(x)
+        for layer in self._following_layers():
             low, high = x.amin(0), x.amax(0)
             # A unit that is constant on this data still needs a range of some width.
             spread = (high - low).clamp_min(1e-3 * (1 + high.abs()))
@@ -164,10 +211,9 @@ class KAN(Field):
         Args:
             x: coordinates, ``(N, in_features)``.
         """
-        first, *others = self._kan_layers()
         fractions = []
-        x = first(self._first_inputs(x))
-        for layer in others:
+        x = self._hidden_inputs(x)
+        for layer in self._following_layers():
             fractions.append(layer.fraction_outside(x))
             x = layer(x)
         return torch.stack(fractions).mean() if fractions else x.new_zeros(())
@@ -202,6 +248,34 @@ class KAN(Field):
 
     def _kan_layers(self) -> list[KANLayer]:
         return [layer for layer in self.layers if isinstance(layer, KANLayer)]
+
+
+def _check(
+    in_features: int,
+    hidden_layers: int,
+    sizes: Sequence[Levels],
+    init_noise: float,
+    init_frequency: float,
+    num_directions: int,
+    resolutions: Sequence[Sequence[int]],
+) -> None:
+    if len(sizes) != hidden_layers + 1:
+        raise ValueError(f"{hidden_layers} widths need {hidden_layers + 1} grids, got {len(sizes)}")
+    later = [max([size] if isinstance(size, int) else size, default=0) for size in sizes[1:]]
+    if max(later, default=0) > MAX_HIDDEN_GRID:
+        raise ValueError(f"grids after the first take up to {MAX_HIDDEN_GRID} cells, got {max(later)}")
+    if not (0 <= init_noise < math.inf and 0 <= init_frequency < math.inf):
+        raise ValueError(
+            f"init_noise and init_frequency are finite and 0 or more, got {init_noise}, {init_frequency}"
+        )
+    if num_directions < 0 or (num_directions and in_features != 2):
+        raise ValueError(
+            f"num_directions is 0 or more, and 0 unless there are 2 inputs, got {num_directions}"
+        )
+    if resolutions and in_features != 2:
+        raise ValueError(f"resolutions are of grids in the plane, which has 2 inputs, not {in_features}")
+    if resolutions and num_directions and not hidden_layers:
+        raise ValueError("directions beside grids need a hidden layer; give widths")
 
 
 def _axes(num_directions: int) -> Tensor:
