@@ -29,7 +29,7 @@ from kanfield.comparison.report import _spread, command
 from kanfield.comparison.results import Comparison, terminal_tables
 from kanfield.comparison.spectra import measure
 from kanfield.comparison.spectra_figures import draw_spectra
-from kanfield.config.presets import ImageStats
+from kanfield.config.image_stats import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
@@ -405,14 +405,14 @@ def test_a_folder_stands_for_its_images(tmp_path):
 )
 @pytest.mark.parametrize("wanted", [12_000, 106_624])
 def test_equal_parameters_are_equal_within_five_percent(model, wanted):
-    settings = resolve(Settings(model=model), ImageStats(256, 65536, 65536, 3))
+    settings = resolve(Settings(model=model), ImageStats(256, 256, 65536, 3))
     matched = match_parameters(settings, 3, wanted)
     assert count_parameters(matched, 3) == pytest.approx(wanted, rel=0.05)
     assert matched.lr == settings.lr and len(matched.options["widths"]) == len(settings.options["widths"])
 
 
 def test_an_impossible_number_of_parameters_is_told():
-    settings = resolve(Settings(model="hashgrid"), ImageStats(256, 65536, 65536, 3))
+    settings = resolve(Settings(model="hashgrid"), ImageStats(256, 256, 65536, 3))
     with pytest.raises(InputError, match="--equal-parameters: hashgrid has"):
         match_parameters(settings, 3, 100)
 

@@ -15,8 +15,9 @@ from PIL import Image
 
 from kanfield.cli import main
 from kanfield.config.checks import check
+from kanfield.config.image_stats import ImageStats
 from kanfield.config.parse import read_settings, settings_from, to_plain
-from kanfield.config.presets import PRESET_KEYS, PRESETS, ImageStats, preset_settings
+from kanfield.config.presets import PRESET_KEYS, PRESETS, preset_settings
 from kanfield.config.resolve import merge_flags, resolve
 from kanfield.config.settings import Phase, Settings
 from kanfield.errors import InputError
@@ -27,7 +28,7 @@ from kanfield.training.schedule import phase_at, scale_phases, warm_up_and_decay
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
 
-SCALE = ImageStats(longest=256, pixels=65536, seen=65536, channels=3)
+SCALE = ImageStats(256, 256, seen=65536, channels=3)
 SMALL = {"options": {"widths": [8], "grids": [8, 4]}, "batch_size": 64, "threads": 1}
 
 
@@ -114,7 +115,7 @@ def test_a_flag_beats_the_file_and_the_file_the_preset(image, tmp_path):
     written = yaml.safe_load((tmp_path / "a/kan-0001/config.yaml").read_text())
     assert written["steps"] == 3  # flag
     assert written["batch_size"] == 32  # file
-    assert written["lr"] == preset_settings("smooth", ImageStats(16, 192, 192, 1))["lr"]  # preset
+    assert written["lr"] == preset_settings("smooth", ImageStats(16, 12, 192, 1))["lr"]  # preset
 
 
 @pytest.mark.parametrize(("flag", "key"), [("--seed", "seed"), ("--held-out", "held_out")])

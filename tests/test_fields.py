@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from kanfield.comparison.equal_parameters import match_parameters
-from kanfield.config.presets import ImageStats
+from kanfield.config.image_stats import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
@@ -320,7 +320,7 @@ def test_annotations_that_cannot_be_read_leave_options_untyped(plug_in):
 
     name = plug_in(waves)
     assert find_family(name).hints == {} and find_family(name).options == {"count": 3}
-    stats = ImageStats(longest=8, pixels=64, seen=64, channels=1)
+    stats = ImageStats(8, 8, seen=64, channels=1)
     settings = resolve(Settings(model=name, options={"count": 5}), stats)
     assert settings.options == {"count": 5}
 

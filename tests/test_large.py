@@ -13,7 +13,7 @@ import torch
 from PIL import Image as PILImage
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from kanfield.config.presets import ImageStats
+from kanfield.config.image_stats import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.images import Image, coordinates
@@ -129,6 +129,6 @@ def test_a_few_known_pixels_are_what_is_looked_at(tmp_path, monkeypatch):
 
 
 def test_a_batch_larger_than_the_image_does_not_shorten_the_fit():
-    scale = ImageStats(longest=8, pixels=64, seen=64, channels=3)
+    scale = ImageStats(8, 8, seen=64, channels=3)
     steps = {size: resolve(Settings(batch_size=size), scale).steps for size in (64, 2048, 65536)}
     assert len(set(steps.values())) == 1

@@ -14,7 +14,7 @@ CAPS = {"smooth": 2.0, "lossless": 4.0, "compact": 0.5}
 
 
 def square(side: int, channels: int = 3) -> ImageStats:
-    return ImageStats(side, side * side, side * side, channels)
+    return ImageStats(side, side, side * side, channels)
 
 
 def count(settings, channels: int) -> int:
@@ -39,7 +39,7 @@ def test_parameters_a_pixel_stay_under_the_cap(name, channels, side):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_settings_follow_the_pixels_that_are_seen(name):
-    quarter = preset_settings(name, ImageStats(longest=256, pixels=65536, seen=16384, channels=3))
+    quarter = preset_settings(name, ImageStats(256, 256, seen=16384, channels=3))
     small = preset_settings(name, square(128))["options"]
     assert quarter["options"]["init_frequency"] == small["init_frequency"]
     assert quarter["steps"] == pytest.approx(preset_settings(name, square(256))["steps"] / 4, rel=0.01)
@@ -52,7 +52,7 @@ def test_settings_follow_the_pixels_that_are_seen(name):
 )
 def test_every_shape_gets_a_field_that_runs(name, height, width):
     pixels = height * width
-    settings = preset_settings(name, ImageStats(max(height, width), pixels, pixels, 1))
+    settings = preset_settings(name, ImageStats(width, height, pixels, 1))
     field = build_field("kan", 2, 1, settings["options"])
     assert torch.isfinite(field(torch.rand(5, 2) * 2 - 1)).all()
     assert 1 <= settings["batch_size"] <= pixels
@@ -76,5 +76,5 @@ def test_nothing_is_smoothed_where_every_pixel_is_seen(name):
 
 
 def test_smooth_bridges_gaps():
-    hidden = preset_settings("smooth", ImageStats(longest=64, pixels=4096, seen=4000, channels=1))
+    hidden = preset_settings("smooth", ImageStats(64, 64, seen=4000, channels=1))
     assert hidden["smoothness"] > 0

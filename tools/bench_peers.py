@@ -70,10 +70,11 @@ def networks() -> dict[str, tuple[list[int], list[int]]]:
     """Widths (inputs and outputs included) and grids of each network, from the presets and configs/."""
     import yaml
 
-    from kanfield.config.presets import ImageStats, preset_settings
+    from kanfield.config.image_stats import ImageStats
+    from kanfield.config.presets import preset_settings
 
     poster = yaml.safe_load((ROOT / "configs" / "poster" / "kan.yaml").read_text(encoding="utf-8"))
-    default = preset_settings("smooth", ImageStats(256, 256**2, 256**2, 1))
+    default = preset_settings("smooth", ImageStats(256, 256, 256**2, 1), "directions")
     shapes = {"poster": poster["options"], "default": default["options"]}
     shapes["tiny"] = {"widths": [4], "grids": [5, 5]}
     return {name: ([2, *shape["widths"], 1], list(shape["grids"])) for name, shape in shapes.items()}
@@ -127,7 +128,7 @@ def build(contestant: str, network: str) -> nn.Module:
 
     from kanfield.config.presets import PRESETS
 
-    default_order = PRESETS["smooth"].order
+    default_order = PRESETS["smooth"].directions.order
 
     builders: dict[str, Callable[[list[int], list[int]], nn.Module]] = {
         "kanfield": build_kanfield,

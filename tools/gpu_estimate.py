@@ -27,7 +27,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kanfield.config.presets import ImageStats
+from kanfield.config.image_stats import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.fields.field import count_parameters
@@ -252,7 +252,7 @@ def main() -> None:
     asked = Settings(
         preset=given.preset, batch_size=given.batch, steps=given.steps, precision=given.precision
     )
-    settings = resolve(asked, ImageStats(given.side, pixels, pixels, given.channels))
+    settings = resolve(asked, ImageStats(given.side, given.side, pixels, given.channels))
     field, works = works_of_a_step(settings, given.channels)
     parameters, options = count_parameters(field), settings.options or {}
     print(

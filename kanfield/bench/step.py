@@ -11,8 +11,8 @@ import torch
 
 from kanfield.bench.clock import Effort, Run, interleaved
 from kanfield.config.checks import MATRIX_PRECISIONS
+from kanfield.config.image_stats import ImageStats
 from kanfield.config.parse import settings_from
-from kanfield.config.presets import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.fields import find_family
@@ -26,7 +26,7 @@ from kanfield.training.step import EAGER_STEPS, GraphedStep, Step, make_step
 
 QUICK_BATCH = 256
 SIDE = 256  # pixels of the image whose presets are timed
-SCALE = ImageStats(longest=SIDE, pixels=SIDE * SIDE, seen=SIDE * SIDE, channels=1)
+SCALE = ImageStats(SIDE, SIDE, seen=SIDE * SIDE, channels=1)
 
 
 @dataclass(frozen=True)

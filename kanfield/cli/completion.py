@@ -29,6 +29,7 @@ def known_words() -> Mapping[str, Sequence[str]]:
         "--model": tuple(family_names()),
         "--models": tuple(family_names()),
         "--preset": tuple(PRESETS),
+        "--encoding": ("grid", "directions", "both", "none"),
         "--held-out": ("checkerboard", "every-second"),
         "--optimizer": ("muon", "adam"),
         "--device": ("auto", "cpu", "cuda", "xpu", "mps"),

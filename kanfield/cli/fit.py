@@ -37,6 +37,10 @@ class Fit:
     """Family of fields (kanfield models lists them). Default: kan."""
     preset: Text = None
     """smooth (default: true between the pixels), lossless (every 8-bit pixel exact) or compact."""
+    encoding: Text = None
+    """What the KAN sees: grid (features on local grids), directions, both, or none (coordinates)."""
+    parameters: Whole = None
+    """Parameters of the KAN, at most. Default: the preset's share of the pixels."""
     config: Annotated[File, arg(help=_CONFIG)] = None
     size: Whole = None
     """Resize the longer side to this many pixels first (Lanczos)."""

@@ -11,7 +11,17 @@ from kanfield.errors import InputError
 # Of one step: ten are applied at a time, and KANLayer.smooth_coefficients takes up to 0.25.
 MAX_SMOOTHNESS = 0.02
 MATRIX_PRECISIONS = ("tf32x3", "tf32", "bf16")  # of a GPU's matrix units, for products inside the splines
-_POSITIVE = ("steps", "seconds", "batch_size", "lr", "adam_lr", "threads", "checkpoint_seconds", "max_pixels")
+_POSITIVE = (
+    "parameters",
+    "steps",
+    "seconds",
+    "batch_size",
+    "lr",
+    "adam_lr",
+    "threads",
+    "checkpoint_seconds",
+    "max_pixels",
+)
 
 
 def preset_of(settings: Settings) -> str:
@@ -41,6 +51,11 @@ def check(s: Settings) -> None:
         s.model == "kan" or s.preset is None,
         f"--preset {s.preset} is the KAN's: leave it out with --model {s.model}",
     )
+    for key in ("encoding", "parameters"):
+        require(
+            s.model == "kan" or getattr(s, key) is None,
+            f"--{key} is of the KAN's presets: leave it out with --model {s.model}",
+        )
     require(preset_of(s) in PRESETS, f"--preset {s.preset} is unknown; use one of {', '.join(PRESETS)}")
     for key in _POSITIVE:
         positive(key.replace("_", "-"), getattr(s, key))

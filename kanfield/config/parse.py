@@ -25,7 +25,10 @@ _NAMES = {
     types.NoneType: "nothing",
 }
 # What people write beside the other settings and belongs under options.
-_FIELD_OPTIONS = ("widths", "grids", "order", "init_noise", "init_frequency", "num_directions")
+_FIELD_OPTIONS = (
+    *("widths", "grids", "order", "init_noise", "init_frequency", "num_directions"),
+    *("resolutions", "features", "entries", "interpolation", "extent"),
+)
 
 
 def coerce(value: Any, hint: Any, where: str) -> Any:

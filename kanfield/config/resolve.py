@@ -7,11 +7,14 @@ import math
 from typing import Any
 
 from kanfield.config.checks import check, preset_of
+from kanfield.config.image_stats import ImageStats
 from kanfield.config.parse import coerce
-from kanfield.config.presets import PRESET_KEYS, ImageStats, preset_settings
+from kanfield.config.presets import PRESET_KEYS, encoding_of, preset_settings
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.fields.registry import Family, find_family
+
+_PRESET_FLAGS = "preset", "encoding", "parameters"  # another one replaces all that a preset decides
 
 
 def resolve(settings: Settings, stats: ImageStats) -> Settings:
@@ -24,8 +27,8 @@ def resolve(settings: Settings, stats: ImageStats) -> Settings:
     Raises:
         InputError: as :func:`kanfield.config.checks.check`; or the family is unknown or has no such option.
 
-    >>> stats = ImageStats(longest=256, pixels=65536, seen=65536, channels=1)
-    >>> resolve(Settings(), stats).options["widths"]
+    >>> stats = ImageStats(256, 256, seen=65536, channels=1)
+    >>> resolve(Settings(encoding="directions"), stats).options["widths"]
     [64, 64, 64]
     >>> resolve(Settings(lossless=True), stats).preset
     'lossless'
@@ -35,9 +38,10 @@ def resolve(settings: Settings, stats: ImageStats) -> Settings:
     check(settings)
     family, preset = find_family(settings.model), preset_of(settings)
     given = typed_options(family, settings.options or {})
-    chosen = preset_settings(preset, stats)
+    encoding = settings.encoding or encoding_of(given)
+    chosen = preset_settings(preset, stats, encoding, settings.parameters)
     if settings.model != "kan":  # steps and batch are those of the KAN's preset
-        chosen |= {"options": _defaults(family), "range_steps": 0, "smoothness": 0.0}
+        chosen |= {"options": _defaults(family), "encoding": None, "range_steps": 0, "smoothness": 0.0}
     if settings.model != "kan" or settings.optimizer not in (None, chosen["optimizer"]):
         recipe = family.recipe(settings.optimizer)
         adam_lr = recipe.lr if recipe.adam_lr is None else recipe.adam_lr
@@ -108,7 +112,7 @@ def merge_flags(base: Settings, flags: dict[str, Any]) -> Settings:
     """
     flags = {key: value for key, value in flags.items() if value is not None}
     nothing: dict[str, Any] = dict.fromkeys(PRESET_KEYS)
-    if flags.get("preset", base.preset) != base.preset:
+    if any(flags.get(key, getattr(base, key)) != getattr(base, key) for key in _PRESET_FLAGS):
         base = dataclasses.replace(base, **nothing)
     if flags.get("model", base.model) != base.model:
         base = dataclasses.replace(base, **nothing, preset=None)

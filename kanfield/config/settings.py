@@ -24,6 +24,8 @@ class Settings:
 
     model: str = "kan"
     preset: str | None = None
+    encoding: Literal["grid", "directions", "both", "none"] | None = None
+    parameters: int | None = None
     size: int | None = None
     max_pixels: int | None = None
     held_out: str | None = None

@@ -1,8 +1,8 @@
 """``grid_encode``: features on grids of several resolutions, the differentiable operator.
 
 Three primitives compute everything, each with B-splines differentiated ``(v, w)`` times along the two axes
-(:mod:`kanfield.encodings.reference` states them): ``grid_forward`` (features), ``grid_table`` (gradient of the
-table: its transpose) and ``grid_project`` (product with a gradient, from which gradients of coordinates come).
+(:mod:`kanfield.encodings.reference` states them): ``grid_forward`` (features), ``grid_table`` (gradient of
+the table: its transpose), ``grid_project`` (product with a gradient; it makes gradients of coordinates).
 The derivatives of each are again these three. All are registered with ``torch.library``; autocast runs them
 in float32.
 """

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from kanfield.encodings.grid_encode import FEATURES, grid_encode
 from kanfield.splines.basis import ORDERS
 
-# 2^32 over the golden ratio: rows of a hashed level are spread evenly over its table (Knuth, 1973).
-HASH_MULTIPLIER = 2654435761
+# Rows of a hashed level begin this fraction of its table apart, modulo its size: multiples of the golden ratio
+# keep vertices with one entry as far from one another as can be (Fibonacci hashing: Knuth, 1973, 6.4).
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 def make_layout(resolutions: Sequence[Sequence[int]], entries: int, order: int) -> Tensor:
@@ -29,14 +30,14 @@ def make_layout(resolutions: Sequence[Sequence[int]], entries: int, order: int) 
         The layout that :func:`kanfield.encodings.grid_encode` takes, ``(L, 5)``.
 
     >>> make_layout([(3, 2), (100, 100)], 50, order=1).tolist()
-    [[3, 2, 12, 0, 4], [100, 100, 50, 12, 2654435761]]
+    [[3, 2, 12, 0, 4], [100, 100, 50, 12, 31]]
     """
     rows, offset = [], 0
     for across, down in resolutions:
         columns, vertices = across + order, (across + order) * (down + order)
         dense = vertices <= entries
         size = vertices if dense else entries
-        rows.append([across, down, size, offset, columns if dense else HASH_MULTIPLIER])
+        rows.append([across, down, size, offset, columns if dense else max(1, round(_GOLDEN * size))])
         offset += size
     return torch.tensor(rows, dtype=torch.int64)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from rich.console import Console
 
+from kanfield.config.settings import Settings
 from kanfield.fields.field import count_parameters
 from kanfield.splines import explain_backend
 from kanfield.splines.backend import BACKENDS
@@ -24,7 +25,7 @@ def introduce(console: Console | None, trainer: Trainer) -> None:
     parameters = count_parameters(trainer.field)
     pixels = image.height * image.width
     name = image.source.name if image.source else "image"
-    kind = f"{settings.model} {settings.preset}" if settings.model == "kan" else settings.model
+    kind = describe_model(settings)
     slow = device.type == "cpu" and backend == "reference"
     folder = trainer.folder.path
     lines = [
@@ -37,6 +38,18 @@ def introduce(console: Console | None, trainer: Trainer) -> None:
     ]
     for line, style in lines:
         console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def describe_model(settings: Settings) -> str:
+    """The family, and what is chosen of the KAN: its preset and encoding."""
+    if settings.model != "kan":
+        return settings.model
+    resolutions = (settings.options or {}).get("resolutions")
+    grids = ""
+    if resolutions:
+        (a, b), (c, d) = resolutions[0], resolutions[-1]
+        grids = f" ({len(resolutions)} levels, {a}x{b} to {c}x{d} cells)"
+    return f"kan {settings.preset}, encoding {settings.encoding}{grids}"
 
 
 def introduce_resumed(console: Console | None, trainer: Trainer, differences: list[str]) -> None:

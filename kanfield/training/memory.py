@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import sys
 from pathlib import Path, PurePosixPath
@@ -118,7 +119,9 @@ def _least_memory(settings: Settings, image: Image) -> int:
     """Bytes that a fit takes at least: weights, gradients and moments, or one chunk's values of a layer."""
     assert settings.batch_size is not None
     options = settings.options or {}
-    widths = [options.get("num_directions") or 2, *options.get("widths", []), image.channels]
+    levels, features = options.get("resolutions") or [], options.get("features", 1)
+    inputs = options.get("num_directions") or len(levels) * features or 2
+    widths = [inputs, *options.get("widths", []), image.channels]
     grids = options.get("grids", 0)
     grids = [grids] * (len(widths) - 1) if isinstance(grids, int) else grids
     finest = [grid if isinstance(grid, int) else max(grid, default=0) for grid in grids]
@@ -127,4 +130,6 @@ def _least_memory(settings: Settings, image: Image) -> int:
     # What does not fit together is refused when it is built.
     edges = zip(itertools.pairwise(widths), finest, strict=False)
     weights = sum(i * o * (grid + options.get("order", 0) + 1) for (i, o), grid in edges)
+    entries = options.get("entries", 0)
+    weights += features * sum(min(math.prod(cells), entries) for cells in levels)
     return int(4 * max(3 * weights, values))

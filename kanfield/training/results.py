@@ -73,6 +73,7 @@ def measure(
         "seed": settings.seed,
         "model": settings.model,
         "preset": settings.preset,
+        "encoding": settings.encoding,
         "run": str(folder.path),
         "seconds_to_psnr": progress.seconds_to_psnr,
         "steps_to_psnr": progress.steps_to_psnr,

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kanfield.config.presets import ImageStats
+from kanfield.config.image_stats import ImageStats
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.images import (
@@ -109,8 +109,8 @@ def image_stats(target: Target) -> ImageStats:
     """What a preset has to know of an image and of the pixels that are hidden."""
     image, seen = target.image, target.seen()
     return ImageStats(
-        longest=max(image.height, image.width),
-        pixels=target.count,
+        width=image.width,
+        height=image.height,
         seen=seen if isinstance(seen, int) else len(seen),
         channels=image.channels,
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kanfield.config.presets import ImageStats
+from kanfield.config.image_stats import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.fields.field import Field, count_parameters
@@ -61,7 +61,7 @@ class _Fresh:
 
     def __call__(self) -> Field:
         height, width, channels = self.image.height, self.image.width, self.image.channels
-        scale = ImageStats(max(height, width), height * width, height * width, channels)
+        scale = ImageStats(width, height, height * width, channels)
         return make_field(resolve(Settings(model=self.model, precision="fp64"), scale), channels)
 
 

@@ -1,0 +1,127 @@
+"""Rules for KANs on local grids of features: what a preset decides, computed from the image."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from kanfield.config.direction_presets import DirectionRule, first_layer, parameters
+from kanfield.config.image_stats import ImageStats
+
+
+@dataclass(frozen=True)
+class GridRule:
+    """Constants of a preset."""
+
+    cap: float  # parameters per value: a pixel of three channels has three
+    levels: int
+    features: int  # of a level
+    coarsest: int  # cells along the longer side
+    finest: float  # cells along the longer side, for each pixel seen along it
+    widths: tuple[int, ...]
+    cells: int  # of every layer's grids
+    order: int  # of the layers' splines
+    interpolation: int
+    lr: float
+    adam_lr: float
+    samples: float  # seen in the whole fit, of an image of one megapixel
+    samples_growth: float  # power of the number of pixels that they grow with
+    smoothness: float = 0.0  # where pixels are hidden or missing
+
+
+RANGE_STEPS = 200
+_BATCHES = 2048, 65536
+_STEPS = 3000  # about as many as the samples are shared out to
+_LAYERS_SHARE = 0.5  # of the parameters, at most
+_BESIDE = 16  # units of the layer that sees directions
+_MEGAPIXEL = 1e6
+
+
+def grid_settings(
+    rule: GridRule, stats: ImageStats, most: int | None = None, beside: DirectionRule | None = None
+) -> dict[str, Any]:
+    """Settings of a KAN on grids.
+
+    Args:
+        rule: of the preset.
+        stats: of the image.
+        most: parameters, at most; None for the rule's share of the image's values.
+        beside: rule of the directions that a first layer sees beside the grids; None for no such layer.
+
+    Returns:
+        Values by the names of :class:`kanfield.config.settings.Settings`.
+    """
+    most = round(rule.cap * stats.pixels * stats.channels) if most is None else most
+    samples = rule.samples * (stats.pixels / _MEGAPIXEL) ** rule.samples_growth * stats.seen / stats.pixels
+    batch = min(max(2 ** round(math.log2(samples / _STEPS)), _BATCHES[0]), _BATCHES[1], stats.seen)
+    return {
+        "options": {
+            **_field(rule, stats, most, beside),
+            "order": rule.order,
+            "interpolation": rule.interpolation,
+            "extent": [stats.width / stats.longest, stats.height / stats.longest],
+        },
+        "steps": max(400, math.ceil(samples / batch)),
+        "batch_size": batch,
+        "optimizer": "muon",
+        "lr": rule.lr,
+        "adam_lr": rule.adam_lr,
+        "range_steps": RANGE_STEPS,
+        "smoothness": rule.smoothness if stats.seen < stats.pixels else 0.0,
+    }
+
+
+def choose_resolutions(levels: int, coarsest: int, finest: int, width: int, height: int) -> list[list[int]]:
+    """Cells along x and y of every level: a geometric series along the longer side, squares all.
+
+    >>> choose_resolutions(3, coarsest=16, finest=64, width=300, height=200)
+    [[16, 11], [32, 21], [64, 43]]
+    """
+    finest = max(finest, 1)
+    coarsest = min(coarsest, finest)
+    ratio = (finest / coarsest) ** (1 / max(1, levels - 1))
+    sides = [coarsest * ratio**level for level in range(levels)]
+    longest = max(width, height)
+    pairs = [[max(1, round(s * width / longest)), max(1, round(s * height / longest))] for s in sides]
+    return [pair for number, pair in enumerate(pairs) if pair not in pairs[:number]]
+
+
+def _field(rule: GridRule, stats: ImageStats, most: int, beside: DirectionRule | None) -> dict[str, Any]:
+    """Options of a field of at most so many parameters: fewer levels and units where those alone are more."""
+    finest = round(rule.finest * stats.resolution)
+    first = first_layer(beside, stats) if beside else {"num_directions": 0}
+    sizes = [(levels, shrink) for levels in range(rule.levels, 0, -1) for shrink in (1, 2, 4)]
+    for levels, shrink in sizes:
+        pairs = choose_resolutions(levels, rule.coarsest, finest, stats.width, stats.height)
+        widths = [max(4, width // shrink) for width in rule.widths]
+        units, grids = [len(pairs) * rule.features, *widths, stats.channels], [rule.cells] * (len(widths) + 1)
+        layers = parameters(units, grids, rule.order)
+        if beside:
+            ridges = _BESIDE // shrink
+            layers += parameters([first["num_directions"], ridges], [first["grid"]], rule.order)
+            layers += ridges * widths[0] * (rule.cells + rule.order + 1)
+            widths, grids = [ridges, *widths], [first["grid"], *grids]
+        if layers <= _LAYERS_SHARE * most or (levels, shrink) == sizes[-1]:
+            break
+    room = max((most - layers) // rule.features, len(pairs))
+    return {
+        "widths": widths,
+        "grids": grids,
+        "num_directions": first["num_directions"],
+        **({"init_frequency": first["init_frequency"]} if beside else {}),
+        "resolutions": pairs,
+        "features": rule.features,
+        "entries": _entries(pairs, rule.interpolation, room),
+    }
+
+
+def _entries(resolutions: list[list[int]], interpolation: int, most: int) -> int:
+    """The largest cap on a level's entries with which all levels together have at most so many."""
+    vertices = [(across + interpolation) * (down + interpolation) for across, down in resolutions]
+    low, high = 1, max(vertices)
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = sum(min(count, middle) for count in vertices) <= most
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return low
