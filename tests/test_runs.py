@@ -107,7 +107,13 @@ def test_json_is_a_list_of_plain_values(here, capsys):
     changed = found[1].pop("changed")
     files = [path for path in Path("runs/a/kan-0002").rglob("*") if path.is_file()]
     assert found[1] == {
-        **{"run": "runs/a/kan-0002", "state": "finished", "model": "kan", "preset": "smooth"},
+        **{
+            "run": "runs/a/kan-0002",
+            "state": "finished",
+            "model": "kan",
+            "preset": "smooth",
+            "encoding": "directions",
+        },
         **{"psnr": metrics["psnr"], "held_out_psnr": metrics["held_out_psnr"]},
         "bytes": sum(path.stat().st_size for path in files),
     }

@@ -72,6 +72,7 @@ def _plain(run: FoundRun) -> dict[str, Any]:
         "state": run.state,
         "model": run.model,
         "preset": run.preset,
+        "encoding": run.encoding,
         "psnr": run.psnr,
         "held_out_psnr": run.held_out_psnr,
         "bytes": run.size,
@@ -96,7 +97,7 @@ def _print_table(runs: Sequence[FoundRun]) -> None:
         table.add_row(
             # Linux allows names that are not valid UTF-8.
             str(run.path).encode(errors="replace").decode(),
-            f"{run.model} {run.preset or ''}".strip(),
+            " ".join(word for word in (run.model, run.preset, run.encoding) if word),
             *("" if column[number] is None else f"{column[number]:.2f}" for column in scores.values()),
             decimal(run.size),
             ago(time.time() - run.changed),

@@ -100,8 +100,14 @@ class Comparison:
         for label in self.plan.labels():
             means = [self.mean(label, key, image) for key in keys]
             cells = ["–" if m is None else m.format(COLUMNS[k][1]) for k, m in zip(keys, means, strict=True)]
-            lines.append([label, *cells])
+            lines.append([self._named(label, image), *cells])
         return lines
+
+    def _named(self, label: str, image: str | None) -> str:
+        """A model with the encodings of its fits, where it has several."""
+        encodings = dict.fromkeys(row.get("encoding") for row in self.of(label, image))
+        names = ", ".join(name for name in encodings if name)
+        return f"{label} ({names})" if names else label
 
     def best(self, image: str | None = None) -> dict[str, str]:
         """The best model of every column that has a best, by the column's heading."""

@@ -61,10 +61,9 @@ def measure(path: Path) -> RunSpectrum:
     original = run.image.to_unit(run.image.pixels[rows, columns])
     values = _values(run, rows, columns).reshape(original.shape)
     frequencies, energy = radial_spectrum(original)
-    family = " ".join([run.settings.model, *([run.settings.preset] if run.settings.preset else [])])
     return RunSpectrum(
         image=run.image.source.stem if run.image.source else "image",
-        label=_comparison_label(path) or family,
+        label=_comparison_label(path) or run.settings.title,
         path=path,
         frequencies=frequencies,
         original=energy,

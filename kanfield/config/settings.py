@@ -50,3 +50,12 @@ class Settings:
     checkpoint_seconds: float = 10.0
     timelapse: bool = False
     spectrum: bool = False
+
+    @property
+    def title(self) -> str:
+        """The family of fields, with the preset and encoding of a KAN.
+
+        >>> Settings(preset="smooth", encoding="grid").title
+        'kan smooth grid'
+        """
+        return " ".join([self.model, *(word for word in (self.preset, self.encoding) if word)])

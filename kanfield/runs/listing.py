@@ -37,6 +37,7 @@ class FoundRun:
         state: Whether it is finished, unfinished, in use or damaged.
         model: Family of fields.
         preset: Its name; None where unknown.
+        encoding: Of the KAN; None where unknown.
         psnr: In dB, on the pixels trained on; None where unknown.
         held_out_psnr: In dB; None where unknown or no pixels were held out.
         size: Bytes on disk.
@@ -48,6 +49,7 @@ class FoundRun:
     state: State
     model: str
     preset: str | None
+    encoding: str | None
     psnr: float | None
     held_out_psnr: float | None
     size: int
@@ -111,11 +113,11 @@ def _is_run(path: Path) -> bool:
 def _inspect(path: Path) -> FoundRun:
     folder = RunFolder(path)
     names, size, changed = _files(path)
-    model, preset, configured = _NAME.fullmatch(path.name)["model"], None, False  # type: ignore[index]
+    model, settings = _NAME.fullmatch(path.name)["model"], None  # type: ignore[index]
     # A damaged file can make a parser raise anything.
     with contextlib.suppress(Exception):
         settings, _ = folder.read_config()
-        model, preset, configured = settings.model, settings.preset, True
+        model = settings.model
     in_use, ended = _in_use(folder), folder.metrics.exists()
     metrics: dict[str, Any] = {}
     with contextlib.suppress(Exception):
@@ -123,21 +125,27 @@ def _inspect(path: Path) -> FoundRun:
     state: State = "finished" if ended else "unfinished"
     if in_use:
         state = "in use"
-    elif not configured or ended != bool(metrics):
+    elif settings is None or ended != bool(metrics):
         state = "damaged"
-    ours = configured or (folder.best.parent.is_dir() and all(_WRITTEN.fullmatch(name) for name in names))
+    ours = settings is not None or (
+        folder.best.parent.is_dir() and all(_WRITTEN.fullmatch(name) for name in names)
+    )
     return FoundRun(
         path=path,
         state=state,
         model=model,
-        preset=preset,
+        preset=settings.preset if settings else None,
+        encoding=settings.encoding if settings else None,
         psnr=metrics.get("psnr"),
         held_out_psnr=metrics.get("held_out_psnr"),
         size=size,
         changed=changed,
         # metrics.json comes last, so with it, even damaged, the weights of a whole fit are there.
         # Without settings it may be a fit that is just starting.
-        leftover=ours and not ended and not in_use and (configured or time.time() - changed > _STARTING),
+        leftover=ours
+        and not ended
+        and not in_use
+        and (settings is not None or time.time() - changed > _STARTING),
     )
 
 

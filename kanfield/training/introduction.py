@@ -25,7 +25,7 @@ def introduce(console: Console | None, trainer: Trainer) -> None:
     parameters = count_parameters(trainer.field)
     pixels = image.height * image.width
     name = image.source.name if image.source else "image"
-    kind = describe_model(settings)
+    kind = settings.title + _levels(settings)
     slow = device.type == "cpu" and backend == "reference"
     folder = trainer.folder.path
     lines = [
@@ -40,16 +40,13 @@ def introduce(console: Console | None, trainer: Trainer) -> None:
         console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
-def describe_model(settings: Settings) -> str:
-    """The family, and what is chosen of the KAN: its preset and encoding."""
-    if settings.model != "kan":
-        return settings.model
+def _levels(settings: Settings) -> str:
+    """The levels of a KAN's grids, in parentheses."""
     resolutions = (settings.options or {}).get("resolutions")
-    grids = ""
-    if resolutions:
-        (a, b), (c, d) = resolutions[0], resolutions[-1]
-        grids = f" ({len(resolutions)} levels, {a}x{b} to {c}x{d} cells)"
-    return f"kan {settings.preset}, encoding {settings.encoding}{grids}"
+    if settings.model != "kan" or not resolutions:
+        return ""
+    (first, last), count = (resolutions[0], resolutions[-1]), len(resolutions)
+    return f" ({count} levels, {first[0]} x {first[1]} to {last[0]} x {last[1]} cells)"
 
 
 def introduce_resumed(console: Console | None, trainer: Trainer, differences: list[str]) -> None:
