@@ -471,3 +471,13 @@ def test_refining_a_field_in_training_keeps_it_and_its_optimisers() -> None:
 def test_impossible_starts_are_errors(name: str, value: float) -> None:
     with pytest.raises(ValueError, match="finite and 0 or more"):
         KAN(2, 1, [3], 5, **{name: value})
+
+
+def test_straight_lines_come_without_a_base() -> None:
+    torch.manual_seed(0)
+    layer = KANLayer(30, 40, 8, order=2, base=None, init_noise=0.0, init_slope=2.0)
+    x = torch.rand(5, 30) * 2 - 1
+    steps = [layer(x + shift) for shift in (-0.1, 0.0, 0.1)]  # also beyond the grids, which go on straight
+    torch.testing.assert_close(steps[0] + steps[2], 2 * steps[1], rtol=1e-4, atol=1e-4)
+    slopes = torch.autograd.functional.jacobian(layer, x[:1]).reshape(40, 30)
+    assert slopes.std().item() == pytest.approx(2.0 / 30**0.5, rel=0.1)

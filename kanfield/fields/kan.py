@@ -52,6 +52,8 @@ class KAN(Field):
         init_frequency: standard deviation of the cycles of the initial sine waves over the first layer's
             grids: the larger, the sooner fine detail is fitted, and the less true the field is between the
             pixels. For layers that see coordinates or directions.
+        init_slope: size of the straight lines in fresh splines (see :class:`KANLayer`), for layers that see
+            no coordinates.
         num_directions: directions that the first layer sees, spread evenly over half a turn; 0 for none.
         resolutions: cells along x and y of every level of the 2-D grids; none for no grids.
         features: of a level: 1, 2, 4 or 8.
@@ -88,6 +90,7 @@ class KAN(Field):
         base: str | None = "silu",
         init_noise: float = 0.05,
         init_frequency: float = 0.0,
+        init_slope: float = 0.0,
         num_directions: int = 0,
         resolutions: Sequence[Sequence[int]] = (),
         features: int = 2,
@@ -98,7 +101,14 @@ class KAN(Field):
     ) -> None:
         super().__init__()
         sizes = [grids] * (len(widths) + 1) if isinstance(grids, int) else list(grids)
-        _check(in_features, len(widths), sizes, init_noise, init_frequency, num_directions, resolutions)
+        _check(
+            in_features,
+            len(widths),
+            sizes,
+            (init_noise, init_frequency, init_slope),
+            num_directions,
+            resolutions,
+        )
         self.register_buffer("axes", _axes(num_directions) if num_directions else None, persistent=False)
         self.grid = (
             GridEncoding(resolutions, features, entries, interpolation, extent) if resolutions else None
@@ -108,17 +118,13 @@ class KAN(Field):
             inputs[1 if num_directions else 0] = self.grid.out_features + (widths[0] if num_directions else 0)
             self.adam_options = GRID_ADAM
         outputs = [*widths, out_features]
-        on_coordinates = self.encoding != "grid"
+        fixed = 0 if self.encoding == "grid" else 1  # the layers whose grids do not follow the data
         self.layers = nn.ModuleList(
             KANLayer(
-                i,
-                o,
-                size,
-                order,
-                base,
-                init_noise,
-                init_frequency * (on_coordinates and not number),
-                precision,
+                *(i, o, size, order, base, init_noise),
+                init_frequency=init_frequency if number < fixed else 0.0,
+                init_slope=init_slope if number >= fixed else 0.0,
+                precision=precision,
             )
             for number, (i, o, size) in enumerate(zip(inputs, outputs, sizes, strict=True))
         )
@@ -254,8 +260,7 @@ def _check(
     in_features: int,
     hidden_layers: int,
     sizes: Sequence[Levels],
-    init_noise: float,
-    init_frequency: float,
+    spreads: tuple[float, float, float],
     num_directions: int,
     resolutions: Sequence[Sequence[int]],
 ) -> None:
@@ -264,10 +269,9 @@ def _check(
     later = [max([size] if isinstance(size, int) else size, default=0) for size in sizes[1:]]
     if max(later, default=0) > MAX_HIDDEN_GRID:
         raise ValueError(f"grids after the first take up to {MAX_HIDDEN_GRID} cells, got {max(later)}")
-    if not (0 <= init_noise < math.inf and 0 <= init_frequency < math.inf):
-        raise ValueError(
-            f"init_noise and init_frequency are finite and 0 or more, got {init_noise}, {init_frequency}"
-        )
+    for name, value in zip(("init_noise", "init_frequency", "init_slope"), spreads, strict=True):
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name} is finite and 0 or more, got {value}")
     if num_directions < 0 or (num_directions and in_features != 2):
         raise ValueError(
             f"num_directions is 0 or more, and 0 unless there are 2 inputs, got {num_directions}"

@@ -38,6 +38,8 @@ class KANLayer(nn.Module):
         init_frequency: for layers that see coordinates: fresh splines also hold a sine wave each, of random
             phase and a random number of cycles over [-1, 1] with this standard deviation. As with Fourier
             features (arXiv:2006.10739) it sets how fine the details are that training starts from.
+        init_slope: fresh splines also hold a straight line each, whose slope has this standard deviation over
+            the square root of the number of inputs, as weights of a linear layer; of use without a base.
         precision: of products with coefficients and gradients, ``"fp32"``, ``"tf32x3"``, ``"tf32"`` or
             ``"bf16"``, see :mod:`kanfield.splines.precision`; parameters are float32 all the same.
 
@@ -72,6 +74,7 @@ class KANLayer(nn.Module):
         base: str | None = "silu",
         init_noise: float = 0.05,
         init_frequency: float = 0.0,
+        init_slope: float = 0.0,
         precision: str = "fp32",
     ) -> None:
         super().__init__()
@@ -88,7 +91,8 @@ class KANLayer(nn.Module):
             raise ValueError(f"base {base!r} is not 'silu' or None")
         self.in_features, self.out_features = in_features, out_features
         self.levels, self.order, self.base = levels, order, base
-        self.init_noise, self.init_frequency, self.precision = init_noise, init_frequency, precision
+        self.init_noise, self.init_frequency, self.init_slope = init_noise, init_frequency, init_slope
+        self.precision = precision
         self.coef = nn.Parameter(torch.empty(in_features * (levels[0] + order), out_features))
         self.coarse_coef = nn.ParameterList(
             torch.empty(in_features * (size + order), out_features) for size in levels[1:]
@@ -103,9 +107,11 @@ class KANLayer(nn.Module):
         """Draw fresh parameters and reset the ranges to [-1, 1]."""
         for coef in (self.coef, *self.coarse_coef):
             nn.init.normal_(coef, std=self.init_noise / (self.in_features * len(self.levels)) ** 0.5)
-        if self.init_frequency:
-            with torch.no_grad():
+        with torch.no_grad():
+            if self.init_frequency:
                 self.coef.add_(self._waves())
+            if self.init_slope:
+                self.coef.add_(self._lines())
         if self.base_weight is not None:
             nn.init.normal_(self.base_weight, std=self.in_features**-0.5)
         self.lower.fill_(-1.0)
@@ -113,14 +119,22 @@ class KANLayer(nn.Module):
 
     def _waves(self) -> Tensor:
         """Coefficients (I * K, O) that hold a random sine wave on every edge."""
-        rows = self.grid_size + self.order
-        # A coefficient's spline is centred here (its Greville point), in [-1, 1] and a little beyond.
-        centres = 2 * (torch.arange(rows) - (self.order - 1) / 2) / self.grid_size - 1
         shape = (self.in_features, 1, self.out_features)
         cycles, phase = self.init_frequency * torch.randn(shape), 2 * torch.pi * torch.rand(shape)
         amplitude = WAVE_SPREAD * (2 / self.in_features) ** 0.5
-        waves: Tensor = amplitude * torch.sin(torch.pi * cycles * centres[:, None] + phase)
+        waves: Tensor = amplitude * torch.sin(torch.pi * cycles * self._centres() + phase)
         return waves.reshape(-1, self.out_features).to(self.coef)
+
+    def _lines(self) -> Tensor:
+        """Coefficients (I * K, O) that hold a straight line of random slope on every edge."""
+        slopes = torch.randn(self.in_features, 1, self.out_features) * self.init_slope / self.in_features**0.5
+        lines: Tensor = slopes * self._centres()
+        return lines.reshape(-1, self.out_features).to(self.coef)
+
+    def _centres(self) -> Tensor:
+        """Where each coefficient's spline is centred (its Greville point), in [-1, 1] and a little beyond."""
+        rows = torch.arange(self.grid_size + self.order)
+        return (2 * (rows - (self.order - 1) / 2) / self.grid_size - 1)[:, None]
 
     @property
     def grid_size(self) -> int:
