@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
 
-from kanfield.config.direction_presets import DirectionRule, first_layer, parameters
+from kanfield.config.direction_presets import DirectionRule, first_layer
 from kanfield.config.image_stats import ImageStats
 
 
@@ -14,7 +15,8 @@ from kanfield.config.image_stats import ImageStats
 class GridRule:
     """Constants of a preset."""
 
-    cap: float  # parameters per value: a pixel of three channels has three
+    cap: float  # parameters per value (a pixel of three channels has three), of 0.4 megapixels
+    cap_growth: float  # power of the number of pixels that parameters grow with above
     levels: int
     features: int  # of a level
     coarsest: int  # cells along the longer side
@@ -32,10 +34,12 @@ class GridRule:
 
 RANGE_STEPS = 200
 _BATCHES = 2048, 65536
-_STEPS = 3000  # about as many as the samples are shared out to
+_STEPS = 16_000  # about as many as the samples are shared out to
 _LAYERS_SHARE = 0.5  # of the parameters, at most
+_SLOPE = 1.0  # lines in fresh splines do what a smooth branch would, and cost nothing
 _BESIDE = 16  # units of the layer that sees directions
 _MEGAPIXEL = 1e6
+_REFERENCE = 0.4e6  # pixels; optimisers move all parameters in every step, whose time they must not rule
 
 
 def grid_settings(
@@ -52,13 +56,15 @@ def grid_settings(
     Returns:
         Values by the names of :class:`kanfield.config.settings.Settings`.
     """
-    most = round(rule.cap * stats.pixels * stats.channels) if most is None else most
+    most = _most_parameters(rule, stats) if most is None else most
     samples = rule.samples * (stats.pixels / _MEGAPIXEL) ** rule.samples_growth * stats.seen / stats.pixels
     batch = min(max(2 ** round(math.log2(samples / _STEPS)), _BATCHES[0]), _BATCHES[1], stats.seen)
     return {
         "options": {
             **_field(rule, stats, most, beside),
             "order": rule.order,
+            "base": None,
+            "init_slope": _SLOPE,
             "interpolation": rule.interpolation,
             "extent": [stats.width / stats.longest, stats.height / stats.longest],
         },
@@ -87,6 +93,12 @@ def choose_resolutions(levels: int, coarsest: int, finest: int, width: int, heig
     return [pair for number, pair in enumerate(pairs) if pair not in pairs[:number]]
 
 
+def _most_parameters(rule: GridRule, stats: ImageStats) -> int:
+    size = stats.pixels / _REFERENCE
+    growth = size ** min(rule.cap_growth - 1, 0) if size > 1 else 1.0
+    return round(rule.cap * stats.pixels * stats.channels * growth)
+
+
 def _field(rule: GridRule, stats: ImageStats, most: int, beside: DirectionRule | None) -> dict[str, Any]:
     """Options of a field of at most so many parameters: fewer levels and units where those alone are more."""
     finest = round(rule.finest * stats.resolution)
@@ -96,11 +108,12 @@ def _field(rule: GridRule, stats: ImageStats, most: int, beside: DirectionRule |
         pairs = choose_resolutions(levels, rule.coarsest, finest, stats.width, stats.height)
         widths = [max(4, width // shrink) for width in rule.widths]
         units, grids = [len(pairs) * rule.features, *widths, stats.channels], [rule.cells] * (len(widths) + 1)
-        layers = parameters(units, grids, rule.order)
+        edges = sum(i * o for i, o in itertools.pairwise(units))
+        layers = edges * (rule.cells + rule.order)
         if beside:
             ridges = _BESIDE // shrink
-            layers += parameters([first["num_directions"], ridges], [first["grid"]], rule.order)
-            layers += ridges * widths[0] * (rule.cells + rule.order + 1)
+            layers += ridges * widths[0] * (rule.cells + rule.order)
+            layers += ridges * first["num_directions"] * (first["grid"] + rule.order)
             widths, grids = [ridges, *widths], [first["grid"], *grids]
         if layers <= _LAYERS_SHARE * most or (levels, shrink) == sizes[-1]:
             break
