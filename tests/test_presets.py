@@ -1,4 +1,4 @@
-"""Presets by rule: caps, growth, and images of every shape."""
+"""Presets by rule: caps, growth, encodings, and images of every shape."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import math
 import pytest
 import torch
 
-from kanfield.config.presets import PRESETS, ImageStats, parameters, preset_settings
+from kanfield.config.image_stats import ImageStats
+from kanfield.config.presets import PRESETS, preset_settings
 from kanfield.fields import build_field
+from kanfield.fields.field import count_parameters
 
-CAPS = {"smooth": 2.0, "lossless": 4.0, "compact": 0.5}
+CAPS = {"smooth": 2.0, "lossless": 4.0, "compact": 0.5}  # along directions, per pixel
+ENCODINGS = ("grid", "directions", "both", "none")
 
 
 def square(side: int, channels: int = 3) -> ImageStats:
@@ -18,51 +21,73 @@ def square(side: int, channels: int = 3) -> ImageStats:
 
 
 def count(settings, channels: int) -> int:
-    options = settings["options"]
-    units = [options["num_directions"], *options["widths"], channels]
-    return parameters(units, options["grids"], options["order"])
-
-
-def test_the_count_of_parameters_is_that_of_the_field():
-    settings = preset_settings("smooth", square(64))
-    field = build_field("kan", 2, 3, settings["options"])
-    assert count(settings, 3) == sum(p.numel() for p in field.parameters())
+    with torch.device("meta"):
+        return count_parameters(build_field("kan", 2, channels, settings["options"]))
 
 
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("side", [32, 48, 64, 100, 128, 256, 512, 1000, 3000, 12000])
 def test_parameters_a_pixel_stay_under_the_cap(name, channels, side):
-    settings = preset_settings(name, square(side, channels))
+    settings = preset_settings(name, square(side, channels), "directions")
     assert count(settings, channels) <= CAPS[name] * side * side
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_settings_follow_the_pixels_that_are_seen(name):
-    quarter = preset_settings(name, ImageStats(256, 256, seen=16384, channels=3))
-    small = preset_settings(name, square(128))["options"]
-    assert quarter["options"]["init_frequency"] == small["init_frequency"]
-    assert quarter["steps"] == pytest.approx(preset_settings(name, square(256))["steps"] / 4, rel=0.01)
-    assert count(quarter, 3) <= CAPS[name] * 65536
+@pytest.mark.parametrize("encoding", ["grid", "both"])
+@pytest.mark.parametrize(("width", "height"), [(128, 128), (256, 200), (768, 512), (512, 768), (4000, 3000)])
+def test_parameters_a_value_stay_under_the_cap_of_grids(name, encoding, width, height):
+    stats = ImageStats(width, height, width * height, 3)
+    cap = PRESETS[name].grid.cap * 3 * width * height
+    assert count(preset_settings(name, stats, encoding), 3) <= round(cap)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("most", [4_000, 30_000, 205_128, 341_000])
+def test_a_field_has_at_most_the_parameters_asked_for(encoding, most):
+    stats = ImageStats(768, 512, 768 * 512, 3)
+    parameters = count(preset_settings("compact", stats, encoding, most), 3)
+    assert parameters <= most
+    if encoding == "grid" and most > 4000:
+        assert parameters > 0.99 * most  # nothing that was allowed is left
 
 
 @pytest.mark.parametrize("name", PRESETS)
+def test_settings_follow_the_pixels_that_are_seen(name):
+    quarter = preset_settings(name, ImageStats(256, 256, seen=16384, channels=3), "directions")
+    small = preset_settings(name, square(128), "directions")["options"]
+    assert quarter["options"]["init_frequency"] == small["init_frequency"]
+    whole = preset_settings(name, square(256), "directions")
+    assert quarter["steps"] == pytest.approx(whole["steps"] / 4, rel=0.01)
+    assert count(quarter, 3) <= CAPS[name] * 65536
+
+
+def test_grids_follow_the_pixels_that_are_seen():
+    whole = preset_settings("smooth", square(1024), "grid")
+    quarter = preset_settings("smooth", ImageStats(1024, 1024, seen=1 << 18, channels=3), "grid")
+    assert quarter["options"]["resolutions"][-1][0] == whole["options"]["resolutions"][-1][0] // 2
+    samples = [s["steps"] * s["batch_size"] for s in (quarter, whole)]
+    assert samples[0] == pytest.approx(samples[1] / 4, rel=0.01)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize(
     ("height", "width"), [(1, 2), (2, 2), (1, 7), (3, 3), (1, 5000), (9, 20_000), (8, 8)]
 )
-def test_every_shape_gets_a_field_that_runs(name, height, width):
+def test_every_shape_gets_a_field_that_runs(name, encoding, height, width):
     pixels = height * width
-    settings = preset_settings(name, ImageStats(width, height, pixels, 1))
+    settings = preset_settings(name, ImageStats(width, height, pixels, 1), encoding)
     field = build_field("kan", 2, 1, settings["options"])
     assert torch.isfinite(field(torch.rand(5, 2) * 2 - 1)).all()
     assert 1 <= settings["batch_size"] <= pixels
-    if pixels >= 1000:
+    if pixels >= 1000 and encoding == "directions":
         assert count(settings, 1) <= CAPS[name] * pixels
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_settings_grow_with_the_image(name):
-    rows = [preset_settings(name, square(side)) for side in (32, 64, 128, 256, 512, 1024, 2048)]
+    rows = [preset_settings(name, square(s), "directions") for s in (32, 64, 128, 256, 512, 1024, 2048)]
     for key in ("widths", "grids", "init_frequency", "steps"):
         values = [row["options"][key] if key in row["options"] else row[key] for row in rows]
         assert values == sorted(values), key
@@ -71,10 +96,34 @@ def test_settings_grow_with_the_image(name):
 
 
 @pytest.mark.parametrize("name", PRESETS)
+def test_grids_grow_with_the_image(name):
+    sides = (256, 512, 1024, 2048, 4096)
+    rows = [preset_settings(name, square(side), "grid") for side in sides]
+    counts = [count(row, 3) for row in rows]
+    samples = [row["steps"] * row["batch_size"] for row in rows]
+    finest = [row["options"]["resolutions"][-1][0] for row in rows]
+    assert counts == sorted(counts) and samples == sorted(samples) and finest == sorted(finest)
+    assert [row["batch_size"] for row in rows] == sorted(row["batch_size"] for row in rows)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_large_images_get_grids_and_small_ones_directions(name):
+    assert preset_settings(name, square(64))["encoding"] == "directions"
+    assert preset_settings(name, square(1000))["encoding"] == "grid"
+
+
+def test_cells_of_grids_are_squares_inside_the_image():
+    settings = preset_settings("smooth", ImageStats(900, 300, 270_000, 3), "grid")["options"]
+    assert settings["extent"] == [1.0, pytest.approx(1 / 3)]
+    for across, down in settings["resolutions"][3:]:
+        assert across / down == pytest.approx(3, rel=0.1)
+
+
+@pytest.mark.parametrize("name", PRESETS)
 def test_nothing_is_smoothed_where_every_pixel_is_seen(name):
     assert preset_settings(name, square(64))["smoothness"] == 0
 
 
 def test_smooth_bridges_gaps():
-    hidden = preset_settings("smooth", ImageStats(64, 64, seen=4000, channels=1))
+    hidden = preset_settings("smooth", ImageStats(64, 64, seen=4000, channels=1), "directions")
     assert hidden["smoothness"] > 0

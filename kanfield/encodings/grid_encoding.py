@@ -16,7 +16,7 @@ from kanfield.splines.basis import ORDERS
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
-def make_layout(resolutions: Sequence[Sequence[int]], entries: int, order: int) -> Tensor:
+def make_layout(resolutions: Sequence[Sequence[int]], entries: int, order: int) -> list[list[int]]:
     """Place the vertices of every level in one table.
 
     A level of at most ``entries`` vertices is dense, any other is hashed to that many.
@@ -27,9 +27,9 @@ def make_layout(resolutions: Sequence[Sequence[int]], entries: int, order: int) 
         order: of the B-splines, which have ``cells + order`` vertices along an axis.
 
     Returns:
-        The layout that :func:`kanfield.encodings.grid_encode` takes, ``(L, 5)``.
+        Rows of the layout that :func:`kanfield.encodings.grid_encode` takes, one for each level.
 
-    >>> make_layout([(3, 2), (100, 100)], 50, order=1).tolist()
+    >>> make_layout([(3, 2), (100, 100)], 50, order=1)
     [[3, 2, 12, 0, 4], [100, 100, 50, 12, 31]]
     """
     rows, offset = [], 0
@@ -39,7 +39,7 @@ def make_layout(resolutions: Sequence[Sequence[int]], entries: int, order: int) 
         size = vertices if dense else entries
         rows.append([across, down, size, offset, columns if dense else max(1, round(_GOLDEN * size))])
         offset += size
-    return torch.tensor(rows, dtype=torch.int64)
+    return rows
 
 
 class GridEncoding(nn.Module):
@@ -96,9 +96,10 @@ class GridEncoding(nn.Module):
         if len(extent) != 2 or not all(0 < reach < math.inf for reach in extent):
             raise ValueError(f"extent is two numbers above 0, got {extent}")
         self.features, self.order, self.init_scale = features, order, init_scale
-        self.register_buffer("layout", make_layout(resolutions, entries, order), persistent=False)
+        layout = make_layout(resolutions, entries, order)
+        self.register_buffer("layout", torch.tensor(layout), persistent=False)
         self.register_buffer("extent", torch.tensor([float(e) for e in extent]), persistent=False)
-        self.table = nn.Parameter(torch.empty(int(self.layout[:, 2].sum()), features))
+        self.table = nn.Parameter(torch.empty(sum(size for _, _, size, _, _ in layout), features))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -113,10 +114,6 @@ class GridEncoding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Features at coordinates; see the class for shapes."""
         return grid_encode(x / self.extent, self.table, self.layout, self.order)
-
-    def levels(self) -> list[Tensor]:
-        """The table's parts, one ``(size, features)`` view for each level."""
-        return list(self.table.split(self.layout[:, 2].tolist()))
 
     def extra_repr(self) -> str:
         """The encoding's settings, as ``print`` shows them."""
