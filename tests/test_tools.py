@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image as PILImage
 
 TOOLS = Path(__file__).parent.parent / "tools"
 NAMES = sorted(path.stem for path in TOOLS.glob("*.py"))
@@ -39,3 +41,98 @@ def test_the_comparison_with_other_packages_builds_our_networks(monkeypatch):
 def test_every_tool_is_in_the_readme():
     text = (TOOLS / "README.md").read_text(encoding="utf-8")
     assert [name for name in NAMES if f"`{name}.py`" not in text] == []
+
+
+@pytest.fixture
+def published(monkeypatch):
+    """The tool that repeats published tables."""
+    monkeypatch.syspath_prepend(TOOLS)
+    import published
+
+    return published
+
+
+def exit_code(tool, *words):
+    with pytest.raises(SystemExit) as stopped:
+        tool.main([str(word) for word in words])
+    return stopped.value.code
+
+
+def fitted(published, table, picture, **figures):
+    """A row of a fit of 3 steps that cost nothing."""
+    settings = published.TABLES[table].asked(steps=3, seconds=None, threads=1)
+    figures = {"parameters": 1000, "values": 10000, "seconds": 2, "threads": 1, "device": "cpu", **figures}
+    row = {
+        "table": table,
+        "picture": picture,
+        "settings": settings,
+        "resolved": published.TABLES[table].resolved_hash(settings),
+        **{key: str(value) for key, value in figures.items()},
+    }
+    return {key: row.get(key, "") for key in published.COLUMNS}
+
+
+@pytest.mark.slow
+def test_published_tables_are_fitted_once_and_printed(published, tmp_path, capsys, monkeypatch):
+    (tmp_path / "kodak").mkdir()
+    pixels = np.arange(24 * 36 * 3).astype(np.uint8).reshape(24, 36, 3)
+    PILImage.fromarray(pixels).save(tmp_path / "kodak/kodim24.png")
+    words = [tmp_path, "--every", 24, "--steps", 3, "--threads", 1, "--out", tmp_path / "out"]
+    words += ["--tables", "kodak-205k", "kodak-256"]
+    assert exit_code(published, *words) == 0
+    printed = capsys.readouterr().out
+    assert "3 steps | 1 of 24 |" in printed
+    assert "| CARA | 24 | 41.03 | 0.9714 | 205k |" in printed
+    rows = published.Fits(tmp_path / "out/published.csv").rows
+    values = [("kodak-205k", "2592"), ("kodak-256", "432")]
+    assert [(row["table"], row["values"]) for row in rows] == values
+    monkeypatch.setattr(published, "fit", None)
+    assert exit_code(published, *words) == 0
+    assert capsys.readouterr().out == printed
+    assert exit_code(published, "--print", "--out", tmp_path / "out") == 0
+    everything = capsys.readouterr().out
+    assert printed.split("\n\n## ")[0] in everything
+    assert everything == (tmp_path / "out/published.md").read_text(encoding="utf-8")
+
+
+def test_published_tables_say_what_was_fitted_and_what_judges(published):
+    names = published.TABLES["kodak-205k"].pictures[2::3]
+    rows = [fitted(published, "kodak-205k", name, psnr=30 + n) for n, name in enumerate(names)]
+    text = published.report(["kodak-205k"], rows)
+    assert "| **kanfield**, 3 steps | 8 of 24, every third | 33.50 | – | 1,000 | 0.10 |" in text
+    assert "| of these, judged on | 6 | 34.50 |" in text
+    rows[0]["resolved"] = "presets of last year"
+    assert "| 7 of 24 |" in published.report(["kodak-205k"], rows)
+    assert "left out: 1." in published.report(["kodak-205k"], rows)
+
+
+def test_published_tables_tell_exact_pictures_from_others(published):
+    exact = fitted(published, "div2k-256", "00", exact=True)
+    other = fitted(published, "div2k-256", "05", exact=False, psnr_8bit=60, seconds=9)
+    text = published.report(["div2k-256"], [exact, other])
+    assert "| 2 of 16 | 1 | 60.00 | 1,000 | 0.10 | 2 s, median of the exact |" in text
+
+
+def test_published_figures_of_single_pictures_are_averaged_over_those_fitted(published):
+    rows = [fitted(published, "classic", name, psnr=40, held_out_psnr=30) for name in ("house", "man")]
+    text = published.report(["classic"], rows)
+    assert "| house | 30.00 | 32.60 | 39.16 | 34.58 | 41.59 |" in text
+    assert "| mean of these 2 | 30.00 | 32.60 | 35.68 | 33.25 | 38.15 |" in text
+
+
+def test_published_figures_all_have_a_source(published):
+    from published_figures import PUBLISHED
+
+    assert {*PUBLISHED, "classic"} == set(published.TABLES)
+    assert all(row.source and row.read for rows in PUBLISHED.values() for row in rows)
+
+
+def test_a_missing_picture_is_named_before_anything_is_fitted(published, tmp_path, capsys):
+    words = [tmp_path, "--tables", "div2k-199k", "--every", 8, "--out", tmp_path / "out"]
+    assert exit_code(published, *words) == 2
+    assert "div2k512 is missing: make that folder" in capsys.readouterr().err
+    (tmp_path / "div2k512").mkdir()
+    (tmp_path / "div2k512/07.png").touch()
+    assert exit_code(published, *words) == 2
+    assert "div2k512 lacks 15: put them there" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
