@@ -86,7 +86,7 @@ def _kodak(parameters: int, seconds: float) -> Table:
         f"Kodak, 24 pictures of 768 x 512, at most {parameters:,} parameters",
         **_KODAK,
         shape=(768, 512, 3),
-        settings={"encoding": "grid", "parameters": parameters},
+        settings={"preset": "compact", "encoding": "grid", "parameters": parameters},
         seconds=seconds,
         note="Published means are over all 24 pictures.",
     )
@@ -97,7 +97,7 @@ def _div2k(parameters: int) -> Table:
         f"DIV2K, 16 crops of 512 x 512, at most {parameters:,} parameters",
         **_DIV2K,
         shape=(512, 512, 3),
-        settings={"encoding": "grid", "parameters": parameters},
+        settings={"preset": "compact", "encoding": "grid", "parameters": parameters},
         seconds=120.0,
         note="Published means are over all 16 pictures, unless the row says one. FINER's authors fit them in "
         "5,000 steps of all pixels.",
