@@ -15,7 +15,7 @@ from kanfield.config.image_stats import ImageStats
 class GridRule:
     """Constants of a preset."""
 
-    cap: float  # parameters per value (a pixel of three channels has three), of 0.4 megapixels
+    cap: float  # parameters per pixel, up to 0.4 megapixels
     cap_growth: float  # power of the number of pixels that parameters grow with above
     levels: int
     features: int  # of a level
@@ -50,7 +50,7 @@ def grid_settings(
     Args:
         rule: of the preset.
         stats: of the image.
-        most: parameters, at most; None for the rule's share of the image's values.
+        most: parameters, at most; None for the rule's cap.
         beside: rule of the directions that a first layer sees beside the grids; None for no such layer.
 
     Returns:
@@ -96,7 +96,7 @@ def choose_resolutions(levels: int, coarsest: int, finest: int, width: int, heig
 def _most_parameters(rule: GridRule, stats: ImageStats) -> int:
     size = stats.pixels / _REFERENCE
     growth = size ** min(rule.cap_growth - 1, 0) if size > 1 else 1.0
-    return round(rule.cap * stats.pixels * stats.channels * growth)
+    return math.floor(rule.cap * stats.pixels * growth)
 
 
 def _field(rule: GridRule, stats: ImageStats, most: int, beside: DirectionRule | None) -> dict[str, Any]:

@@ -33,7 +33,7 @@ PRESETS = {
     "smooth": Preset(
         grid_from=1 << 17,
         grid=GridRule(
-            cap=0.35,
+            cap=1.05,
             cap_growth=0.6,
             levels=10,
             features=2,
@@ -73,12 +73,12 @@ PRESETS = {
     "lossless": Preset(
         grid_from=1 << 17,
         grid=GridRule(
-            cap=1.5,
+            cap=4.0,
             cap_growth=1.0,
             levels=10,
             features=2,
             coarsest=8,
-            finest=0.7,
+            finest=1.0,
             widths=(32,),
             cells=8,
             order=2,
@@ -113,7 +113,7 @@ PRESETS = {
     "compact": Preset(
         grid_from=1 << 14,
         grid=GridRule(
-            cap=0.17,
+            cap=0.5,
             cap_growth=0.6,
             levels=10,
             features=2,
@@ -176,7 +176,7 @@ def preset_settings(
         preset: ``"smooth"``, ``"lossless"`` or ``"compact"``.
         stats: of the image.
         encoding: of the coordinates; None for the preset's choice.
-        parameters: at most so many; None for the preset's share of the image's values.
+        parameters: at most so many; None for the preset's cap.
 
     >>> preset_settings("smooth", ImageStats(256, 256, 65536, 1), "directions")["options"]["grids"]
     [64, 8, 8, 8]
