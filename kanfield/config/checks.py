@@ -24,11 +24,6 @@ _POSITIVE = (
 )
 
 
-def preset_of(settings: Settings) -> str:
-    """Return the preset that fills the gaps: the one named, or what the goal suggests."""
-    return settings.preset or ("lossless" if settings.lossless else "smooth")
-
-
 def check(s: Settings) -> None:
     """Look for impossible values and contradictions among those that are set.
 
@@ -56,7 +51,10 @@ def check(s: Settings) -> None:
             s.model == "kan" or getattr(s, key) is None,
             f"--{key} is of the KAN's presets: leave it out with --model {s.model}",
         )
-    require(preset_of(s) in PRESETS, f"--preset {s.preset} is unknown; use one of {', '.join(PRESETS)}")
+    require(
+        s.preset is None or s.preset in PRESETS,
+        f"--preset {s.preset} is unknown; use one of {', '.join(PRESETS)}",
+    )
     for key in _POSITIVE:
         positive(key.replace("_", "-"), getattr(s, key))
     for key in ("range_steps", "smoothness"):

@@ -17,28 +17,20 @@ class GridRule:
 
     cap: float  # parameters per pixel, up to 0.4 megapixels
     cap_growth: float  # power of the number of pixels that parameters grow with above
-    levels: int
-    features: int  # of a level
-    coarsest: int  # cells along the longer side
-    finest: float  # cells along the longer side, for each pixel seen along it
-    widths: tuple[int, ...]
-    cells: int  # of every layer's grids
-    order: int  # of the layers' splines
+    finest: float  # cells of the finest level, for each pixel seen along the longer side
     interpolation: int
-    lr: float
-    adam_lr: float
-    samples: float  # seen in the whole fit, of an image of one megapixel
-    samples_growth: float  # power of the number of pixels that they grow with
-    smoothness: float = 0.0  # where pixels are hidden or missing
 
 
+LEVELS, FEATURES, COARSEST = 10, 2, 8  # of all presets; the coarsest in cells along the longer side
+WIDTH, CELLS, ORDER = 32, 8, 2  # of one hidden layer, and of all splines
+LR, ADAM_LR = 3e-3, 2e-2
+SAMPLES, SAMPLES_GROWTH = 1.8e8, 0.29  # of a fit of 0.4 megapixels; power of the pixels that they grow with
 RANGE_STEPS = 200
 _BATCHES = 2048, 65536
-_STEPS = 16_000  # about as many as the samples are shared out to
+_STEPS = 16_000  # about as many as the samples are shared out to, where batches allow
 _LAYERS_SHARE = 0.5  # of the parameters, at most
 _SLOPE = 1.0  # lines in fresh splines do what a smooth branch would, and cost nothing
 _BESIDE = 16  # units of the layer that sees directions
-_MEGAPIXEL = 1e6
 _REFERENCE = 0.4e6  # pixels; optimisers move all parameters in every step, whose time they must not rule
 
 
@@ -57,12 +49,13 @@ def grid_settings(
         Values by the names of :class:`kanfield.config.settings.Settings`.
     """
     most = _most_parameters(rule, stats) if most is None else most
-    samples = rule.samples * (stats.pixels / _MEGAPIXEL) ** rule.samples_growth * stats.seen / stats.pixels
+    size = stats.pixels / _REFERENCE
+    samples = SAMPLES * size ** (SAMPLES_GROWTH if size > 1 else 1) * stats.seen / stats.pixels
     batch = min(max(2 ** round(math.log2(samples / _STEPS)), _BATCHES[0]), _BATCHES[1], stats.seen)
     return {
         "options": {
             **_field(rule, stats, most, beside),
-            "order": rule.order,
+            "order": ORDER,
             "base": None,
             "init_slope": _SLOPE,
             "interpolation": rule.interpolation,
@@ -71,10 +64,10 @@ def grid_settings(
         "steps": max(400, math.ceil(samples / batch)),
         "batch_size": batch,
         "optimizer": "muon",
-        "lr": rule.lr,
-        "adam_lr": rule.adam_lr,
+        "lr": LR,
+        "adam_lr": ADAM_LR,
         "range_steps": RANGE_STEPS,
-        "smoothness": rule.smoothness if stats.seen < stats.pixels else 0.0,
+        "smoothness": 0.0,
     }
 
 
@@ -103,28 +96,28 @@ def _field(rule: GridRule, stats: ImageStats, most: int, beside: DirectionRule |
     """Options of a field of at most so many parameters: fewer levels and units where those alone are more."""
     finest = round(rule.finest * stats.resolution)
     first = first_layer(beside, stats) if beside else {"num_directions": 0}
-    sizes = [(levels, shrink) for levels in range(rule.levels, 0, -1) for shrink in (1, 2, 4)]
+    sizes = [(levels, shrink) for levels in range(LEVELS, 0, -1) for shrink in (1, 2, 4)]
     for levels, shrink in sizes:
-        pairs = choose_resolutions(levels, rule.coarsest, finest, stats.width, stats.height)
-        widths = [max(4, width // shrink) for width in rule.widths]
-        units, grids = [len(pairs) * rule.features, *widths, stats.channels], [rule.cells] * (len(widths) + 1)
+        pairs = choose_resolutions(levels, COARSEST, finest, stats.width, stats.height)
+        widths = [WIDTH // shrink]
+        units, grids = [len(pairs) * FEATURES, *widths, stats.channels], [CELLS] * (len(widths) + 1)
         edges = sum(i * o for i, o in itertools.pairwise(units))
-        layers = edges * (rule.cells + rule.order)
+        layers = edges * (CELLS + ORDER)
         if beside:
             ridges = _BESIDE // shrink
-            layers += ridges * widths[0] * (rule.cells + rule.order)
-            layers += ridges * first["num_directions"] * (first["grid"] + rule.order)
+            layers += ridges * widths[0] * (CELLS + ORDER)
+            layers += ridges * first["num_directions"] * (first["grid"] + ORDER)
             widths, grids = [ridges, *widths], [first["grid"], *grids]
         if layers <= _LAYERS_SHARE * most or (levels, shrink) == sizes[-1]:
             break
-    room = max((most - layers) // rule.features, len(pairs))
+    room = max((most - layers) // FEATURES, len(pairs))
     return {
         "widths": widths,
         "grids": grids,
         "num_directions": first["num_directions"],
         **({"init_frequency": first["init_frequency"]} if beside else {}),
         "resolutions": pairs,
-        "features": rule.features,
+        "features": FEATURES,
         "entries": _entries(pairs, rule.interpolation, room),
     }
 

@@ -15,79 +15,57 @@ Encoding = Literal["grid", "directions", "both", "none"]
 
 @dataclass(frozen=True)
 class Preset:
-    """What a preset does with each encoding, and which one it takes.
+    """What a preset does with each encoding.
 
     Attributes:
-        grid_from: pixels that are seen, from which it takes grids; below, directions.
+        encoding: the one it takes.
         grid: its rule on grids.
         directions: its rule along directions.
     """
 
-    grid_from: float
+    encoding: Encoding
     grid: GridRule
     directions: DirectionRule
 
 
+_SMOOTH = DirectionRule(
+    cap=2.0,
+    layers=3,
+    width=64,
+    widest=96,
+    num_directions=8,
+    first_grid=64,
+    hidden_grid=8,
+    order=2,
+    init_frequency=4.5,
+    init_noise=0.05,
+    lr=1e-2,
+    adam_lr=5e-3,
+    steps=2400,
+    steps_shrink=0.1,
+    steps_growth=0.5,
+    most_steps=6000,
+    channels_growth=0,
+    smoothness=1.5e-3,
+)
+
 PRESETS = {
-    # True between the pixels: smooth interpolation, or a start from waves of modest frequency.
+    # True between the pixels: a start from waves of modest frequency, pulled smooth across gaps.
     "smooth": Preset(
-        grid_from=1 << 17,
-        grid=GridRule(
-            cap=1.05,
-            cap_growth=0.6,
-            levels=10,
-            features=2,
-            coarsest=8,
-            finest=0.5,
-            widths=(32,),
-            cells=8,
-            order=2,
-            interpolation=2,
-            lr=0.003,
-            adam_lr=0.02,
-            samples=2.35e8,
-            samples_growth=0.29,
-        ),
-        directions=DirectionRule(
-            cap=2.0,
-            layers=3,
-            width=64,
-            widest=96,
-            num_directions=8,
-            first_grid=64,
-            hidden_grid=8,
-            order=2,
-            init_frequency=4.5,
-            init_noise=0.05,
-            lr=1e-2,
-            adam_lr=5e-3,
-            steps=2400,
-            steps_shrink=0.1,
-            steps_growth=0.5,
-            most_steps=6000,
-            channels_growth=0,
-            smoothness=1.5e-3,
-        ),
+        encoding="directions",
+        grid=GridRule(cap=1.05, cap_growth=0.6, finest=0.5, interpolation=2),
+        directions=_SMOOTH,
     ),
-    # Every pixel exact: what they need of parameters.
+    # Sharp at any size: what is local costs little.
+    "fast": Preset(
+        encoding="grid",
+        grid=GridRule(cap=1.05, cap_growth=0.6, finest=0.7, interpolation=2),
+        directions=_SMOOTH,
+    ),
+    # Every pixel exact: a vertex of the finest level for each.
     "lossless": Preset(
-        grid_from=1 << 17,
-        grid=GridRule(
-            cap=4.0,
-            cap_growth=1.0,
-            levels=10,
-            features=2,
-            coarsest=8,
-            finest=1.0,
-            widths=(32,),
-            cells=8,
-            order=2,
-            interpolation=1,
-            lr=0.003,
-            adam_lr=0.02,
-            samples=2.35e8,
-            samples_growth=0.29,
-        ),
+        encoding="grid",
+        grid=GridRule(cap=4.0, cap_growth=1.0, finest=1.0, interpolation=1),
         directions=DirectionRule(
             cap=4.0,
             layers=1,
@@ -111,23 +89,8 @@ PRESETS = {
     ),
     # Few parameters.
     "compact": Preset(
-        grid_from=1 << 14,
-        grid=GridRule(
-            cap=0.5,
-            cap_growth=0.6,
-            levels=10,
-            features=2,
-            coarsest=8,
-            finest=0.7,
-            widths=(32,),
-            cells=8,
-            order=2,
-            interpolation=1,
-            lr=0.003,
-            adam_lr=0.02,
-            samples=2.35e8,
-            samples_growth=0.29,
-        ),
+        encoding="grid",
+        grid=GridRule(cap=0.5, cap_growth=0.6, finest=0.7, interpolation=1),
         directions=DirectionRule(
             cap=0.5,
             layers=3,
@@ -151,6 +114,9 @@ PRESETS = {
     ),
 }
 
+FAST_FROM = 1 << 17  # pixels
+
+
 # The settings that a preset decides.
 PRESET_KEYS = (
     *(
@@ -173,7 +139,7 @@ def preset_settings(
     """Compute what a preset decides, by the names of :class:`kanfield.config.settings.Settings`.
 
     Args:
-        preset: ``"smooth"``, ``"lossless"`` or ``"compact"``.
+        preset: ``"smooth"``, ``"fast"``, ``"lossless"`` or ``"compact"``.
         stats: of the image.
         encoding: of the coordinates; None for the preset's choice.
         parameters: at most so many; None for the preset's cap.
@@ -182,14 +148,30 @@ def preset_settings(
     [64, 8, 8, 8]
     """
     rule = PRESETS[preset]
-    if encoding is None:
-        encoding = "grid" if stats.seen >= rule.grid_from else "directions"
+    encoding = rule.encoding if encoding is None else encoding
     if encoding in ("grid", "both"):
         beside = rule.directions if encoding == "both" else None
         settings = grid_settings(rule.grid, stats, parameters, beside)
     else:
         settings = direction_settings(rule.directions, stats, parameters, turned=encoding == "directions")
     return {"encoding": encoding, **settings}
+
+
+def default_preset(stats: ImageStats, lossless: bool = False) -> str:
+    """The preset of a fit that names none.
+
+    Args:
+        stats: of the image.
+        lossless: whether every pixel is to be exact.
+
+    >>> default_preset(ImageStats(768, 512, seen=768 * 512, channels=3))
+    'fast'
+    >>> default_preset(ImageStats(768, 512, seen=768 * 256, channels=3))  # the others are hidden
+    'smooth'
+    """
+    if lossless:
+        return "lossless"
+    return "fast" if stats.pixels >= FAST_FROM and stats.seen == stats.pixels else "smooth"
 
 
 def encoding_of(options: dict[str, Any]) -> Encoding | None:

@@ -6,10 +6,10 @@ import dataclasses
 import math
 from typing import Any
 
-from kanfield.config.checks import check, preset_of
+from kanfield.config.checks import check
 from kanfield.config.image_stats import ImageStats
 from kanfield.config.parse import coerce
-from kanfield.config.presets import PRESET_KEYS, encoding_of, preset_settings
+from kanfield.config.presets import PRESET_KEYS, default_preset, encoding_of, preset_settings
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.fields.registry import Family, find_family
@@ -36,11 +36,14 @@ def resolve(settings: Settings, stats: ImageStats) -> Settings:
     [128, 128, 128, 128]
     """
     check(settings)
-    family, preset = find_family(settings.model), preset_of(settings)
+    family = find_family(settings.model)
+    preset = settings.preset or default_preset(stats, settings.lossless)
     given = typed_options(family, settings.options or {})
     encoding = settings.encoding or encoding_of(given)
-    chosen = preset_settings(preset, stats, encoding, settings.parameters)
-    if settings.model != "kan":  # steps and batch are those of the KAN's preset
+    if settings.model == "kan":
+        chosen = preset_settings(preset, stats, encoding, settings.parameters)
+    else:  # steps and batch are those of the KAN's preset
+        chosen = preset_settings("smooth", stats)
         chosen |= {"options": _defaults(family), "encoding": None, "range_steps": 0, "smoothness": 0.0}
     if settings.model != "kan" or settings.optimizer not in (None, chosen["optimizer"]):
         recipe = family.recipe(settings.optimizer)
