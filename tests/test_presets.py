@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from kanfield.config.image_stats import ImageStats
-from kanfield.config.presets import PRESETS, preset_settings
+from kanfield.config.presets import PRESETS, default_preset, preset_settings
 from kanfield.fields import build_field
 from kanfield.fields.field import count_parameters
 
-CAPS = {"smooth": 2.0, "lossless": 4.0, "compact": 0.5}  # along directions, per pixel
+CAPS = {"smooth": 2.0, "fast": 2.0, "lossless": 4.0, "compact": 0.5}  # along directions, per pixel
 ENCODINGS = ("grid", "directions", "both", "none")
 
 
@@ -105,10 +105,14 @@ def test_grids_grow_with_the_image(name):
     assert [row["batch_size"] for row in rows] == sorted(row["batch_size"] for row in rows)
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_large_images_get_grids_and_small_ones_directions(name):
-    assert preset_settings(name, square(64))["encoding"] == "directions"
-    assert preset_settings(name, square(1000))["encoding"] == "grid"
+def test_the_default_preset_suits_the_job():
+    large, small = square(512), square(128)
+    assert (default_preset(large), default_preset(small)) == ("fast", "smooth")
+    assert default_preset(large, lossless=True) == "lossless"
+    hidden = ImageStats(512, 512, seen=512 * 256, channels=3)
+    assert default_preset(hidden) == "smooth"
+    encodings = {name: preset_settings(name, large)["encoding"] for name in PRESETS}
+    assert encodings == {"smooth": "directions", "fast": "grid", "lossless": "grid", "compact": "grid"}
 
 
 def test_cells_of_grids_are_squares_inside_the_image():
@@ -120,7 +124,7 @@ def test_cells_of_grids_are_squares_inside_the_image():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_nothing_is_smoothed_where_every_pixel_is_seen(name):
-    assert preset_settings(name, square(64))["smoothness"] == 0
+    assert preset_settings(name, square(64), "directions")["smoothness"] == 0
 
 
 def test_smooth_bridges_gaps():
