@@ -24,7 +24,8 @@ class GridRule:
 LEVELS, FEATURES, COARSEST = 10, 2, 8  # of all presets; the coarsest in cells along the longer side
 WIDTH, CELLS, ORDER = 32, 8, 2  # of one hidden layer, and of all splines
 LR, ADAM_LR = 3e-3, 2e-2
-SAMPLES, SAMPLES_GROWTH = 1.8e8, 0.29  # of a fit of 0.4 megapixels; power of the pixels that they grow with
+SAMPLES = 6e7  # of a fit of 0.4 megapixels, for each channel
+SAMPLES_GROWTH = 0.29  # power of the number of pixels that they grow with above; below, in proportion
 RANGE_STEPS = 200
 _BATCHES = 2048, 65536
 _STEPS = 16_000  # about as many as the samples are shared out to, where batches allow
@@ -50,7 +51,8 @@ def grid_settings(
     """
     most = _most_parameters(rule, stats) if most is None else most
     size = stats.pixels / _REFERENCE
-    samples = SAMPLES * size ** (SAMPLES_GROWTH if size > 1 else 1) * stats.seen / stats.pixels
+    samples = SAMPLES * stats.channels * size ** (SAMPLES_GROWTH if size > 1 else 1)
+    samples *= stats.seen / stats.pixels  # hidden pixels or not, one that is seen is seen as often
     batch = min(max(2 ** round(math.log2(samples / _STEPS)), _BATCHES[0]), _BATCHES[1], stats.seen)
     return {
         "options": {
