@@ -1,10 +1,10 @@
 """``grid_encode``: features on grids of several resolutions, the differentiable operator.
 
 Three primitives compute everything, each with B-splines differentiated ``(v, w)`` times along the two axes
-(:mod:`kanfield.encodings.reference` states them): ``grid_forward`` (features), ``grid_table`` (gradient of the
-table: its transpose) and ``grid_project`` (product with a gradient, from which gradients of coordinates come).
-The derivatives of each are again these three. All are registered with ``torch.library``; autocast runs them
-in float32.
+(:mod:`kanfield.encodings.reference` states them): ``grid_forward`` (features), ``grid_table`` (gradient of
+the table: its transpose) and ``grid_project`` (product with a gradient, from which gradients of coordinates
+come). The derivatives of each are again these three. All are registered with ``torch.library``; autocast runs
+them in float32.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ def implementation(x: Tensor) -> Any:
     """The module whose primitives compute encodings of ``x``."""
     name = choose_backend(x)
     if name == "triton":
-        from kanfield.encodings import triton  # type: ignore[attr-defined]
+        from kanfield.encodings.triton import launch  # triton is slow to import and not always installed
 
-        return triton
+        return launch
     return cpu if name == "native" else reference
 
 
