@@ -28,9 +28,9 @@ def run(code_or_tool: list[str], cache: Path) -> str:
 @pytest.mark.parametrize(
     ("targets", "shape"),
     [
-        (("80", "86", "90"), ()),
-        (("90",), ("--outputs", "1")),
-        (("90",), ("--width", "63", "--samples", "999")),
+        (("80", "86", "90"), ("--features", "2")),
+        (("90",), ("--outputs", "1", "--features", "1", "--order", "1")),
+        (("90",), ("--width", "63", "--samples", "999", "--features", "8", "--levels", "1", "--order", "3")),
     ],
     ids=["hidden", "last", "ragged"],
 )
@@ -42,7 +42,8 @@ def test_every_kernel_compiles_without_spills(
     print(run([str(TOOL), *words], tmp_path))
     rows = json.loads(table.read_text(encoding="utf-8"))
     assert {row["target"] for row in rows} == {f"sm_{target}" for target in targets}
-    assert len(rows) == len(targets) * 6  # three primitives, by two kernels each
+    # Three primitives of splines by two kernels each, and six launches of the four kernels of grids.
+    assert len(rows) == len(targets) * 12
     for row in rows:
         assert row["spilled_bytes"] == 0, row
         assert row["registers"] <= 255 and row["shared_bytes"] <= 48 * 1024, row

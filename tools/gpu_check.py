@@ -4,14 +4,16 @@
 
 Run it in a checkout with the README's test environment. It runs the tests of the kernels and of the step on
 the GPU, checks with CUDA's sync debug mode that the host does not wait between two log steps, compares a
-replayed step with plain ones, tunes and benchmarks the kernels, fits camera to 45.76 dB and to every pixel
-exact in each precision, and adds the roofline's estimate of the same steps. A part that fails is recorded,
-and the others go on. ``--device cpu --quick`` is a rehearsal without a GPU: what needs CUDA is left out.
+replayed step with plain ones, compares grid encodings with plain torch and times both, tunes and benchmarks
+the kernels of splines, fits camera to 45.76 dB and to every pixel exact in each precision, and adds the
+roofline's estimate of the same steps. A part that fails is recorded, and the others go on. ``--device cpu
+--quick`` is a rehearsal without a GPU: what needs CUDA is left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -19,7 +21,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +30,27 @@ import gpu_estimate
 import torch
 
 import kanfield
+from kanfield.bench.clock import QUICK, THOROUGH, interleaved
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.doctor import examine
+from kanfield.encodings import GridEncoding
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.run import make_field
-from kanfield.splines import PRECISIONS
+from kanfield.splines import PRECISIONS, choose_backend, use_backend
 from kanfield.training.step import Step
 from kanfield.training.target import image_stats, make_target
 from kanfield.training.trainer import LOG_EVERY, Trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGE = ROOT / "assets" / "camera.png"
-TESTS = ("tests/test_triton.py", "tests/test_triton_compiled.py", "tests/test_step.py")
+TESTS = (
+    "tests/test_triton.py",
+    "tests/test_grid_triton.py",
+    "tests/test_triton_compiled.py",
+    "tests/test_step.py",
+)
+_TOLERANCE = 1e-4  # sums of thousands of samples, relative to the largest
 
 
 def command(*words: str) -> tuple[int, str]:
@@ -68,19 +79,25 @@ def _trainer(device: str, folder: Path, **changes: Any) -> Trainer:
     return Trainer(field, make_target(settings, image, next(field.parameters())), settings, RunFolder(folder))
 
 
+@contextlib.contextmanager
+def _watched(active: bool) -> Iterator[None]:
+    """Let CUDA raise where the host waits for the device."""
+    if active:
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        if active:
+            torch.cuda.set_sync_debug_mode("default")
+
+
 def waits(device: str, quick: bool) -> dict[str, Any]:
     """Step between two logs while CUDA raises at every wait for the device; tell whether a graph is used."""
     with tempfile.TemporaryDirectory() as folder:
         trainer = _trainer(device, Path(folder))
         for step in range(5 * LOG_EVERY):
-            watched = step > 2 * LOG_EVERY and device != "cpu"
-            if watched:
-                torch.cuda.set_sync_debug_mode("error")
-            try:
+            with _watched(step > 2 * LOG_EVERY and device != "cpu"):
                 trainer._step()
-            finally:
-                if watched:
-                    torch.cuda.set_sync_debug_mode("default")
             trainer.progress.step += 1
     captured = getattr(trainer.step, "captured", None)
     return {
@@ -117,6 +134,45 @@ def replay(device: str, quick: bool) -> dict[str, Any]:
 def _synchronize(device: str) -> None:
     if device != "cpu":
         torch.cuda.synchronize(device)
+
+
+def encodings(device: str, quick: bool) -> dict[str, Any]:
+    """Compare grid encodings with plain torch, values and gradients, and time both as training runs them.
+
+    Repeated, they are to give the same bits, without a wait for the device.
+    """
+    samples, levels = (512, 4) if quick else (1 << 16, 16)
+    resolutions = [(round(16 * 1.4**level),) * 2 for level in range(levels)]
+    found: dict[str, Any] = {"samples": samples, "resolutions": resolutions}
+    for order in (1, 2, 3):
+        torch.manual_seed(0)
+        encoding = GridEncoding(resolutions, order=order).to(device)
+        x = (2 * torch.rand(samples, 2) - 1).to(device).requires_grad_()
+        g = torch.randn(samples, encoding.out_features).to(device)
+        backend = choose_backend(x)
+        mine, plain = (_encoded(encoding, x, g, name) for name in (backend, "reference"))
+        with _watched(device != "cpu"):
+            again = _encoded(encoding, x, g, backend)
+        runs = {name: partial(_encoded, encoding, x.detach(), g, name) for name in (backend, "reference")}
+        times = interleaved(runs, torch.device(device), QUICK if quick else THOROUGH)
+        found[f"order {order}"] = {
+            "largest_relative_error": max(
+                float((a - b).abs().max() / b.abs().max()) for a, b in zip(mine, plain, strict=True)
+            ),
+            "same_bits": all(torch.equal(a, b) for a, b in zip(mine, again, strict=True)),
+            "milliseconds": {name: 1e3 * seconds for name, seconds in times.items()},
+        }
+    orders = [row for key, row in found.items() if key.startswith("order")]
+    exact = all(row["largest_relative_error"] < _TOLERANCE and row["same_bits"] for row in orders)
+    return {**found, "passed": exact}
+
+
+def _encoded(encoding: GridEncoding, x: torch.Tensor, g: torch.Tensor, backend: str) -> list[torch.Tensor]:
+    """Features, and the gradients of the table and of coordinates that ask for one."""
+    with use_backend(backend):
+        y = encoding(x)
+        leaves = [encoding.table, *([x] if x.requires_grad else [])]
+        return [y.detach(), *torch.autograd.grad(y, leaves, g)]
 
 
 def bench(device: str, quick: bool) -> dict[str, Any]:
@@ -174,7 +230,15 @@ def estimate(device: str, quick: bool) -> dict[str, Any]:
     return {"microseconds_per_step": found}
 
 
-PARTS: tuple[Callable[[str, bool], dict[str, Any]], ...] = (tests, waits, replay, bench, fits, estimate)
+PARTS: tuple[Callable[[str, bool], dict[str, Any]], ...] = (
+    tests,
+    waits,
+    replay,
+    encodings,
+    bench,
+    fits,
+    estimate,
+)
 
 
 def main() -> None:

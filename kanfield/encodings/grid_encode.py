@@ -2,9 +2,9 @@
 
 Three primitives compute everything, each with B-splines differentiated ``(v, w)`` times along the two axes
 (:mod:`kanfield.encodings.reference` states them): ``grid_forward`` (features), ``grid_table`` (gradient of
-the table: its transpose), ``grid_project`` (product with a gradient; it makes gradients of coordinates).
-The derivatives of each are again these three. All are registered with ``torch.library``; autocast runs them
-in float32.
+the table: its transpose) and ``grid_project`` (product with a gradient, from which gradients of coordinates
+come). The derivatives of each are again these three. All are registered with ``torch.library``; autocast runs
+them in float32.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def grid_encode(x: Tensor, table: Tensor, layout: Tensor, order: int = 1) -> Ten
         x: coordinates, ``(N, 2)``, in [-1, 1].
         table: features of all levels, ``(entries, F)``; F is 1, 2, 4 or 8.
         layout: a row ``cells_x, cells_y, size, offset, multiplier`` for each level, ``(L, 5)``, int64; see
-            :mod:`kanfield.encodings.reference` and :func:`kanfield.encodings.make_layout`.
+            :mod:`kanfield.encodings.reference`; :func:`kanfield.encodings.make_layout` makes the rows.
         order: degree of the B-splines: 1 (bilinear), 2 or 3.
 
     Returns:
@@ -71,9 +71,9 @@ def implementation(x: Tensor) -> Any:
     """The module whose primitives compute encodings of ``x``."""
     name = choose_backend(x)
     if name == "triton":
-        from kanfield.encodings import triton  # type: ignore[attr-defined]
+        from kanfield.encodings.triton import launch  # triton is slow to import and not always installed
 
-        return triton
+        return launch
     return cpu if name == "native" else reference
 
 

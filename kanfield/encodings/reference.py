@@ -5,9 +5,9 @@ coefficients are entries of ``F`` features in a table. Vertex ``(ix, iy)`` has t
 
     offset + (ix + (iy * multiplier mod 2^32) mod size) mod size
 
-so that a level whose vertices fit its ``size`` entries is dense (the multiplier is a row's vertices), and
-any other is hashed, row by row: entries of a row lie side by side in memory. Beyond the grid the value of its
-border goes on.
+so that a level whose vertices fit its ``size`` entries is dense (the multiplier is the vertices in a row),
+and any other is hashed, row by row: entries of a row lie side by side in memory. Beyond the grid the value of
+its border goes on.
 
 Arguments that all share: ``x`` (N, 2) the coordinates, ``table`` (entries, F), ``layout`` (L, 5) int64, with
 a row ``cells_x, cells_y, size, offset, multiplier`` for each level, ``order`` of the B-splines (1 to 3), and

@@ -26,7 +26,7 @@ def _locate(x, lower, scale, size):
 
 
 @triton.jit
-def _polynomial(t, j: tl.constexpr, ORDER: tl.constexpr, DERIVATIVE: tl.constexpr):
+def polynomial(t, j: tl.constexpr, ORDER: tl.constexpr, DERIVATIVE: tl.constexpr):
     """Tap ``j`` of the basis on one cell, as in :mod:`kanfield.splines.basis`; 0 * t keeps NaN."""
     r = 1.0 - t
     zero = 0.0 * t
@@ -62,9 +62,9 @@ def _tap(position, cell, scale, size, j: tl.constexpr, ORDER: tl.constexpr, DERI
     local = position - cell
     below, above = position < 0.0, position > size
     border = tl.where(above, 1.0, tl.where(below, 0.0, local))
-    value = _polynomial(border, j, ORDER, DERIVATIVE)
+    value = polynomial(border, j, ORDER, DERIVATIVE)
     if DERIVATIVE == 0:
-        value += (local - border) * _polynomial(border, j, ORDER, 1)
+        value += (local - border) * polynomial(border, j, ORDER, 1)
     else:
         for _ in tl.static_range(DERIVATIVE):
             value *= scale

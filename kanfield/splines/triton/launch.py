@@ -55,9 +55,13 @@ def spline_forward(
     flags |= _options(tile)
     if dense:
         flags |= {"PRECISION": _product(precision), "BLOCK_R": tile.rows}
-        _launch(kernels.spline_forward_dense, grid, *tensors, samples, inputs, outputs, size, share, **flags)
+        launch_kernel(
+            kernels.spline_forward_dense, grid, *tensors, samples, inputs, outputs, size, share, **flags
+        )
     else:
-        _launch(kernels.spline_forward_gather, grid, *tensors, samples, inputs, outputs, size, share, **flags)
+        launch_kernel(
+            kernels.spline_forward_gather, grid, *tensors, samples, inputs, outputs, size, share, **flags
+        )
     return _summed(y)
 
 
@@ -86,9 +90,9 @@ def grad_input(
     flags |= {"BLOCK_N": tile.samples, "BLOCK_O": tile.outputs, **_options(tile)}
     if dense:
         flags |= {"PRECISION": _product(precision), "BLOCK_R": tile.rows}
-        _launch(kernels.grad_input_dense, grid, *tensors, samples, inputs, outputs, size, **flags)
+        launch_kernel(kernels.grad_input_dense, grid, *tensors, samples, inputs, outputs, size, **flags)
     else:
-        _launch(kernels.grad_input_gather, grid, *tensors, samples, inputs, outputs, size, **flags)
+        launch_kernel(kernels.grad_input_gather, grid, *tensors, samples, inputs, outputs, size, **flags)
     return out
 
 
@@ -119,7 +123,7 @@ def grad_coef(
     out = _numbered(x.new_empty(split, inputs * (size + order), outputs))
     bases = x.new_empty(split, inputs, outputs) if swept else x
     index = (x, x) if dense else _in_order_of_cells(x, lower, scale, size, order, tile.rows, row_blocks)
-    _launch(
+    launch_kernel(
         kernels.grad_coef,
         (inputs * row_blocks, output_blocks, split),
         x,
@@ -167,7 +171,9 @@ def _in_order_of_cells(
     return ordered.to(torch.int32), starts.to(torch.int32)
 
 
-def _launch(kernel: Any, grid: tuple[int, ...], x: Tensor, /, *arguments: object, **flags: object) -> None:
+def launch_kernel(
+    kernel: Any, grid: tuple[int, ...], x: Tensor, /, *arguments: object, **flags: object
+) -> None:
     """Launch a kernel on the device of ``x``: Triton takes the current device, wherever the tensors are."""
     with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
         kernel[grid](x, *arguments, **flags)
