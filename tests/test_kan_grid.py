@@ -156,3 +156,20 @@ def test_impossible_grids_are_errors(options: dict, message: str) -> None:
 )
 def test_options_say_which_encoding_they_are_of(options: dict, encoding: str | None) -> None:
     assert encoding_of(options) == encoding
+
+
+def test_smoothing_pulls_fine_levels_towards_zero() -> None:
+    field = on_grids()
+    before, layers = (
+        field.grid.table.detach().clone(),
+        [layer.coef.detach().clone() for layer in field.layers],
+    )
+    field.smooth_coefficients(0.01)
+    sizes = field.grid.layout[:, 2].tolist()
+    ratios = [
+        float((after / old).mean())
+        for after, old in zip(field.grid.table.detach().split(sizes), before.split(sizes), strict=True)
+    ]
+    assert ratios == sorted(ratios, reverse=True) and ratios[0] > 0.999
+    assert ratios[-1] == pytest.approx(torch.exp(torch.tensor(-0.2)).item(), rel=1e-4)  # 20 times 0.01
+    assert all(torch.equal(layer.coef, old) for layer, old in zip(field.layers, layers, strict=True))

@@ -14,6 +14,7 @@ from kanfield.splines.basis import ORDERS
 # Rows of a hashed level begin this fraction of its table apart, modulo its size. Multiples of the golden
 # ratio keep vertices that share an entry far from one another (Fibonacci hashing: Knuth, 1973, section 6.4).
 _GOLDEN = (math.sqrt(5) - 1) / 2
+_PULL_POWER = 3
 
 
 def make_layout(resolutions: Sequence[Sequence[int]], entries: int, order: int) -> list[list[int]]:
@@ -114,6 +115,20 @@ class GridEncoding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Features at coordinates; see the class for shapes."""
         return grid_encode(x / self.extent, self.table, self.layout, self.order)
+
+    @torch.no_grad()
+    def shrink(self, rate: float) -> None:
+        """Pull features towards zero, those of fine levels most: by ``exp(-rate (cells / finest cells)^3)``.
+
+        Detail that few samples ask for then stays out of the finer levels, where it would be noise between
+        the samples.
+
+        Args:
+            rate: of the finest level, 0 or more.
+        """
+        sides, sizes = self.layout[:, :2].prod(1).to(self.table).sqrt(), self.layout[:, 2]
+        factors = torch.exp(-rate * (sides / sides.max()) ** _PULL_POWER)
+        self.table.mul_(factors.repeat_interleave(sizes, output_size=len(self.table))[:, None])
 
     def extra_repr(self) -> str:
         """The encoding's settings, as ``print`` shows them."""

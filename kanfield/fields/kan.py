@@ -18,6 +18,7 @@ from kanfield.splines import choose_backend
 
 # Entries that few pixels touch have tiny gradients; Instant NGP's settings let Adam follow them.
 GRID_ADAM: Mapping[str, Any] = {"betas": (0.9, 0.99), "eps": 1e-15}
+_SHRINK = 20.0  # a pull on features that bridges gaps as well as one on coefficients does
 MAX_HIDDEN_GRID = 2_000  # moving a grid costs a least-squares problem of its size
 
 
@@ -225,7 +226,13 @@ class KAN(Field):
         return torch.stack(fractions).mean() if fractions else x.new_zeros(())
 
     def smooth_coefficients(self, rate: float) -> None:
-        """Diffuse the coefficients of every layer; see :meth:`KANLayer.smooth_coefficients`."""
+        """Diffuse the coefficients of every layer, or on grids pull features of fine levels towards zero.
+
+        See :meth:`KANLayer.smooth_coefficients` and :meth:`GridEncoding.shrink`.
+        """
+        if self.grid is not None:
+            self.grid.shrink(_SHRINK * rate)
+            return
         for layer in self._kan_layers():
             layer.smooth_coefficients(rate)
 
