@@ -14,6 +14,8 @@ from kanfield.splines.basis import ORDERS
 # Rows of a hashed level begin this fraction of its table apart, modulo its size. Multiples of the golden
 # ratio keep vertices that share an entry far from one another (Fibonacci hashing: Knuth, 1973, section 6.4).
 _GOLDEN = (math.sqrt(5) - 1) / 2
+# Along an axis: in float32, [-1, 1] has four numbers to a cell of the finest.
+MAX_CELLS = 1 << 22
 
 
 def make_layout(resolutions: Sequence[Sequence[int]], entries: int, order: int) -> list[list[int]]:
@@ -83,9 +85,9 @@ class GridEncoding(nn.Module):
         init_scale: float = 0.1,
     ) -> None:
         super().__init__()
-        if not resolutions or any(len(pair) != 2 or min(pair) < 1 for pair in resolutions):
+        if not resolutions or any(len(p) != 2 or min(p) < 1 or max(p) > MAX_CELLS for p in resolutions):
             raise ValueError(
-                f"resolutions are pairs of cells along x and y, each 1 or more, got {resolutions}"
+                f"resolutions are pairs of cells along x and y, 1 to {MAX_CELLS:,} each, got {resolutions}"
             )
         if features not in FEATURES:
             raise ValueError(f"features is one of {FEATURES}, got {features}")
