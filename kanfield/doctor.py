@@ -1,19 +1,23 @@
-"""``kanfield doctor``: what is installed, which backend computes splines here, and whether it is right."""
+"""``kanfield doctor``: what is installed, which backend computes here, and whether it is right."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.metadata
 import platform
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from torch import Tensor
 
 import kanfield
-from kanfield.splines import Grid, explain_backend, spline, use_backend
+from kanfield.encodings import grid_encode, make_layout
+from kanfield.splines import ORDERS, Grid, explain_backend, spline, use_backend
 from kanfield.splines.backend import forced_backend, native
 
 _PACKAGES = (
@@ -52,7 +56,7 @@ def examine() -> dict[str, Any]:
 
 
 def _examine_device(device: str, card: str) -> dict[str, Any]:
-    """The backend that splines get there, why, and whether it computes what plain torch computes."""
+    """The backend of that device, why, and whether it computes what plain torch computes."""
     backend, reason = explain_backend(device)
     only_float32 = torch.device(device).type == "mps" or forced_backend() == "triton"
     types = [torch.float32] if only_float32 else list(_TOLERANCE)
@@ -75,29 +79,43 @@ def _examine_device(device: str, card: str) -> dict[str, Any]:
 def self_test(dtype: torch.dtype, device: str = "cpu") -> float:
     """Largest relative difference of values and gradients between the backend in use and the reference.
 
+    Splines and grid encodings of every order are computed by both.
+
     Args:
         dtype: of all tensors.
         device: of all tensors.
     """
     generator = torch.Generator().manual_seed(0)
-    worst = 0.0
-    for order in (1, 2, 3):
-        inputs, outputs, size = 9, 21, 12
-        x = 3 * torch.rand(300, inputs, dtype=dtype, generator=generator) - 1.5
-        coef = torch.randn(inputs * (size + order), outputs, dtype=dtype, generator=generator)
-        ones = torch.ones(inputs, dtype=dtype, device=device)
-        grid = Grid(-ones, ones, size)
-        results = []
-        for forced in (None, "reference"):
-            a, c = (t.to(device).requires_grad_() for t in (x, coef))
-            with contextlib.nullcontext() if forced is None else use_backend(forced):
-                y = spline(a, c, grid, order)
-                gradients = torch.autograd.grad(y.sin().sum(), (a, c))
-            results.append((y, *gradients))
-        for mine, true in zip(*results, strict=True):
-            difference = (mine - true).detach().abs().max() / true.detach().abs().max()
-            worst = max(worst, float(difference.nan_to_num(nan=torch.inf)))
-    return worst
+
+    def random(*shape: int) -> Tensor:
+        return (2 * torch.rand(shape, dtype=dtype, generator=generator) - 1).to(device)
+
+    inputs, outputs, size = 9, 21, 12
+    ones = torch.ones(inputs, dtype=dtype, device=device)
+    grid = Grid(-ones, ones, size)
+    errors = []
+    for order in ORDERS:
+        layout = torch.tensor(make_layout([(12, 9), (50, 40)], 300, order), device=device)
+        x, coef, table = 1.5 * random(300, inputs), random(inputs * (size + order), outputs), random(600, 2)
+        errors += [
+            _largest_error(partial(spline, grid=grid, order=order), x, coef),
+            _largest_error(partial(grid_encode, layout=layout, order=order), x[:, :2], table),
+        ]
+    return max(errors)
+
+
+def _largest_error(function: Callable[[Tensor, Tensor], Tensor], *leaves: Tensor) -> float:
+    results = []
+    for forced in (None, "reference"):
+        own = [leaf.clone().requires_grad_() for leaf in leaves]
+        with contextlib.nullcontext() if forced is None else use_backend(forced):
+            y = function(*own)
+            results.append((y, *torch.autograd.grad(y.sin().sum(), own)))
+    differences = [
+        (mine - true).detach().abs().max() / true.detach().abs().max()
+        for mine, true in zip(*results, strict=True)
+    ]
+    return max(float(difference.nan_to_num(nan=torch.inf)) for difference in differences)
 
 
 def print_report(findings: dict[str, Any]) -> None:
@@ -122,8 +140,8 @@ def print_report(findings: dict[str, Any]) -> None:
     console.print(table)
     if not findings["native_core"]:
         console.print(
-            "[yellow]Warning: splines run on plain torch, several times slower than the native core. "
-            "Install a C++ compiler, then: pip install --force-reinstall --no-deps kanfield "
+            "[yellow]Warning: splines and grids run on plain torch, several times slower than the native "
+            "core. Install a C++ compiler, then: pip install --force-reinstall --no-deps kanfield "
             "(in a checkout: pip install -e .)[/]"
         )
 

@@ -16,7 +16,7 @@ import torch
 from conftest import absent, refused
 
 from kanfield import KANLayer
-from kanfield.bench import operator, shape, step, variants
+from kanfield.bench import encoding, operator, shape, step, variants
 from kanfield.bench.clock import QUICK, Effort, interleaved
 from kanfield.bench.dense import DenseLayer
 from kanfield.bench.operator import measure_shape
@@ -27,9 +27,10 @@ from kanfield.bench.tune import PRIMITIVES, Sizes, tune
 from kanfield.bench.variants import COMPILED, DENSE, Variant, variants_on
 from kanfield.cli import main
 from kanfield.config.settings import Settings
+from kanfield.encodings import GridEncoding, reference
 from kanfield.errors import RunFailed
 from kanfield.fields import find_family
-from kanfield.splines import PRECISIONS
+from kanfield.splines import ORDERS, PRECISIONS
 from kanfield.splines.backend import native
 from kanfield.splines.triton import dispatch
 
@@ -81,7 +82,7 @@ def test_the_quick_command_says_where_and_at_what_rates(quick: Any) -> None:
 
 
 def test_every_row_has_a_time_or_says_why_not(quick: Any) -> None:
-    for row in quick["operator"] + quick["steps"]:
+    for row in quick["operator"] + quick["encoding"] + quick["steps"]:
         timed = row["milliseconds"] is not None
         assert timed == (row["left_out"] is None), row
         assert not timed or all(v > 0 for v in row.values() if isinstance(v, (int, float)) and v is not False)
@@ -90,6 +91,17 @@ def test_every_row_has_a_time_or_says_why_not(quick: Any) -> None:
     assert {row["samples"] for row in quick["operator"]} == {shape.QUICK_SAMPLES}
     for row in quick["operator"]:
         if row["milliseconds"] is not None:
+            expected = row["milliseconds"] / row["floor_milliseconds"]
+            assert row["times_the_floor"] == pytest.approx(expected)
+
+
+def test_encodings_of_every_order_are_timed_by_every_backend(quick: Any) -> None:
+    backends = {"reference"} if native is None else {"reference", "native"}
+    timed = {(row["order"], row["variant"]) for row in quick["encoding"] if row["milliseconds"] is not None}
+    assert timed == {(order, name) for order in ORDERS for name in backends}
+    for row in quick["encoding"]:
+        if row["variant"] == "reference":
+            assert row["samples"] == encoding.QUICK_SAMPLES[0] and row["times_faster_than_reference"] == 1
             expected = row["milliseconds"] / row["floor_milliseconds"]
             assert row["times_the_floor"] == pytest.approx(expected)
 
@@ -150,6 +162,24 @@ def test_a_wrong_gradient_alone_is_found_too(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(DenseLayer, "forward", lambda self, x: right(self, x.detach()) + 0 * x.sum())
     with pytest.raises(RunFailed, match="differ by"):
         measure(Variant("reference"), Variant(DENSE))
+
+
+@pytest.mark.needs("native core")
+def test_an_encoding_that_is_wrong_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = reference.grid_table
+    monkeypatch.setattr(reference, "grid_table", lambda *arguments: 1.01 * right(*arguments))
+    with pytest.raises(RunFailed, match="encoding of order 1: reference, fp32 and native, fp32 differ"):
+        encoding.measure_encodings(CPU, quick=True, effort=QUICK)
+
+
+def test_the_traffic_of_an_encoding_grows_with_its_taps_and_levels() -> None:
+    one, two = ([(4, 4)], [(4, 4), (9, 9)])
+    per_sample = [
+        encoding.traffic_bytes(GridEncoding(levels, features=4, order=2), 10) / 10 / 4
+        for levels in (one, two)
+    ]
+    # Of 9 taps with 4 features each: read, gradient read and written; 2 coordinates twice; 4 outputs twice.
+    assert per_sample == [3 * 36 + 4 + 8, 2 * 3 * 36 + 4 + 16]
 
 
 def test_what_does_not_compile_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

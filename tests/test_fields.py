@@ -14,10 +14,11 @@ from kanfield.comparison.equal_parameters import match_parameters
 from kanfield.config.image_stats import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
+from kanfield.encodings import grid_encode
 from kanfield.errors import InputError
 from kanfield.fields import Field, Recipe, build_field, family_names, find_family, register
 from kanfield.fields.finer import Finer
-from kanfield.fields.hashgrid import HashEncoding, HashGrid
+from kanfield.fields.hashgrid import HashGrid
 from kanfield.fields.kan_fourier import FourierLayer
 from kanfield.fields.kan_rbf import RBFLayer
 from kanfield.fields.mlp import MLP
@@ -166,50 +167,24 @@ def test_wire_is_its_formula_in_complex_numbers():
     assert torch.allclose(field(x), z.real)
 
 
-def _hash_reference(encoding: HashEncoding, x: torch.Tensor) -> torch.Tensor:
-    """tiny-cuda-nn's rules one number at a time (see the shared notes on its grid)."""
-    rows = []
-    for point in x.tolist():
-        features = []
-        for level in range(len(encoding.scales)):
-            scale, size = encoding.scales[level].item(), int(encoding.sizes[level])
-            side = math.ceil(scale) + 1
-            position = [(c + 1) / 2 * scale + 0.5 for c in point]
-            base = [math.floor(p) for p in position]
-            value = torch.zeros(encoding.table.shape[1], dtype=torch.float64)
-            for dx in (0, 1):
-                for dy in (0, 1):
-                    px, py = base[0] + dx, base[1] + dy
-                    weight = (1 - abs(position[0] - px)) * (1 - abs(position[1] - py))
-                    index = px + py * side
-                    if side * side > size:
-                        index = px ^ (py * 2654435761 & 0xFFFFFFFF)
-                    row = int(encoding.offsets[level]) + index % size
-                    value += weight * encoding.table[row].double()
-            features.append(value)
-        rows.append(torch.cat(features))
-    return torch.stack(rows)
+def test_levels_of_a_hash_grid_grow_and_are_hashed_where_they_outgrow_their_tables():
+    encoding = HashGrid(2, 1, levels=4, log2_hashmap_size=8, base_resolution=5, per_level_scale=1.7).encoding
+    sides = [math.ceil(5 * 1.7**level) for level in range(4)]
+    assert (encoding.layout[:, :2] + 1).tolist() == [[side, side] for side in sides]
+    assert encoding.layout[:, 2].tolist() == [25, 81, 225, 256] and sides[3] ** 2 > 256
+    assert encoding.order == 1 and 0 < encoding.table.abs().max() <= 1e-4
 
 
-def test_the_hash_encoding_follows_tiny_cuda_nn():
-    encoding = HashEncoding(2, levels=6, log2_hashmap_size=8, base_resolution=5, per_level_scale=1.7).double()
-    nn.init.normal_(encoding.table)
-    assert encoding.hashed.any() and not encoding.hashed.all()
-    x = torch.rand(40, 2, dtype=torch.float64) * 2 - 1
-    x = torch.cat([x, torch.tensor([[-1.0, -1], [1, 1], [0, 1]], dtype=torch.float64)])
-    assert torch.allclose(encoding(x), _hash_reference(encoding, x), atol=1e-6)
+def test_a_hash_grid_is_its_features_and_an_mlp():
+    field, x = HashGrid(2, 3, levels=3, widths=[8]), torch.rand(20, 2) * 2 - 1
+    assert torch.equal(
+        field(x), field.network(grid_encode(x, field.encoding.table, field.encoding.layout, 1))
+    )
 
 
-def test_duplicate_entries_of_the_hash_table_add_up_in_the_gradient():
-    encoding = HashEncoding(2, levels=1, base_resolution=4).double()
-    x = torch.full((100, 2), 0.3, dtype=torch.float64)
-    encoding(x).sum().backward()
-    assert encoding.table.grad.sum().item() == pytest.approx(100 * encoding.table.shape[1])
-
-
-@pytest.mark.parametrize("inputs", [1, 3])
-def test_a_hash_grid_takes_other_dimensions(inputs):
-    assert HashGrid(inputs, 2, levels=3, log2_hashmap_size=8)(torch.rand(20, inputs)).shape == (20, 2)
+@pytest.mark.parametrize("name", ["kan", "hashgrid"])
+def test_a_field_with_kernels_names_what_computes_it(name, backend):
+    assert small(name).backend == backend
 
 
 def test_edges_of_the_other_kans_are_their_formulae():
@@ -249,6 +224,9 @@ def test_an_mlp_keeps_the_spread_of_its_inputs(activation):
         ("mlp", {"activation": "sine"}, "activation sine is none of"),
         ("mlp", {"widths": []}, "units in every layer"),
         ("hashgrid", {"log2_hashmap_size": 99}, "between 1 and 30"),
+        ("hashgrid", {"per_level_scale": 0.9}, "per_level_scale at 1"),
+        ("hashgrid", {"per_level_scale": 1e300}, "more than 4,194,304 vertices"),
+        ("hashgrid", {"features": 3}, r"features is one of \(1, 2, 4, 8\)"),
         ("rff", {"sigma": -1.0}, "above zero"),
         ("wire", {"widths": [0]}, "units in every layer"),
         ("kan-rbf", {"widths": [8], "grids": [8]}, "1 hidden layers need 2 grids"),
@@ -261,6 +239,12 @@ def test_an_mlp_keeps_the_spread_of_its_inputs(activation):
 def test_impossible_fields_are_refused_in_words(name, options, message):
     with pytest.raises(InputError, match=message):
         build_field(name, 2, 1, options)
+
+
+@pytest.mark.parametrize("inputs", [1, 3])
+def test_a_hash_grid_is_of_the_plane(inputs):
+    with pytest.raises(InputError, match=f"--model hashgrid: a hash grid takes 2 coordinates, got {inputs}"):
+        build_field("hashgrid", inputs, 1, {})
 
 
 def test_a_registered_class_is_a_family():

@@ -16,6 +16,7 @@ from conftest import unmet
 from kanfield import doctor
 from kanfield.cli import main
 from kanfield.doctor import examine, print_report
+from kanfield.encodings import cpu
 from kanfield.splines import use_backend
 
 ROOT = Path(__file__).parent.parent
@@ -62,6 +63,14 @@ def test_doctor_calls_wrong_results_unhealthy(monkeypatch: pytest.MonkeyPatch) -
     assert stop.value.code == 1
 
 
+@pytest.mark.needs("native core")
+def test_doctor_finds_wrong_kernels_of_grids_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = cpu.grid_table
+    monkeypatch.setattr(cpu, "grid_table", lambda *arguments: 1.01 * right(*arguments))
+    with use_backend("native"):
+        assert not examine()["devices"]["cpu"]["passed"]
+
+
 def test_doctor_tests_only_the_types_that_a_forced_backend_has(monkeypatch: pytest.MonkeyPatch) -> None:
     tested: list[torch.dtype] = []
     monkeypatch.setattr(doctor, "self_test", lambda dtype, device: float(tested.append(dtype) or 0))
@@ -95,13 +104,15 @@ def test_a_wrong_setting_is_one_line_without_a_traceback(variable: str) -> None:
 
 
 @pytest.mark.slow
-def test_without_the_core_doctor_warns_and_splines_still_work() -> None:
+def test_without_the_core_doctor_warns_and_the_operators_still_work() -> None:
     code = HIDE_THE_CORE + (
         "import torch\n"
         "from kanfield.cli import main\n"
+        "from kanfield.encodings import GridEncoding\n"
         "from kanfield.splines import Grid, spline\n"
         "y = spline(torch.zeros(2, 1), torch.ones(8, 3), Grid(-torch.ones(1), torch.ones(1), 5))\n"
         "assert torch.allclose(y, torch.ones(2, 3))\n"
+        "GridEncoding([(4, 4)])(torch.zeros(2, 2)).sum().backward()\n"
         "main(['doctor'])\n"
         "print('----')\n"
         "main(['doctor', '--json'])\n"

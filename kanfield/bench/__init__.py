@@ -1,1 +1,1 @@
-"""How fast kanfield is here: the operator, whole training steps, and the floor that the machine sets."""
+"""How fast kanfield is here: the operators, whole training steps, and the floor that the machine sets."""

@@ -66,7 +66,7 @@ def measure_shape(
             continue
         if first is None:
             first = variant.key, results
-        _check_agreement(shape, first, variant, results)
+        check_agreement(f"layer {shape}", first, variant, results)
         passes[variant.key] = run
     runs: dict[str, Run] = {**passes, **products.runs}
     seconds = interleaved(runs, device, effort)
@@ -104,14 +104,25 @@ def _row(
     }
 
 
-def _check_agreement(
-    shape: Shape, first: tuple[str, list[Tensor]], variant: Variant, results: list[Tensor]
+def check_agreement(
+    what: str, first: tuple[str, list[Tensor]], variant: Variant, results: list[Tensor]
 ) -> None:
+    """Refuse to time what computes something else.
+
+    Args:
+        what: is computed, in words.
+        first: name and results of the variant that all others are compared with.
+        variant: another one.
+        results: its results.
+
+    Raises:
+        RunFailed: they differ by more than its precision explains.
+    """
     for mine, true in zip(results, first[1], strict=True):
         error = float((mine - true).abs().max() / true.abs().max())
         if not error <= TOLERANCE[variant.precision]:
             raise RunFailed(
-                f"layer {shape}: {variant.key} and {first[0]} differ by {error:.1e} of the largest value, so "
+                f"{what}: {variant.key} and {first[0]} differ by {error:.1e} of the largest value, so "
                 "nothing was timed; kanfield doctor tests the backend"
             )
 

@@ -59,6 +59,30 @@ class Products:
         return rates
 
 
+class Copy:
+    """A copy of far more numbers than a cache holds; call it to time it.
+
+    Args:
+        device: where.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._source = torch.randn(1 << (24 if device.type == "cpu" else 26), device=device)
+        self._target = torch.empty_like(self._source)
+
+    def __call__(self) -> None:
+        """Copy once."""
+        self._target.copy_(self._source)
+
+    def rate(self, seconds: float) -> float:
+        """Bytes per second, counting those read and those written.
+
+        Args:
+            seconds: that a copy took.
+        """
+        return 2 * self._source.nbytes / seconds
+
+
 def measure_rates(device: torch.device, effort: Effort, quick: bool = False) -> Rates:
     """Measure the rates of a device.
 
@@ -67,12 +91,9 @@ def measure_rates(device: torch.device, effort: Effort, quick: bool = False) -> 
         effort: how long to measure.
         quick: take smaller matrices, which reach a little less.
     """
-    products = Products(device, quick)
-    size = 1 << (24 if device.type == "cpu" else 26)  # numbers: far more than a cache holds
-    source = torch.randn(size, device=device)
-    target = torch.empty_like(source)
-    seconds = interleaved({**products.runs, "copy": lambda: target.copy_(source)}, device, effort)
-    return Rates(products.rates(seconds), 2 * source.nbytes / seconds["copy"])
+    products, moving = Products(device, quick), Copy(device)
+    seconds = interleaved({**products.runs, "copy": moving}, device, effort)
+    return Rates(products.rates(seconds), moving.rate(seconds["copy"]))
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from kanfield.bench.clock import QUICK, THOROUGH
+from kanfield.bench.encoding import measure_encodings
 from kanfield.bench.operator import measure_shape
 from kanfield.bench.rates import Products, measure_rates
 from kanfield.bench.shape import QUICK_SAMPLES, QUICK_SHAPES, SAMPLES, SHAPES
@@ -23,7 +24,7 @@ Progress = Callable[[str], None]
 
 
 def bench(device: torch.device, quick: bool, progress: Progress) -> dict[str, Any]:
-    """Measure the operator and whole steps.
+    """Measure the spline operator, grid encodings and whole steps.
 
     Args:
         device: where.
@@ -32,11 +33,11 @@ def bench(device: torch.device, quick: bool, progress: Progress) -> dict[str, An
 
     Returns:
         Plain values: ``machine``, ``device``, ``torch``, ``backend``, ``rates`` (of the device, before the
-        rest), ``operator`` and ``steps`` (rows; times in milliseconds, or ``left_out`` with the reason why
-        there is none), and ``grid_growth`` (see :func:`grid_growth`).
+        rest), ``operator``, ``encoding`` and ``steps`` (rows; times in milliseconds, or ``left_out`` with the
+        reason why there is none), and ``grid_growth`` (see :func:`grid_growth`).
 
     Raises:
-        RunFailed: two variants of the same layer disagree.
+        RunFailed: two variants of the same layer or encoding disagree.
     """
     effort = QUICK if quick else THOROUGH
     progress("rates of a matrix product and of a copy")
@@ -47,6 +48,8 @@ def bench(device: torch.device, quick: bool, progress: Progress) -> dict[str, An
         samples, variants = QUICK_SAMPLES if quick else SAMPLES, variants_on(device, compiled=not quick)
         rows += measure_shape(shape, samples, variants, rates, products, effort, device)
         torch.compiler.reset()  # compiled for this shape, never called again
+    progress("grid encodings")
+    encodings = measure_encodings(device, quick, effort)
     progress("whole training steps")
     steps = measure_steps(trainings_on(device), device, effort, QUICK_BATCH if quick else None)
     return {
@@ -57,6 +60,7 @@ def bench(device: torch.device, quick: bool, progress: Progress) -> dict[str, An
         },
         "operator": rows,
         "grid_growth": grid_growth(rows),
+        "encoding": encodings,
         "steps": steps,
     }
 

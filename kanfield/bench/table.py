@@ -24,6 +24,7 @@ def shown(result: dict[str, Any]) -> list[RenderableType]:
         *_head(result),
         *_operator(result["operator"]),
         *(Text(f"{text}: {factor:.2f}") for text, factor in result["grid_growth"].items()),
+        *_encoding(result["encoding"]),
         *_steps(result["steps"]),
     ]
 
@@ -57,6 +58,22 @@ def _operator(rows: Rows) -> Iterator[RenderableType]:
     for row in rows:
         if row["left_out"]:
             yield Text(f"left out: {row['shape']}, {row['variant']}, {row['precision']}: {row['left_out']}")
+
+
+def _encoding(rows: Rows) -> Iterator[RenderableType]:
+    yield _title(
+        "A grid encoding of 12 levels, forward and backward; the floor is its memory traffic, if caches held "
+        "none of it, at the rate of a copy"
+    )
+    table = _table(
+        ["computed by"], ["order", "samples", "ms", "times the floor", "times faster than reference"]
+    )
+    for row in rows:
+        numbers = (row[key] for key in ("milliseconds", "times_the_floor", "times_faster_than_reference"))
+        table.add_row(row["variant"], str(row["order"]), f"{row['samples']:,}", *map(_number, numbers))
+    yield table
+    for variant, reason in {row["variant"]: row["left_out"] for row in rows if row["left_out"]}.items():
+        yield Text(f"left out: encodings by {variant}: {reason}")
 
 
 def _steps(rows: Rows) -> Iterator[RenderableType]:

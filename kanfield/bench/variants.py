@@ -1,4 +1,4 @@
-"""The variants of computing a KAN layer: backends in every precision, and the usual dense formulation."""
+"""The variants of computing a layer: backends in every precision, and the usual dense formulation."""
 
 from __future__ import annotations
 
@@ -71,50 +71,50 @@ class Problem:
     def run(self, variant: Variant) -> Pass:
         """Forward and backward of the layer by a variant."""
         if variant.name in (DENSE, COMPILED):
-            return Pass(DenseLayer(self.layer), self, variant)
+            return Pass(DenseLayer(self.layer), self.x, self.g, variant)
         s = self.shape
         own = KANLayer(s.inputs, s.outputs, s.grid, s.order, precision=variant.precision).to(self.device)
         own.load_state_dict(self.layer.state_dict())
-        return Pass(own, self, variant)
+        return Pass(own, self.x, self.g, variant)
 
 
 class Pass:
-    """Forward and backward of a module on a problem; keeps the results of the last call.
+    """Forward and backward of a module; keeps the results of the last call.
 
     Args:
-        net: the module, whose inputs and outputs have the problem's shapes.
-        problem: inputs and the gradient of the outputs.
+        net: the module.
+        x: its inputs.
+        g: gradient of its outputs.
         variant: how the module is computed.
     """
 
-    def __init__(self, net: nn.Module, problem: Problem, variant: Variant) -> None:
+    def __init__(self, net: nn.Module, x: Tensor, g: Tensor, variant: Variant) -> None:
         self._net: Callable[[Tensor], Tensor] = torch.compile(net) if variant.name == COMPILED else net
-        self._problem, self._variant = problem, variant
+        self._x, self._g, self._variant = x, g, variant
         self._parameters = list(net.parameters())
         self._y: Tensor | None = None
 
     def __call__(self) -> None:
         """Run forward and backward once, from gradients of None."""
-        x = self._problem.x
-        x.grad = None
+        self._x.grad = None
         for parameter in self._parameters:
             parameter.grad = None
-        with _configured(self._variant, x.device):
-            self._y = self._net(x)
-            self._y.backward(self._problem.g)  # type: ignore[no-untyped-call]
+        with _configured(self._variant, self._x.device):
+            self._y = self._net(self._x)
+            self._y.backward(self._g)  # type: ignore[no-untyped-call]
 
     def results(self) -> list[Tensor]:
         """Values and the gradients of inputs and parameters, freshly computed."""
         self()
         assert self._y is not None
-        gradients = [leaf.grad for leaf in (self._problem.x, *self._parameters)]
+        gradients = [leaf.grad for leaf in (self._x, *self._parameters)]
         results = [self._y.detach(), *(g for g in gradients if g is not None)]
         self.release()
         return results
 
     def release(self) -> None:
         """Free the results of the last call."""
-        self._y = self._problem.x.grad = None
+        self._y = self._x.grad = None
         for parameter in self._parameters:
             parameter.grad = None
 

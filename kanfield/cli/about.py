@@ -37,7 +37,7 @@ class Models:
 
 @dataclass
 class Doctor:
-    """Show versions, devices and the backend in use and why, and test the spline operator."""
+    """Show versions, devices and the backend in use and why, and test the operators."""
 
     json: Flag = False
     """Print the findings as JSON on standard output."""

@@ -10,7 +10,7 @@ from kanfield.cli.values import Flag, Text, Whole
 
 @dataclass
 class Bench:
-    """Time a KAN layer and whole training steps here, against dense baselines and the machine's floor."""
+    """Time a KAN layer, grid encodings and whole training steps here, against baselines and a floor."""
 
     quick: Flag = False
     """Small batches and few rounds, without torch.compile: seconds, for a first look."""

@@ -17,7 +17,7 @@ from torch.library import custom_op, register_autocast
 
 from kanfield._torch_private import transforms_active
 from kanfield.encodings import cpu, reference
-from kanfield.splines.backend import choose_backend, full_precision
+from kanfield.splines.backend import choose_backend
 from kanfield.splines.basis import ORDERS
 
 FEATURES = (1, 2, 4, 8)
@@ -52,18 +52,18 @@ def grid_encode(x: Tensor, table: Tensor, layout: Tensor, order: int = 1) -> Ten
         raise ValueError(
             f"table must have shape (entries, F) with F one of {FEATURES}, got {tuple(table.shape)}"
         )
-    if layout.ndim != 2 or layout.shape[1] != 5 or layout.dtype != torch.int64:
-        raise ValueError(f"layout must be int64 of shape (L, 5), got {layout.dtype} {tuple(layout.shape)}")
+    if layout.ndim != 2 or layout.shape[1] != 5 or not len(layout) or layout.dtype != torch.int64:
+        raise ValueError(
+            f"layout must be int64 of shape (L, 5), L at least 1, got {layout.dtype} {tuple(layout.shape)}"
+        )
     if order not in ORDERS:
         raise ValueError(f"order {order} is not one of {ORDERS}")
     dtype = torch.promote_types(x.dtype, table.dtype)
     work = torch.promote_types(dtype, torch.float32)
     arguments = (x.to(work), table.to(work), layout, order, 0, 0)
-    if torch.compiler.is_compiling() or not transforms_active():
-        y: Tensor = grid_forward(*arguments)
-    else:
-        with full_precision(x.device):
-            y = reference.grid_forward(*arguments)
+    # Transforms see plain torch, of which autocast lowers nothing.
+    plain = transforms_active() and not torch.compiler.is_compiling()
+    y: Tensor = (reference.grid_forward if plain else grid_forward)(*arguments)
     return y.to(dtype)
 
 

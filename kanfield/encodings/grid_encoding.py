@@ -14,7 +14,9 @@ from kanfield.splines.basis import ORDERS
 # Rows of a hashed level begin this fraction of its table apart, modulo its size. Multiples of the golden
 # ratio keep vertices that share an entry far from one another (Fibonacci hashing: Knuth, 1973, section 6.4).
 _GOLDEN = (math.sqrt(5) - 1) / 2
-_PULL_POWER = 3
+_PULL_POWER = 1.5
+# Along an axis: in float32, [-1, 1] has four numbers to a cell of the finest.
+MAX_CELLS = 1 << 22
 
 
 def make_layout(resolutions: Sequence[Sequence[int]], entries: int, order: int) -> list[list[int]]:
@@ -84,9 +86,9 @@ class GridEncoding(nn.Module):
         init_scale: float = 0.1,
     ) -> None:
         super().__init__()
-        if not resolutions or any(len(pair) != 2 or min(pair) < 1 for pair in resolutions):
+        if not resolutions or any(len(p) != 2 or min(p) < 1 or max(p) > MAX_CELLS for p in resolutions):
             raise ValueError(
-                f"resolutions are pairs of cells along x and y, each 1 or more, got {resolutions}"
+                f"resolutions are pairs of cells along x and y, 1 to {MAX_CELLS:,} each, got {resolutions}"
             )
         if features not in FEATURES:
             raise ValueError(f"features is one of {FEATURES}, got {features}")
@@ -118,7 +120,7 @@ class GridEncoding(nn.Module):
 
     @torch.no_grad()
     def shrink(self, rate: float) -> None:
-        """Pull features towards zero, those of fine levels most: by ``exp(-rate (cells / finest cells)^3)``.
+        """Pull features towards zero, those of fine levels most: by ``exp(-rate (side / finest side)^1.5)``.
 
         Detail that few samples ask for then stays out of the finer levels, where it would be noise between
         the samples.

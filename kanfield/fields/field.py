@@ -18,8 +18,8 @@ class Field(nn.Module, abc.ABC):
 
     Attributes:
         backend: what computes the field, as the log and ``metrics.json`` name it: ``"torch"``, or for
-            splines ``"native"``, ``"triton"`` or ``"reference"``. Triton's kernels are compiled before the
-            training is timed.
+            splines and grid encodings ``"native"``, ``"triton"`` or ``"reference"``. Triton's kernels are
+            compiled before the training is timed.
         adam_options: keywords for Adam beside its learning rate, such as ``betas`` and ``eps``.
 
     Shape:

@@ -101,7 +101,7 @@ def fused_hash_grid(
     base_resolution: int = 16,
     per_level_scale: float = 1.5,
 ) -> FusedNetwork:
-    """The field that ``hashgrid`` builds in plain torch, fused: same options, no biases, half precision.
+    """The field that ``hashgrid`` builds, fused: same options, no biases, half precision.
 
     Raises:
         ValueError: widths differ among themselves.

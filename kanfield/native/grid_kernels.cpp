@@ -65,7 +65,7 @@ struct Axis {
 };
 
 // A level at a block of samples: entries and weights of all taps. A row of taps is one register, T x P x F,
-// whose taps past the last weigh nothing.
+// whose taps past the last weigh nothing; what lies there shows only if it is infinite or NaN.
 template <typename T, int K, int F>
 struct Taps {
   static constexpr int P = K == 1 ? 2 : 4, WIDTH = P * F;

@@ -1,4 +1,4 @@
-"""Which implementation computes a spline: native CPU kernels, Triton kernels on a GPU, or plain torch.
+"""What computes splines and grid encodings: native CPU kernels, Triton kernels on a GPU, or plain torch.
 
 The choice is automatic; ``KANFIELD_BACKEND=reference`` (or ``native``, ``triton``) in the environment or
 :func:`use_backend` in code forces one.
