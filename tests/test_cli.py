@@ -139,7 +139,7 @@ def test_a_file_that_is_no_image_is_refused(here, capsys, spoil, telling):
         ("--batch-size 0", "--batch-size 0 is impossible"),
         ("--threads 0", "--threads 0 is impossible"),
         ("--checkpoint-seconds 0", "--checkpoint-seconds 0.0 is impossible"),
-        ("--preset fancy", "--preset fancy is unknown; use one of smooth, fast, lossless, compact"),
+        ("--preset fancy", "--preset fancy is unknown; use one of smooth, lossless, compact"),
         ("--model kam", "--model kam is unknown; did you mean kan?"),
         ("--model perceptron", "--model perceptron is unknown; use one of kan, siren"),
         ("--optimizer sgd", "muon or adam"),

@@ -18,7 +18,7 @@ from kanfield.config.checks import check
 from kanfield.config.image_stats import ImageStats
 from kanfield.config.parse import read_settings, settings_from, to_plain
 from kanfield.config.presets import PRESET_KEYS, PRESETS, preset_settings
-from kanfield.config.resolve import merge_flags, resolve
+from kanfield.config.resolve import merge_flags, missing_keys, resolve
 from kanfield.config.settings import Phase, Settings
 from kanfield.errors import InputError
 from kanfield.fields import find_family
@@ -406,3 +406,8 @@ def test_settings_without_a_flag_are_checked_too(key, value):
 def test_smoothness_is_the_kans():
     with pytest.raises(InputError, match=r"smoothness: 0\.001 is impossible, it is the KAN's"):
         check(Settings(model="siren", smoothness=1e-3))
+
+
+@pytest.mark.parametrize("model", ["kan", "siren", "hashgrid"])
+def test_resolved_settings_lack_nothing_that_a_run_needs(model):
+    assert missing_keys(resolve(Settings(model=model), SCALE)) == []

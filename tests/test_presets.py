@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from kanfield.config.image_stats import ImageStats
-from kanfield.config.presets import PRESETS, default_preset, preset_settings
+from kanfield.config.presets import PRESETS, preset_settings
 from kanfield.fields import build_field
 from kanfield.fields.field import count_parameters
 
-CAPS = {"smooth": 2.0, "fast": 2.0, "lossless": 4.0, "compact": 0.5}  # along directions, per pixel
+CAPS = {"smooth": 2.0, "lossless": 4.0, "compact": 0.5}  # along directions, per pixel
 ENCODINGS = ("grid", "directions", "both", "none")
 
 
@@ -105,14 +105,12 @@ def test_grids_grow_with_the_image(name):
     assert [row["batch_size"] for row in rows] == sorted(row["batch_size"] for row in rows)
 
 
-def test_the_default_preset_suits_the_job():
-    large, small = square(512), square(128)
-    assert (default_preset(large), default_preset(small)) == ("fast", "smooth")
-    assert default_preset(large, lossless=True) == "lossless"
-    hidden = ImageStats(512, 512, seen=512 * 256, channels=3)
-    assert default_preset(hidden) == "smooth"
-    encodings = {name: preset_settings(name, large)["encoding"] for name in PRESETS}
-    assert encodings == {"smooth": "directions", "fast": "grid", "lossless": "grid", "compact": "grid"}
+def test_large_images_get_grids_and_small_ones_what_suits_the_preset():
+    assert all(preset_settings(name, square(512))["encoding"] == "grid" for name in PRESETS)
+    small = {name: preset_settings(name, square(128))["encoding"] for name in PRESETS}
+    assert small == {"smooth": "directions", "lossless": "grid", "compact": "grid"}
+    hidden = ImageStats(512, 512, seen=512 * 128, channels=3)
+    assert preset_settings("smooth", hidden)["encoding"] == "grid"  # what is hidden changes no field's kind
 
 
 def test_cells_of_grids_are_squares_inside_the_image():
@@ -124,9 +122,11 @@ def test_cells_of_grids_are_squares_inside_the_image():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_nothing_is_smoothed_where_every_pixel_is_seen(name):
-    assert preset_settings(name, square(64), "directions")["smoothness"] == 0
+    for encoding in ENCODINGS:
+        assert preset_settings(name, square(64), encoding)["smoothness"] == 0
 
 
-def test_smooth_bridges_gaps():
-    hidden = preset_settings("smooth", ImageStats(64, 64, seen=4000, channels=1), "directions")
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_smooth_bridges_gaps(encoding):
+    hidden = preset_settings("smooth", ImageStats(64, 64, seen=4000, channels=1), encoding)
     assert hidden["smoothness"] > 0

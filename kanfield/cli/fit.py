@@ -36,8 +36,7 @@ class Fit:
     model: Text = None
     """Family of fields (kanfield models lists them). Default: kan."""
     preset: Text = None
-    """smooth (true between the pixels), fast (sharp at any size), lossless (every 8-bit pixel exact) or
-    compact. Default: fast from 131,072 pixels on, else smooth, also where pixels are hidden or missing."""
+    """smooth (default: true between the pixels), lossless (every 8-bit pixel exact) or compact."""
     encoding: Text = None
     """What the KAN sees: grid (features on local grids), directions, both, or none (coordinates)."""
     parameters: Whole = None

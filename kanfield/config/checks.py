@@ -24,6 +24,11 @@ _POSITIVE = (
 )
 
 
+def preset_of(settings: Settings) -> str:
+    """Return the preset that fills the gaps: the one named, or what the goal suggests."""
+    return settings.preset or ("lossless" if settings.lossless else "smooth")
+
+
 def check(s: Settings) -> None:
     """Look for impossible values and contradictions among those that are set.
 

@@ -19,6 +19,7 @@ class GridRule:
     cap_growth: float  # power of the number of pixels that parameters grow with above
     finest: float  # cells of the finest level, for each pixel seen along the longer side
     interpolation: int
+    smoothness: float = 0.0  # where pixels are hidden or missing
 
 
 LEVELS, FEATURES, COARSEST = 10, 2, 8  # of all presets; the coarsest in cells along the longer side
@@ -69,7 +70,8 @@ def grid_settings(
         "lr": LR,
         "adam_lr": ADAM_LR,
         "range_steps": RANGE_STEPS,
-        "smoothness": 0.0,
+        # Without gaps there is nothing to bridge, and the pull only costs sharpness.
+        "smoothness": rule.smoothness if stats.seen < stats.pixels else 0.0,
     }
 
 

@@ -18,53 +18,45 @@ class Preset:
     """What a preset does with each encoding.
 
     Attributes:
-        encoding: the one it takes.
+        grid_from: pixels of an image from which it takes grids; below, directions.
         grid: its rule on grids.
         directions: its rule along directions.
     """
 
-    encoding: Encoding
+    grid_from: int
     grid: GridRule
     directions: DirectionRule
 
 
-_SMOOTH = DirectionRule(
-    cap=2.0,
-    layers=3,
-    width=64,
-    widest=96,
-    num_directions=8,
-    first_grid=64,
-    hidden_grid=8,
-    order=2,
-    init_frequency=4.5,
-    init_noise=0.05,
-    lr=1e-2,
-    adam_lr=5e-3,
-    steps=2400,
-    steps_shrink=0.1,
-    steps_growth=0.5,
-    most_steps=6000,
-    channels_growth=0,
-    smoothness=1.5e-3,
-)
-
 PRESETS = {
-    # True between the pixels: a start from waves of modest frequency, pulled smooth across gaps.
+    # True between the pixels: smooth interpolation, or a start from slow waves; across gaps, a pull.
     "smooth": Preset(
-        encoding="directions",
-        grid=GridRule(cap=1.05, cap_growth=0.6, finest=0.5, interpolation=2),
-        directions=_SMOOTH,
-    ),
-    # Sharp at any size: what is local costs little.
-    "fast": Preset(
-        encoding="grid",
-        grid=GridRule(cap=1.05, cap_growth=0.6, finest=0.7, interpolation=2),
-        directions=_SMOOTH,
+        grid_from=1 << 17,
+        grid=GridRule(cap=1.05, cap_growth=0.6, finest=0.7, interpolation=2, smoothness=1.5e-3),
+        directions=DirectionRule(
+            cap=2.0,
+            layers=3,
+            width=64,
+            widest=96,
+            num_directions=8,
+            first_grid=64,
+            hidden_grid=8,
+            order=2,
+            init_frequency=4.5,
+            init_noise=0.05,
+            lr=1e-2,
+            adam_lr=5e-3,
+            steps=2400,
+            steps_shrink=0.1,
+            steps_growth=0.5,
+            most_steps=6000,
+            channels_growth=0,
+            smoothness=1.5e-3,
+        ),
     ),
     # Every pixel exact: a vertex of the finest level for each.
     "lossless": Preset(
-        encoding="grid",
+        grid_from=0,
         grid=GridRule(cap=4.0, cap_growth=1.0, finest=1.0, interpolation=1),
         directions=DirectionRule(
             cap=4.0,
@@ -89,7 +81,7 @@ PRESETS = {
     ),
     # Few parameters.
     "compact": Preset(
-        encoding="grid",
+        grid_from=0,
         grid=GridRule(cap=0.5, cap_growth=0.6, finest=0.7, interpolation=1),
         directions=DirectionRule(
             cap=0.5,
@@ -114,9 +106,6 @@ PRESETS = {
     ),
 }
 
-FAST_FROM = 1 << 17  # pixels
-
-
 # The settings that a preset decides.
 PRESET_KEYS = (
     *(
@@ -139,7 +128,7 @@ def preset_settings(
     """Compute what a preset decides, by the names of :class:`kanfield.config.settings.Settings`.
 
     Args:
-        preset: ``"smooth"``, ``"fast"``, ``"lossless"`` or ``"compact"``.
+        preset: ``"smooth"``, ``"lossless"`` or ``"compact"``.
         stats: of the image.
         encoding: of the coordinates; None for the preset's choice.
         parameters: at most so many; None for the preset's cap.
@@ -148,30 +137,14 @@ def preset_settings(
     [64, 8, 8, 8]
     """
     rule = PRESETS[preset]
-    encoding = rule.encoding if encoding is None else encoding
+    if encoding is None:
+        encoding = "grid" if stats.pixels >= rule.grid_from else "directions"
     if encoding in ("grid", "both"):
         beside = rule.directions if encoding == "both" else None
         settings = grid_settings(rule.grid, stats, parameters, beside)
     else:
         settings = direction_settings(rule.directions, stats, parameters, turned=encoding == "directions")
     return {"encoding": encoding, **settings}
-
-
-def default_preset(stats: ImageStats, lossless: bool = False) -> str:
-    """The preset of a fit that names none.
-
-    Args:
-        stats: of the image.
-        lossless: whether every pixel is to be exact.
-
-    >>> default_preset(ImageStats(768, 512, seen=768 * 512, channels=3))
-    'fast'
-    >>> default_preset(ImageStats(768, 512, seen=768 * 256, channels=3))  # the others are hidden
-    'smooth'
-    """
-    if lossless:
-        return "lossless"
-    return "fast" if stats.pixels >= FAST_FROM and stats.seen == stats.pixels else "smooth"
 
 
 def encoding_of(options: dict[str, Any]) -> Encoding | None:

@@ -6,10 +6,10 @@ import dataclasses
 import math
 from typing import Any
 
-from kanfield.config.checks import check
+from kanfield.config.checks import check, preset_of
 from kanfield.config.image_stats import ImageStats
 from kanfield.config.parse import coerce
-from kanfield.config.presets import PRESET_KEYS, default_preset, encoding_of, preset_settings
+from kanfield.config.presets import PRESET_KEYS, encoding_of, preset_settings
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.fields.registry import Family, find_family
@@ -37,13 +37,13 @@ def resolve(settings: Settings, stats: ImageStats) -> Settings:
     """
     check(settings)
     family = find_family(settings.model)
-    preset = settings.preset or default_preset(stats, settings.lossless)
+    preset = preset_of(settings)
     given = typed_options(family, settings.options or {})
     encoding = settings.encoding or encoding_of(given)
     if settings.model == "kan":
         chosen = preset_settings(preset, stats, encoding, settings.parameters)
     else:  # steps and batch are those of the KAN's preset
-        chosen = preset_settings("smooth", stats)
+        chosen = preset_settings("smooth", stats, "directions")
         chosen |= {"options": _defaults(family), "encoding": None, "range_steps": 0, "smoothness": 0.0}
     if settings.model != "kan" or settings.optimizer not in (None, chosen["optimizer"]):
         recipe = family.recipe(settings.optimizer)
@@ -98,7 +98,8 @@ def typed_options(family: Family, options: dict[str, Any]) -> dict[str, Any]:
 
 def missing_keys(settings: Settings) -> list[str]:
     """Keys that a run's own ``config.yaml`` must have and these settings lack."""
-    keys = [key for key in PRESET_KEYS if key != "steps" and getattr(settings, key) is None]
+    others = {"steps"} if settings.model == "kan" else {"steps", "encoding"}
+    keys = [key for key in PRESET_KEYS if key not in others and getattr(settings, key) is None]
     budget = settings.steps is None and settings.seconds is None and settings.phases is None
     return [*keys, *(["steps"] if budget else [])]
 
