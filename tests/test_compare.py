@@ -411,6 +411,14 @@ def test_equal_parameters_are_equal_within_five_percent(model, wanted):
     assert matched.lr == settings.lr and len(matched.options["widths"]) == len(settings.options["widths"])
 
 
+@pytest.mark.parametrize("wanted", [12_000, 60_000])
+def test_a_field_on_grids_gives_or_gets_entries_for_equal_parameters(wanted):
+    settings = resolve(Settings(encoding="grid"), ImageStats(256, 256, 65536, 3))
+    matched = match_parameters(settings, 3, wanted)
+    assert count_parameters(matched, 3) == pytest.approx(wanted, rel=0.05)
+    assert matched.options == {**settings.options, "entries": matched.options["entries"]}
+
+
 def test_an_impossible_number_of_parameters_is_told():
     settings = resolve(Settings(model="hashgrid"), ImageStats(256, 256, 65536, 3))
     with pytest.raises(InputError, match="--equal-parameters: hashgrid has"):

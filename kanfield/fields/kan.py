@@ -22,11 +22,22 @@ _SHRINK = 20.0  # a pull on features that bridges gaps as well as one on coeffic
 MAX_HIDDEN_GRID = 2_000  # moving a grid costs a least-squares problem of its size
 
 
+def resize(options: dict[str, Any], factor: float) -> dict[str, Any]:
+    """Options of a field with ``factor`` times the parameters: of entries where it has grids, else of units.
+
+    >>> resize({"resolutions": [[8, 8]], "entries": 60, "widths": [24]}, 0.5)
+    {'resolutions': [[8, 8]], 'entries': 30, 'widths': [24]}
+    """
+    if options.get("resolutions"):
+        return {**options, "entries": max(1, round(options["entries"] * factor))}
+    return resize_widths(options, factor)
+
+
 @register(
     "kan",
     "Kolmogorov-Arnold network: a B-spline on every edge, on fine grids; presets choose its options",
     [Recipe("muon", 1e-2, 5e-3), Recipe("adam", 3e-3)],
-    resize=resize_widths,
+    resize=resize,
 )
 class KAN(Field):
     """Kolmogorov-Arnold network with B-spline edges (arXiv:2404.19756), from coordinates to values.
