@@ -170,6 +170,6 @@ def test_smoothing_pulls_fine_levels_towards_zero() -> None:
         float((after / old).mean())
         for after, old in zip(field.grid.table.detach().split(sizes), before.split(sizes), strict=True)
     ]
-    assert ratios == sorted(ratios, reverse=True) and ratios[0] > 0.999
+    assert ratios == sorted(ratios, reverse=True) and 1 > ratios[0] > 0.98
     assert ratios[-1] == pytest.approx(torch.exp(torch.tensor(-0.2)).item(), rel=1e-4)  # 20 times 0.01
     assert all(torch.equal(layer.coef, old) for layer, old in zip(field.layers, layers, strict=True))

@@ -105,10 +105,11 @@ def test_grids_grow_with_the_image(name):
     assert [row["batch_size"] for row in rows] == sorted(row["batch_size"] for row in rows)
 
 
-def test_large_images_get_grids_and_small_ones_what_suits_the_preset():
+def test_large_images_get_grids_and_small_ones_directions():
     assert all(preset_settings(name, square(512))["encoding"] == "grid" for name in PRESETS)
-    small = {name: preset_settings(name, square(128))["encoding"] for name in PRESETS}
-    assert small == {"smooth": "directions", "lossless": "grid", "compact": "grid"}
+    assert all(preset_settings(name, square(100))["encoding"] == "directions" for name in PRESETS)
+    middle = {name: preset_settings(name, square(200))["encoding"] for name in PRESETS}
+    assert middle == {"smooth": "directions", "lossless": "grid", "compact": "grid"}
     hidden = ImageStats(512, 512, seen=512 * 128, channels=3)
     assert preset_settings("smooth", hidden)["encoding"] == "grid"  # what is hidden changes no field's kind
 

@@ -56,7 +56,7 @@ PRESETS = {
     ),
     # Every pixel exact: a vertex of the finest level for each.
     "lossless": Preset(
-        grid_from=0,
+        grid_from=1 << 14,
         grid=GridRule(cap=4.0, cap_growth=1.0, finest=1.0, interpolation=1),
         directions=DirectionRule(
             cap=4.0,
@@ -81,7 +81,7 @@ PRESETS = {
     ),
     # Few parameters.
     "compact": Preset(
-        grid_from=0,
+        grid_from=1 << 14,
         grid=GridRule(cap=0.5, cap_growth=0.6, finest=0.7, interpolation=1),
         directions=DirectionRule(
             cap=0.5,

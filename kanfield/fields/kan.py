@@ -18,6 +18,7 @@ from kanfield.splines import choose_backend
 
 # Entries that few pixels touch have tiny gradients; Instant NGP's settings let Adam follow them.
 GRID_ADAM: Mapping[str, Any] = {"betas": (0.9, 0.99), "eps": 1e-15}
+_LEAST_REACH = 0.5  # of the layers' grids, where what reaches them starts at features near zero
 _SHRINK = 20.0  # a pull on features that bridges gaps as well as one on coefficients does
 MAX_HIDDEN_GRID = 2_000  # moving a grid costs a least-squares problem of its size
 
@@ -217,6 +218,8 @@ class KAN(Field):
         x = self._hidden_inputs(x)
         for layer in self._following_layers():
             low, high = x.amin(0), x.amax(0)
+            if self.grid is not None:  # a step of the optimiser, at its rate, must not leave a feature's cell
+                low, high = low.clamp_max(-_LEAST_REACH), high.clamp_min(_LEAST_REACH)
             # A unit that is constant on this data still needs a range of some width.
             spread = (high - low).clamp_min(1e-3 * (1 + high.abs()))
             layer.move_range(low - margin * spread, low + (1 + margin) * spread)
