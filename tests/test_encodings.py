@@ -620,3 +620,12 @@ def test_what_does_not_fit_the_operator_is_named(changes: dict[str, object], mes
 def test_what_does_not_fit_the_module_is_named(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         GridEncoding(**({"resolutions": [(4, 4)]} | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.needs("native core")
+def test_native_entries_of_no_level_have_no_gradient() -> None:
+    layout, x, g = torch.tensor([[4, 3, 20, 0, 5]]), torch.rand(30, 2), torch.rand(30, 2)
+    for _ in range(20):  # memory that was used before holds anything
+        torch.full((5000, 2), 7.0)
+        with use_backend("native"):
+            assert not grid_table(x, g, layout, 5000, 1, 0, 0)[20:].any()

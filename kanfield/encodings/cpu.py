@@ -19,7 +19,9 @@ def grid_forward(x: Tensor, table: Tensor, layout: Tensor, order: int, v: int, w
 
 def grid_table(x: Tensor, g: Tensor, layout: Tensor, entries: int, order: int, v: int, w: int) -> Tensor:
     """Gradient of the table, shape ``(entries, F)``."""
-    out = x.new_empty(entries, g.shape[1] // layout.shape[0])
+    # The kernel writes the entries of all levels, which are as a rule the whole table.
+    allocate = x.new_empty if int(layout[:, 2].sum()) == entries else x.new_zeros
+    out = allocate(entries, g.shape[1] // layout.shape[0])
     native.grid_table(*_arrays(x, g, layout, out), order, v, w, torch.get_num_threads())
     return out
 
