@@ -411,3 +411,9 @@ def test_smoothness_is_the_kans():
 @pytest.mark.parametrize("model", ["kan", "siren", "hashgrid"])
 def test_resolved_settings_lack_nothing_that_a_run_needs(model):
     assert missing_keys(resolve(Settings(model=model), SCALE)) == []
+
+
+def test_a_run_that_names_no_encoding_is_still_whole():
+    """Runs of before there were encodings."""
+    settings = dataclasses.replace(resolve(Settings(encoding="directions"), SCALE), encoding=None)
+    assert missing_keys(settings) == []

@@ -120,9 +120,11 @@ def test_backends_give_the_same_field_and_gradients() -> None:
 
 
 def test_half_precision_of_products_leaves_the_grids_alone() -> None:
-    field = on_grids(precision="bf16")
-    assert field(points()).dtype == torch.float32
-    assert torch.equal(field.grid(points(3)).isfinite(), torch.ones(3, 6, dtype=torch.bool))
+    torch.manual_seed(0)
+    field, rounded, x = on_grids(), on_grids(precision="bf16"), points()
+    rounded.load_state_dict(field.state_dict())
+    assert torch.equal(rounded.grid(x), field.grid(x))
+    assert rounded(x).dtype == torch.float32 and not torch.equal(rounded(x), field(x))
 
 
 @pytest.mark.parametrize(

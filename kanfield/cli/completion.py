@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -23,13 +23,14 @@ def completion_script(parser: Any, shell: str) -> str:
 def known_words() -> Mapping[str, Sequence[str]]:
     """The words that an option or argument takes, by its name."""
     from kanfield.config.presets import PRESETS
+    from kanfield.config.settings import Encoding
     from kanfield.fields import family_names
 
     return {
         "--model": tuple(family_names()),
         "--models": tuple(family_names()),
         "--preset": tuple(PRESETS),
-        "--encoding": ("grid", "directions", "both", "none"),
+        "--encoding": get_args(Encoding),
         "--held-out": ("checkerboard", "every-second"),
         "--optimizer": ("muon", "adam"),
         "--device": ("auto", "cpu", "cuda", "xpu", "mps"),

@@ -104,7 +104,7 @@ class Comparison:
         return lines
 
     def _named(self, label: str, image: str | None) -> str:
-        """A model with the encodings of its fits, where it has several."""
+        """A model, with the encodings of its fits in parentheses if it is a KAN."""
         encodings = dict.fromkeys(row.get("encoding") for row in self.of(label, image))
         names = ", ".join(name for name in encodings if name)
         return f"{label} ({names})" if names else label

@@ -34,10 +34,9 @@ class DirectionRule:
     smoothness: float  # where pixels are hidden or missing
 
 
-OPTIMIZER, BATCH, RANGE_STEPS = "muon", 2048, 200
+OPTIMIZER, BATCH, RANGE_STEPS, FEWEST_STEPS = "muon", 2048, 200, 400
 _REFERENCE = 256.0  # pixels a side for which the constants above are given
 _WIDTH_GROWTH = 0.6  # power of the image's side that widths grow with
-_FEWEST_STEPS = 400
 _GRID_RANGE = 4, 1024
 
 
@@ -58,10 +57,10 @@ def direction_settings(
     Returns:
         Values by the names of :class:`kanfield.config.settings.Settings`.
     """
-    growth = stats.resolution / _REFERENCE
+    first = first_layer(rule, stats)
     directions = rule.num_directions if turned else 0
     most = math.floor(rule.cap * stats.pixels) if most is None else most
-    widths, grids = _field(rule, stats, growth, directions or 2, most)
+    widths, grids = _field(rule, stats, first["grid"], directions or 2, most)
     size = stats.pixels / _REFERENCE**2
     steps = rule.steps * size ** (rule.steps_growth if size > 1 else rule.steps_shrink)
     steps = min(steps * stats.channels**rule.channels_growth, rule.most_steps)
@@ -72,10 +71,10 @@ def direction_settings(
             "grids": grids,
             "order": rule.order,
             "init_noise": rule.init_noise,
-            "init_frequency": round(rule.init_frequency * growth, 2),
+            "init_frequency": first["init_frequency"],
             "num_directions": directions,
         },
-        "steps": max(_FEWEST_STEPS, math.ceil(steps)),
+        "steps": max(FEWEST_STEPS, math.ceil(steps)),
         "batch_size": min(BATCH, stats.seen),
         "optimizer": OPTIMIZER,
         "lr": rule.lr,
@@ -97,16 +96,15 @@ def first_layer(rule: DirectionRule, stats: ImageStats) -> dict[str, Any]:
 
 
 def _field(
-    rule: DirectionRule, stats: ImageStats, growth: float, inputs: int, most: int
+    rule: DirectionRule, stats: ImageStats, first: int, inputs: int, most: int
 ) -> tuple[list[int], list[int]]:
     """The widest field under the cap; where none fits, ever coarser grids and the narrowest one."""
     side = math.sqrt(stats.pixels) / _REFERENCE
     widest = min(rule.widest, round(rule.width * side**_WIDTH_GROWTH))
     # Kernels work on sixteen outputs at a time; where there are few, every unit counts.
     candidates = [width for width in range(max(4, widest), 3, -1) if width % 16 == 0 or width < 48]
-    first, hidden = round(rule.first_grid * growth), rule.hidden_grid
+    hidden = rule.hidden_grid
     while True:
-        first = min(max(first, _GRID_RANGE[0]), _GRID_RANGE[1])
         grids = [first, *[hidden] * rule.layers]
         for width in candidates:
             units = [inputs, *[width] * rule.layers, stats.channels]
@@ -114,18 +112,19 @@ def _field(
                 return units[1:-1], grids
         if first == _GRID_RANGE[0] and hidden == 2:
             return units[1:-1], grids
-        first, hidden = first // 2, max(2, hidden // 2)
+        first, hidden = max(first // 2, _GRID_RANGE[0]), max(2, hidden // 2)
 
 
-def parameters(units: Sequence[int], grids: Sequence[int], order: int) -> int:
-    """Count the parameters of a KAN, base weights included.
+def parameters(units: Sequence[int], grids: Sequence[int], order: int, base: bool = True) -> int:
+    """Count the parameters of a KAN's layers.
 
     Args:
         units: inputs of each layer, from the directions (or coordinates) of the first, and the channels.
         grids: cells of each layer.
         order: of the splines.
+        base: whether a layer has base weights.
 
     >>> parameters([2, 64, 64, 64, 1], [48, 10, 10, 10], 2)
     113856
     """
-    return sum(i * o * (g + order + 1) for i, o, g in zip(units[:-1], units[1:], grids, strict=True))
+    return sum(i * o * (g + order + base) for i, o, g in zip(units[:-1], units[1:], grids, strict=True))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
 
-from kanfield.config.direction_presets import DirectionRule, first_layer
+from kanfield.config.direction_presets import (
+    FEWEST_STEPS,
+    OPTIMIZER,
+    RANGE_STEPS,
+    DirectionRule,
+    first_layer,
+    parameters,
+)
 from kanfield.config.image_stats import ImageStats
 
 
@@ -27,7 +33,6 @@ WIDTH, CELLS, ORDER = 32, 8, 2  # of one hidden layer, and of all splines
 LR, ADAM_LR = 3e-3, 2e-2
 SAMPLES = 6e7  # of a fit of 0.4 megapixels, for each channel
 SAMPLES_GROWTH = 0.29  # power of the number of pixels that they grow with above; below, in proportion
-RANGE_STEPS = 200
 _BATCHES = 2048, 65536
 _STEPS = 16_000  # about as many as the samples are shared out to, where batches allow
 _LAYERS_SHARE = 0.5  # of the parameters, at most
@@ -64,9 +69,9 @@ def grid_settings(
             "interpolation": rule.interpolation,
             "extent": [stats.width / stats.longest, stats.height / stats.longest],
         },
-        "steps": max(400, math.ceil(samples / batch)),
+        "steps": max(FEWEST_STEPS, math.ceil(samples / batch)),
         "batch_size": batch,
-        "optimizer": "muon",
+        "optimizer": OPTIMIZER,
         "lr": LR,
         "adam_lr": ADAM_LR,
         "range_steps": RANGE_STEPS,
@@ -105,12 +110,11 @@ def _field(rule: GridRule, stats: ImageStats, most: int, beside: DirectionRule |
         pairs = choose_resolutions(levels, COARSEST, finest, stats.width, stats.height)
         widths = [WIDTH // shrink]
         units, grids = [len(pairs) * FEATURES, *widths, stats.channels], [CELLS] * (len(widths) + 1)
-        edges = sum(i * o for i, o in itertools.pairwise(units))
-        layers = edges * (CELLS + ORDER)
+        layers = parameters(units, grids, ORDER, base=False)
         if beside:
             ridges = _BESIDE // shrink
-            layers += ridges * widths[0] * (CELLS + ORDER)
-            layers += ridges * first["num_directions"] * (first["grid"] + ORDER)
+            layers += parameters([ridges, widths[0]], [CELLS], ORDER, base=False)
+            layers += parameters([first["num_directions"], ridges], [first["grid"]], ORDER, base=False)
             widths, grids = [ridges, *widths], [first["grid"], *grids]
         if layers <= _LAYERS_SHARE * most or (levels, shrink) == sizes[-1]:
             break

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from kanfield.config.direction_presets import DirectionRule, direction_settings
 from kanfield.config.grid_presets import GridRule, grid_settings
 from kanfield.config.image_stats import ImageStats
-
-Encoding = Literal["grid", "directions", "both", "none"]
+from kanfield.config.settings import Encoding
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,10 @@ def resolve(settings: Settings, stats: ImageStats) -> Settings:
         chosen["steps"] = math.ceil(chosen["steps"] * chosen["batch_size"] / batch)
     gaps = {key: value for key, value in chosen.items() if getattr(settings, key) is None}
     filled = dataclasses.replace(settings, options=options, **gaps)
+    if settings.model == "kan" and (found := encoding_of(options)) != filled.encoding:
+        raise InputError(
+            f"encoding: {filled.encoding} contradicts options: resolutions and num_directions make it {found}"
+        )
     if settings.model == "kan":
         filled.preset = preset
     if settings.lr is not None and settings.adam_lr is None:  # one --lr moves both rates in proportion
@@ -98,8 +102,8 @@ def typed_options(family: Family, options: dict[str, Any]) -> dict[str, Any]:
 
 def missing_keys(settings: Settings) -> list[str]:
     """Keys that a run's own ``config.yaml`` must have and these settings lack."""
-    others = {"steps"} if settings.model == "kan" else {"steps", "encoding"}
-    keys = [key for key in PRESET_KEYS if key not in others and getattr(settings, key) is None]
+    # An encoding follows from the options; other families have none.
+    keys = [key for key in PRESET_KEYS if key not in ("steps", "encoding") and getattr(settings, key) is None]
     budget = settings.steps is None and settings.seconds is None and settings.phases is None
     return [*keys, *(["steps"] if budget else [])]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+Encoding = Literal["grid", "directions", "both", "none"]  # of the coordinates that a KAN sees
+
 
 @dataclass
 class Phase:
@@ -24,7 +26,7 @@ class Settings:
 
     model: str = "kan"
     preset: str | None = None
-    encoding: Literal["grid", "directions", "both", "none"] | None = None
+    encoding: Encoding | None = None
     parameters: int | None = None
     size: int | None = None
     max_pixels: int | None = None

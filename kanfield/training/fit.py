@@ -90,10 +90,8 @@ def fit(
     if device.type == "mps" and settings.precision == "fp64":
         raise InputError("--precision fp64: mps has no double precision; leave it out, or use --device cpu")
     check_buildable(settings, image, device)
-    if settings.model in (
-        "kan",
-        "hashgrid",
-    ):  # a forced backend that cannot serve is refused before a folder is made
+    if settings.model in ("kan", "hashgrid"):
+        # A forced backend that cannot serve is refused before a folder is made.
         double = settings.precision == "fp64"
         like = torch.empty(0, device=device, dtype=torch.float64 if double else torch.float32)
         choose_backend(like, "fp32" if double else settings.precision)

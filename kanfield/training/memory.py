@@ -12,6 +12,7 @@ import torch
 
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
+from kanfield.fields.field import count_parameters
 from kanfield.images import Image
 from kanfield.runs.rendering import CHUNK
 from kanfield.runs.run import make_field
@@ -40,7 +41,8 @@ def check_buildable(settings: Settings, image: Image, device: torch.device) -> N
         device: Where the field is trained.
 
     Raises:
-        InputError: The field cannot be built, or the machine has less memory than training takes.
+        InputError: The field cannot be built, has more parameters than it may, or the machine has less memory
+            than training takes.
     """
     need, room = _least_memory(settings, image), memory_limit()
     if device.type == "cpu" and room is not None and need > room:
@@ -49,11 +51,16 @@ def check_buildable(settings: Settings, image: Image, device: torch.device) -> N
             "give smaller --widths, --grids or --batch-size"
         )
     try:
-        make_field(settings, image.channels)
+        count = count_parameters(make_field(settings, image.channels))
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         raise InputError("the field does not fit into memory: give smaller --widths or --grids") from None
+    if settings.parameters is not None and count > settings.parameters:
+        raise InputError(
+            f"--parameters {settings.parameters}: the smallest such field has {count:,}; give more, or "
+            "leave out other options of the field"
+        )
 
 
 def is_out_of_memory(error: Exception) -> bool:
