@@ -417,3 +417,10 @@ def test_a_run_that_names_no_encoding_is_still_whole():
     """Runs of before there were encodings."""
     settings = dataclasses.replace(resolve(Settings(encoding="directions"), SCALE), encoding=None)
     assert missing_keys(settings) == []
+
+
+def test_another_model_drops_the_encoding_and_size_of_a_kan():
+    kan = resolve(Settings(encoding="grid", parameters=20_000), SCALE)
+    other = merge_flags(kan, {"model": "siren"})
+    assert (other.encoding, other.parameters, other.options) == (None, None, None)
+    assert resolve(other, SCALE).model == "siren"

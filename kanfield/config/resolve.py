@@ -123,7 +123,7 @@ def merge_flags(base: Settings, flags: dict[str, Any]) -> Settings:
     if any(flags.get(key, getattr(base, key)) != getattr(base, key) for key in _PRESET_FLAGS):
         base = dataclasses.replace(base, **nothing)
     if flags.get("model", base.model) != base.model:
-        base = dataclasses.replace(base, **nothing, preset=None)
+        base = dataclasses.replace(base, **nothing, preset=None, parameters=None)
     if "options" in flags:
         flags["options"] = {**(base.options or {}), **flags["options"]}
     if "steps" in flags or "seconds" in flags:
