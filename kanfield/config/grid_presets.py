@@ -36,7 +36,7 @@ SAMPLES_GROWTH = 0.29  # power of the number of pixels that they grow with above
 _BATCHES = 2048, 65536
 _STEPS = 16_000  # about as many as the samples are shared out to, where batches allow
 _LAYERS_SHARE = 0.5  # of the parameters, at most
-_SLOPE = 1.0  # lines in fresh splines do what a smooth branch would, and cost nothing
+_SLOPE = 1.0  # lines in fresh splines stand in for a smooth branch, and cost nothing
 _BESIDE = 16  # units of the layer that sees directions
 _REFERENCE = 0.4e6  # pixels; optimisers move all parameters in every step, whose time they must not rule
 
