@@ -25,14 +25,14 @@ class GridRule:
     cap_growth: float  # power of the number of pixels that parameters grow with above
     finest: float  # cells of the finest level, for each pixel seen along the longer side
     interpolation: int
+    samples: float  # of a fit of 0.4 megapixels, for each channel
     smoothness: float = 0.0  # where pixels are hidden or missing
 
 
 LEVELS, FEATURES, COARSEST = 10, 2, 8  # of all presets; the coarsest in cells along the longer side
 WIDTH, CELLS, ORDER = 32, 8, 2  # of one hidden layer, and of all splines
 LR, ADAM_LR = 3e-3, 2e-2
-SAMPLES = 6e7  # of a fit of 0.4 megapixels, for each channel
-SAMPLES_GROWTH = 0.29  # power of the number of pixels that they grow with above; below, in proportion
+SAMPLES_GROWTH = 0.29  # power of the number of pixels that samples grow with above; below, in proportion
 _BATCHES = 2048, 65536
 _STEPS = 16_000  # about as many as the samples are shared out to, where batches allow
 _LAYERS_SHARE = 0.5  # of the parameters, at most
@@ -57,7 +57,7 @@ def grid_settings(
     """
     most = _most_parameters(rule, stats) if most is None else most
     size = stats.pixels / _REFERENCE
-    samples = SAMPLES * stats.channels * size ** (SAMPLES_GROWTH if size > 1 else 1)
+    samples = rule.samples * stats.channels * size ** (SAMPLES_GROWTH if size > 1 else 1)
     samples *= stats.seen / stats.pixels  # hidden pixels or not, one that is seen is seen as often
     batch = min(max(2 ** round(math.log2(samples / _STEPS)), _BATCHES[0]), _BATCHES[1], stats.seen)
     return {
