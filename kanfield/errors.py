@@ -26,7 +26,7 @@ class RunFailed(KanfieldError, RuntimeError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """SIGINT or SIGTERM stopped a run, which is saved (exit code 130 or 143)."""
+    """SIGINT, SIGTERM or SIGHUP stopped a run, which is saved (exit code 130, 143 or 129)."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)

@@ -37,7 +37,8 @@ def replacing(path: Path) -> Iterator[Path]:
     ...     target.read_text()
     'whole'
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    # A part of the name: with more, one near the file system's limit would be too long.
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
         with open(temporary, "r+b") as file:  # Windows flushes only what is open for writing
@@ -61,14 +62,14 @@ def _flush_folder(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all.
+    """Write a text file in UTF-8, whole or not at all; what is not Unicode is escaped.
 
     Args:
         path: The file.
         text: Its content.
     """
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -82,6 +83,31 @@ def write_json(path: Path, content: Any) -> None:
         ValueError: A number is NaN or infinite, which JSON cannot hold.
     """
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def find_moved(path: Path, folder: Path) -> Path | None:
+    """Find a file that moved together with a folder: in it or in those above, with as much of its path as fits.
+
+    Args:
+        path: Where the file was.
+        folder: Which names it, and where it is now.
+
+    Returns:
+        The file nearest to the folder, or None.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as project:
+    ...     (Path(project) / "pictures").mkdir()
+    ...     _ = (Path(project) / "pictures/a.png").write_bytes(b"")
+    ...     run = Path(project) / "runs/a/kan-0001"
+    ...     str(find_moved(Path("/before/pictures/a.png"), run).relative_to(project))
+    'pictures/a.png'
+    """
+    parts = path.parts[1:] if path.is_absolute() else path.parts
+    tails = [Path(*parts[number:]) for number in range(len(parts))]
+    folder = folder.resolve()
+    candidates = (parent / tail for parent in (folder, *folder.parents) for tail in tails)
+    return next((file for file in candidates if os.path.isfile(file)), None)
 
 
 def make_numbered_folder(parent: Path, name: str = "") -> Path:

@@ -12,6 +12,7 @@ from tyro.conf import Positional, arg
 from kanfield.cli.values import File, Flag, Number, Text, Whole
 from kanfield.config.parse import settings_from
 from kanfield.errors import InputError
+from kanfield.names import printable
 
 
 @dataclass
@@ -79,7 +80,7 @@ class Compare:
         elif not self.quiet:
             print_tables(terminal_tables(result))
         if not self.quiet:
-            print(f"report, tables and runs: {folder / 'report.html'}", file=sys.stderr)
+            print(printable(f"report, tables and runs: {folder / 'report.html'}"), file=sys.stderr)
 
     def _check_resume(self, given: list[str]) -> None:
         given += ["models"] if self.models else []

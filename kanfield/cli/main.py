@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import kanfield
 from kanfield.cli.commands import parse_command
+from kanfield.cli.streams import lost_output, steady_streams
 from kanfield.errors import Interrupted, KanfieldError
+from kanfield.names import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -19,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: with the exit code, unless the command succeeded.
     """
+    steady_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words in (["--version"], ["-V"]):
         print(f"kanfield {kanfield.__version__}")
@@ -31,13 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail("interrupted", 130)
     except MemoryError:
         _fail("out of memory: give a smaller image, --size or --crop", 1)
-    except BrokenPipeError:
-        raise SystemExit(0) from None
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}", 1)
+    lost = lost_output()
+    if lost is not None:
+        _fail(f"standard output cannot be written ({lost.strerror}): make room, or print elsewhere", 1)
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"kanfield: {message}", file=sys.stderr)
+    print(f"kanfield: {printable(message)}", file=sys.stderr)
     raise SystemExit(code)

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from kanfield.names import printable
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -60,4 +62,4 @@ def print_metrics(metrics: dict[str, Any], as_json: bool, quiet: bool) -> None:
     ssim = "" if metrics["ssim"] is None else f", SSIM {metrics['ssim']:.4f}"
     lines.append(f"{metrics['steps']} steps in {metrics['seconds']:.1f} s{ssim}")
     lines.append(f"reconstruction, error map, metrics and weights: {metrics['run']}")
-    print("\n".join(lines))
+    print("\n".join(map(printable, lines)))

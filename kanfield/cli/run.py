@@ -12,6 +12,7 @@ from tyro.conf import Positional, arg
 from kanfield.cli.printing import print_metrics
 from kanfield.cli.values import Box, Flag, Number, Size, Whole
 from kanfield.errors import InputError
+from kanfield.names import printable
 
 if TYPE_CHECKING:
     from kanfield.images import Image
@@ -82,7 +83,7 @@ class Render:
                 picture = run.render(scale=scale, size=self.size, crop=self.crop)
         write_image(self.out, picture)
         if not self.quiet:
-            print(f"{self.out}: {picture.width} x {picture.height}{note}", file=sys.stderr)
+            print(printable(f"{self.out}: {picture.width} x {picture.height}{note}"), file=sys.stderr)
 
     def _derivative(self, run: Run, scale: float) -> tuple[Image, str]:
         """The picture of a derivative, and what its values are."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kanfield.cli.printing import print_json, print_tables
 from kanfield.cli.values import Flag
 from kanfield.errors import InputError
+from kanfield.names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,8 +96,7 @@ def _print_table(runs: Sequence[FoundRun]) -> None:
     table.add_column("state", no_wrap=True)
     for number, run in enumerate(runs):
         table.add_row(
-            # Linux allows names that are not valid UTF-8.
-            str(run.path).encode(errors="replace").decode(),
+            Text(printable(str(run.path))),
             " ".join(word for word in (run.model, run.preset, run.encoding) if word),
             *("" if column[number] is None else f"{column[number]:.2f}" for column in scores.values()),
             decimal(run.size),
@@ -136,4 +136,4 @@ def _sum(runs: Sequence[FoundRun]) -> str:
 
 def _say(text: str, end: str = "\n") -> None:
     """Print on standard error, since standard output holds the list."""
-    print(text, end=end, file=sys.stderr, flush=True)
+    print(printable(text), end=end, file=sys.stderr, flush=True)

@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 from kanfield.cli.values import File, Flag, Whole
 from kanfield.errors import InputError
+from kanfield.names import printable
 
 
 @dataclass
@@ -42,8 +43,8 @@ class Spectrum:
         if self.json:
             print_json(results)
         elif not self.quiet:
-            print(findings.summary)
+            print(printable(findings.summary))
             for line in findings.tables[0].cells if findings.tables else []:
-                print("  ".join(f"{cell:16}" for cell in line).rstrip())
+                print(printable("  ".join(f"{cell:16}" for cell in line).rstrip()))
         if not self.quiet:
-            print(f"report and figures: {folder / 'report.html'}", file=sys.stderr)
+            print(printable(f"report and figures: {folder / 'report.html'}"), file=sys.stderr)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from kanfield.names import printable
 from kanfield.studies.catalogue import STUDIES
 from kanfield.studies.settings import StudySettings
 
@@ -42,4 +43,4 @@ class Study:
                 verdict = {True: "holds", False: "does not hold", None: "not judged"}[claim.holds]
                 print(f"- {claim.text}: {claim.measured} ({verdict})")
         if not settings.quiet:
-            print(f"report, figures and results: {folder / 'report.html'}", file=sys.stderr)
+            print(printable(f"report, figures and results: {folder / 'report.html'}"), file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 import subprocess
-import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
+from kanfield.comparison.child import child
 from kanfield.comparison.equal_parameters import count_parameters, match_parameters
 from kanfield.comparison.plan import LABEL_FILE, SECONDS, Plan, absolute, has_plan, read_plan, write_plan
 from kanfield.comparison.report import write_report
@@ -26,18 +27,14 @@ from kanfield.config.settings import Settings
 from kanfield.errors import InputError, Interrupted
 from kanfield.files import write_text
 from kanfield.images import MAX_PIXELS, Image, read_image
+from kanfield.names import command_line, folder_name, printable
 from kanfield.reports.write import make_folder, refuse_file
 from kanfield.runs.folder import RunFolder
 from kanfield.training.signals import Signals
 from kanfield.training.target import image_stats, make_target
 
 _POLL_SECONDS = 0.1
-# Unlike python -m kanfield, this imports nothing from the working folder, which may hold a file tyro.py.
-_KANFIELD = (
-    sys.executable,
-    "-c",
-    "import sys; sys.path = [path for path in sys.path if path]; from kanfield.cli import main; main()",
-)
+_HANDOVER_SECONDS = 30.0  # for a fit whose comparison was killed to save and end
 
 
 @dataclass(frozen=True)
@@ -51,11 +48,11 @@ class PlannedFit:
 
     def parent(self, folder: Path) -> Path:
         """Where its run folder is made."""
-        return folder / "runs" / self.label / f"seed-{self.seed}"
+        return folder / "runs" / folder_name(self.label) / f"seed-{self.seed}"
 
     def find_run(self, folder: Path) -> RunFolder | None:
         """Its run, if there is one."""
-        parent = self.parent(folder) / self.image.stem
+        parent = self.parent(folder) / folder_name(self.image.stem)
         runs = sorted(parent.iterdir()) if parent.is_dir() else []
         return next((RunFolder(run) for run in reversed(runs) if (run / "config.yaml").is_file()), None)
 
@@ -76,10 +73,10 @@ def compare(plan: Plan, folder: Path | None, console: Console | None = None) -> 
 
     Raises:
         InputError: the plan cannot work; nothing was started.
-        Interrupted: SIGINT or SIGTERM came; the fit that was running is saved.
+        Interrupted: SIGINT, SIGTERM or SIGHUP came; the fit that was running is saved.
     """
     fits = list(_fits(plan))
-    folder = make_folder(folder, Path("comparisons"), Path(plan.images[0]).stem)
+    folder = make_folder(folder, Path("comparisons"), folder_name(Path(plan.images[0]).stem))
     if not has_plan(folder):
         write_plan(folder, plan)
     rows = []
@@ -88,7 +85,7 @@ def compare(plan: Plan, folder: Path | None, console: Console | None = None) -> 
             row = _row(fit, folder, signals)
             rows.append(row)
             if console is not None:
-                console.print(Text(_progress(row, number, len(fits))), soft_wrap=True)
+                console.print(Text(printable(_progress(row, number, len(fits)))), soft_wrap=True)
     result = Comparison(plan, rows)
     write_tables(folder, result)
     write_report(folder, result)
@@ -112,7 +109,8 @@ def begin(plan: Plan, out: Path | None) -> Plan:
     refuse_file(out, "the comparison")
     if out is not None and has_plan(out):
         raise InputError(
-            f"--out {out} holds a comparison: go on with kanfield compare --resume {out}, or give another"
+            f"--out {out} holds a comparison: go on with "
+            f"{command_line('kanfield', 'compare', '--resume', out)}, or give another"
         )
     return plan
 
@@ -161,6 +159,8 @@ def _row(fit: PlannedFit, folder: Path, signals: Signals) -> dict[str, Any]:
         "error": None,
     }
     run = fit.find_run(folder)
+    if run is not None:
+        _wait_while_in_use(run, signals)
     if run is None or not run.metrics.exists():
         row["error"] = _run(_command(fit, folder, run), signals, folder)
         run = fit.find_run(folder)
@@ -177,28 +177,31 @@ def _row(fit: PlannedFit, folder: Path, signals: Signals) -> dict[str, Any]:
     return row
 
 
+def _wait_while_in_use(run: RunFolder, signals: Signals) -> None:
+    """Wait for a fit that an earlier process of the comparison left behind to save and end."""
+    until = time.monotonic() + _HANDOVER_SECONDS
+    while run.in_use and time.monotonic() < until and signals.received is None:
+        time.sleep(_POLL_SECONDS)
+
+
 def _command(fit: PlannedFit, folder: Path, run: RunFolder | None) -> list[str]:
-    """The command of a fit; a run that was begun goes on."""
-    words = [*_KANFIELD, "fit", "--quiet", "--json"]
+    """The words of a fit's command; a run that was begun goes on."""
+    words = ["fit", "--quiet", "--json"]
     if run is not None:
         return [*words, "--resume", str(run.path)]
-    file = folder / "settings" / fit.label / f"{fit.image.stem}.yaml"
+    file = folder / "settings" / folder_name(fit.label) / f"{folder_name(fit.image.stem)}.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, yaml.safe_dump(to_plain(fit.settings, str(fit.image)), sort_keys=False))
     return [*words, "--config", str(file), "--seed", str(fit.seed), "--out", str(fit.parent(folder))]
 
 
-def _run(command: list[str], signals: Signals, folder: Path) -> str | None:
+def _run(words: list[str], signals: Signals, folder: Path) -> str | None:
     """Run a fit to its end.
 
     Returns:
         Its error in words, or None.
     """
-    # A session of its own: Ctrl-C reaches this process alone, which passes it on once.
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    try:
+    with child(words) as process:
         while True:
             try:
                 _, errors = process.communicate(timeout=_POLL_SECONDS)
@@ -208,11 +211,9 @@ def _run(command: list[str], signals: Signals, folder: Path) -> str | None:
                     process.send_signal(signals.received)
                     _, errors = process.communicate()
                     break
-    finally:
-        process.kill()  # after a second Ctrl-C; nothing happens to a process that has ended
-        process.wait()
     if signals.received is not None:
-        message = f"Interrupted and saved. Go on with: kanfield compare --resume {folder}"
+        again = command_line("kanfield", "compare", "--resume", folder)
+        message = f"Interrupted and saved. Go on with: {again}"
         raise Interrupted(message, 128 + signals.received)
     if process.returncode == 0:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from kanfield.config.resolve import merge_flags
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.fields import find_family
-from kanfield.files import write_text
+from kanfield.files import find_moved, write_text
 
 MODELS = ("kan", "siren", "mlp", "rff", "hashgrid")
 SECONDS = 20.0
@@ -145,10 +146,17 @@ def expand(images: Sequence[Path]) -> list[str]:
     for path in images:
         found = [path]
         if path.is_dir():
-            found = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+            # Hidden files are companions that other systems leave, such as ._photo.png of a Mac.
+            visible = (p for p in path.iterdir() if not p.name.startswith(".") and p.is_file())
+            found = sorted(p for p in visible if p.suffix.lower() in IMAGE_SUFFIXES)
             if not found:
                 raise InputError(f"{path} holds no images: give files, or a folder of them")
-        files += [str(file.resolve()) for file in found]
+        for file in map(Path.resolve, found):
+            if file.exists() and not file.is_file():
+                raise InputError(
+                    f"{file} can be read once, and every fit reads it: save the picture to a file"
+                )
+            files.append(str(file))
     return files
 
 
@@ -170,12 +178,21 @@ def read_plan(folder: Path) -> Plan:
             f"{folder} is no comparison, it has no {_FILE}: start one with kanfield compare IMAGE"
         )
     try:
-        return coerce_fields(Plan, yaml.safe_load(path.read_text(encoding="utf-8")))
+        plan = coerce_fields(Plan, yaml.safe_load(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, ValueError) as error:
         reason = f" ({error})" if isinstance(error, InputError) else ""
         raise InputError(
             f"{path} is damaged{reason}: correct it, or start the comparison anew in another folder"
         ) from None
+    plan.images = [_present(image, folder) for image in plan.images]
+    plan.models = [_present(model, folder) if _is_file(model) else model for model in plan.models]
+    return plan
+
+
+def _present(file: str, folder: Path) -> str:
+    """Where a file of a plan is, if it moved together with the comparison's folder."""
+    moved = None if os.path.isfile(file) else find_moved(Path(file), folder)
+    return str(moved or file)
 
 
 def has_plan(folder: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from kanfield.comparison.pictures import data_url, open_picture, worst_error_cro
 from kanfield.comparison.plan import SHARED, Plan
 from kanfield.comparison.results import Comparison
 from kanfield.images import MAX_PIXELS, read_image
+from kanfield.names import command_line
 from kanfield.reports.page import write_page
 
 _READING = (
@@ -41,7 +41,6 @@ def _content(comparison: Comparison) -> dict[str, Any]:
         "errors": comparison.errors(),
         "cells": comparison.table(),
         "best": comparison.best(),
-        "series": {label: number % 10 for number, label in enumerate(plan.labels())},
         "images": [_image(comparison, name) for name in comparison.images()],
         "command": command(plan),
         "settings": [
@@ -83,12 +82,12 @@ def command(plan: Plan) -> str:
     >>> command(Plan(["a.png"], ["kan", "siren"], steps=300, equal_parameters=True))
     'kanfield compare a.png --models kan siren --steps 300 --equal-parameters'
     """
-    words = [
+    words: list[str | Path] = [
         "kanfield",
         "compare",
-        *(Path(image).name for image in plan.images),
+        *map(Path, plan.images),
         "--models",
-        *(Path(model).name for model in plan.models),
+        *map(Path, plan.models),
     ]
     for key in ("seeds", *SHARED):
         value = getattr(plan, key)
@@ -96,7 +95,7 @@ def command(plan: Plan) -> str:
             words.append(f"--{key.replace('_', '-')}")
             if not isinstance(value, bool):
                 words.append(f"{value:g}" if isinstance(value, float) else str(value))
-    return shlex.join([*words, *(["--equal-parameters"] if plan.equal_parameters else [])])
+    return command_line(*words, *(["--equal-parameters"] if plan.equal_parameters else []))
 
 
 def _image(comparison: Comparison, name: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from rich.text import Text
 from kanfield.comparison.plan import Plan
 from kanfield.files import replacing, write_json
 from kanfield.machine import machine
+from kanfield.names import printable
 from kanfield.runs.folder import RunFolder
 
 # Columns of the tables: the key of a row, then heading, format, and whether more is better (None: neither).
@@ -110,13 +111,14 @@ class Comparison:
         return f"{label} ({names})" if names else label
 
     def best(self, image: str | None = None) -> dict[str, str]:
-        """The best model of every column that has a best, by the column's heading."""
+        """The best model of every column that has a best, as :meth:`table` names it, by the heading."""
         leaders = {}
         for key, (heading, _, more) in COLUMNS.items():
             means = {label: self.mean(label, key, image) for label in self.plan.labels()}
             known = {label: mean.value for label, mean in means.items() if mean is not None}
             if more is not None and len(known) > 1:
-                leaders[heading] = (max if more else min)(known, key=known.__getitem__)
+                leader = (max if more else min)(known, key=known.__getitem__)
+                leaders[heading] = self._named(leader, image)
         return leaders
 
     def errors(self) -> list[str]:
@@ -156,7 +158,7 @@ def write_tables(folder: Path, comparison: Comparison) -> None:
     names = list(dict.fromkeys(key for row in comparison.rows for key in row))
     with (
         replacing(folder / "compare.csv") as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
+        open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
     ):
         writer = csv.DictWriter(file, names)
         writer.writeheader()
@@ -185,10 +187,12 @@ def _pair(comparison: Comparison, label: str, image: str) -> str:
 def _terminal_table(rows: Sequence[Sequence[str]], best: dict[str, str]) -> Table:
     heading, *lines = rows  # names in them are text, not rich's markup
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column(Text(heading[0]), no_wrap=True)
+    table.add_column(Text(printable(heading[0])), no_wrap=True)
     for name in heading[1:]:
-        table.add_column(Text(name), justify="right", no_wrap=name in ("param./px", "seconds"))
+        table.add_column(Text(printable(name)), justify="right", no_wrap=name in ("param./px", "seconds"))
     for line in lines:
         cells = zip(heading, line, strict=True)
-        table.add_row(*(Text(cell, "bold" if best.get(name) == line[0] else "") for name, cell in cells))
+        table.add_row(
+            *(Text(printable(cell), "bold" if best.get(name) == line[0] else "") for name, cell in cells)
+        )
     return table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from kanfield.comparison.spectra_figures import draw_convergence, draw_maps, dra
 from kanfield.errors import InputError
 from kanfield.metrics.spectra import Bias, radial_spectrum
 from kanfield.monitors.spectrum_log import pixels_of, read_spectrum, window
+from kanfield.names import command_line, printable
 from kanfield.reports.findings import Findings, Picture, Table
 from kanfield.reports.write import make_folder, refuse_file, write_findings
 from kanfield.runs.rendering import evaluate_field
@@ -133,13 +133,13 @@ def write_spectra(
     for number, path in enumerate(runs, 1):
         spectra.append(measure(path))
         if console is not None:
-            console.print(Text(f"[{number}/{len(runs)}] {path}"), soft_wrap=True)
+            console.print(Text(printable(f"[{number}/{len(runs)}] {path}")), soft_wrap=True)
     spectra = _disambiguate(spectra)
     spectra.sort(key=lambda s: s.curve is None)  # a model has one colour in all figures
     findings = _findings(spectra)
     folder = make_folder(out, Path("spectra"))
     content = {"runs": [_plain(s) for s in spectra]}
-    command = shlex.join(["kanfield", "spectrum", *map(str, paths)])
+    command = command_line("kanfield", "spectrum", *paths)
     results = write_findings(folder, findings, title="Spectra of runs", command=command, content=content)
     return findings, results, folder
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import textwrap
 import types
 import typing
@@ -14,6 +15,7 @@ import yaml
 
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError, suggest
+from kanfield.files import find_moved
 
 T = TypeVar("T")
 _NAMES = {
@@ -179,9 +181,13 @@ def read_settings(path: Path) -> tuple[Settings, str | None]:
         raise InputError(f"{path} is not YAML{where}: one 'key: value' per line") from None
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no settings: one 'key: value' per line")
-    for key in ("image", "mask"):  # paths are meant from the file's folder, where there is such a file
-        if content.get(key) is not None and (path.parent / str(content[key])).exists():
+    # Paths are meant from the file's folder, where there is such a file; it may have moved together with that.
+    for key in ("image", "mask"):
+        if content.get(key) is not None and os.path.exists(path.parent / str(content[key])):
             content[key] = str(path.parent / str(content[key]))
+        elif content.get(key) is not None and not os.path.exists(str(content[key])):
+            moved = find_moved(Path(str(content[key])), path.parent)
+            content[key] = str(moved or content[key])
     image = content.pop("image", None)
     return settings_from(content, f"{path}: "), None if image is None else str(image)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -81,6 +82,48 @@ class Field(nn.Module, abc.ABC):
             x: coordinates, ``(N, in_features)``.
         """
         return x.new_zeros(())
+
+
+class Wrapped(Field):
+    """A plain module as a field, with the hooks of one.
+
+    Args:
+        module: from ``(N, in_features)`` to ``(N, out_features)``.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Evaluate the module, see :class:`Field`."""
+        values: Tensor = self.module(x)
+        return values
+
+
+@contextlib.contextmanager
+def eval_mode(module: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode for a block: dropout is off, batch norm uses its running statistics.
+
+    Afterwards every part is in the mode that it was in, frozen ones too.
+
+    Args:
+        module: the field.
+
+    >>> drop = nn.Dropout()
+    >>> with eval_mode(drop):
+    ...     drop.training
+    False
+    >>> drop.training
+    True
+    """
+    training = [part for part in module.modules() if part.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -143,7 +143,7 @@ def register(
     """Give a field class, or a function that builds one, a name (a decorator).
 
     The class is called as ``build(in_features, out_features, **options)`` and gives a
-    :class:`kanfield.fields.Field`; its keyword arguments with a default become the family's options, and
+    :class:`kanfield.fields.Field` or any other module of torch; its keyword arguments with a default become the family's options, and
     their annotations the types of these.
 
     Args:
@@ -213,7 +213,7 @@ def build_field(name: str, in_features: int, out_features: int, options: Mapping
 
     Raises:
         InputError: the family is unknown or unavailable here, an option is unknown or impossible, or what it
-            builds is not a :class:`kanfield.fields.Field`.
+            builds is no module of torch.
 
     >>> build_field("kan", 2, 3, {"widths": [16], "grids": [20, 10]}).layers[0].out_features
     16
@@ -224,15 +224,22 @@ def build_field(name: str, in_features: int, out_features: int, options: Mapping
     family.check(options)
     try:
         field = family.build(in_features, out_features, **options)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"--model {name}: {error}") from None
-    from kanfield.fields.field import Field
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError) as error:
+        raise InputError(f"--model {name}: {error or type(error).__name__}") from None
+    from torch import nn
 
-    if not isinstance(field, Field):
+    from kanfield.fields.field import Field, Wrapped
+
+    if not isinstance(field, nn.Module):
         raise InputError(
             f"--model {name} builds a {type(field).__name__}: derive it from kanfield.fields.Field"
         )
-    return field
+    return field if isinstance(field, Field) else Wrapped(field)
+
+
+def is_built_in(name: str) -> bool:
+    """Whether a family is kanfield's own."""
+    return name in _BUILT_IN
 
 
 def _plug_ins() -> dict[str, EntryPoint]:

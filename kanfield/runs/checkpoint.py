@@ -20,6 +20,7 @@ from kanfield.errors import InputError, RunFailed
 from kanfield.fields.field import Field
 from kanfield.files import replacing
 from kanfield.images import Image
+from kanfield.names import command_line
 from kanfield.splines import instruction_set
 from kanfield.splines.backend import BACKENDS
 
@@ -53,15 +54,26 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         RunFailed: The disk is full or the folder gone; an older checkpoint stays as it was.
     """
     info = json.dumps({"format": FORMAT, **checkpoint.info}, allow_nan=False)
-    tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
+    tensors = _apart({name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()})
     try:
         with replacing(path) as temporary:
             save_file(tensors, temporary, metadata={"kanfield": info})
     except (SafetensorError, OSError) as error:
         raise RunFailed(
             f"{path} cannot be written ({error}); the checkpoint before it is intact: make room, then "
-            f"kanfield fit --resume {path.parent.parent}"
+            + command_line("kanfield", "fit", "--resume", path.parent.parent)
         ) from None
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors that share memory, as tied weights do: the file format has none such."""
+    seen: set[int] = set()
+    apart = {}
+    for name, tensor in tensors.items():
+        memory = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone() if memory in seen else tensor
+        seen.add(memory)
+    return apart
 
 
 def read_checkpoint(path: Path, fingerprint: str | None = None) -> Checkpoint:
@@ -76,8 +88,9 @@ def read_checkpoint(path: Path, fingerprint: str | None = None) -> Checkpoint:
     """
     if not path.is_file():
         run = path.parent.parent
-        again = f"--config {run / 'config.yaml'}" if (run / "metrics.json").exists() else f"--resume {run}"
-        raise InputError(f"{path} is missing: fit again with kanfield fit {again}")
+        finished = (run / "metrics.json").exists()
+        words = ("--config", run / "config.yaml") if finished else ("--resume", run)
+        raise InputError(f"{path} is missing: fit again with {command_line('kanfield', 'fit', *words)}")
     try:
         with safe_open(path, framework="pt") as file:
             info = json.loads((file.metadata() or {}).get("kanfield", "null"))

@@ -21,6 +21,7 @@ from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.files import make_numbered_folder, write_text
 from kanfield.images import MAX_PIXELS, Image, write_image
+from kanfield.names import command_line, folder_name
 
 try:
     import fcntl
@@ -54,14 +55,14 @@ class RunFolder:
 
         Args:
             out: Folder of all runs.
-            image: File whose stem names the folder in between.
+            image: File whose stem names the folder in between, see :func:`folder_name`.
             model: Family of fields.
 
         Raises:
             InputError: The folder cannot be made.
         """
         try:
-            folder = cls(make_numbered_folder(out / (image.stem or "image"), model))
+            folder = cls(make_numbered_folder(out / folder_name(image.stem or "image"), folder_name(model)))
             folder.last.parent.mkdir()
             return folder
         except OSError as error:
@@ -165,8 +166,8 @@ class RunFolder:
         if image is None or missing_keys(settings):
             names = ", ".join(missing_keys(settings)) or "image"
             raise InputError(
-                f"{self.config} is not a run's own, it lacks {names}: start a run with kanfield fit IMAGE "
-                f"--config {self.config}"
+                f"{self.config} is not a run's own, it lacks {names}: start a run with "
+                + command_line("kanfield", "fit", "IMAGE", "--config", self.config)
             )
         return settings, Path(image)
 
@@ -180,12 +181,14 @@ class RunFolder:
             content = json.loads(self.metrics.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise InputError(
-                f"{self.path} is unfinished: go on with kanfield fit --resume {self.path}"
+                f"{self.path} is unfinished: go on with "
+                + command_line("kanfield", "fit", "--resume", self.path)
             ) from None
         except ValueError:
             content = None
         if not isinstance(content, dict) or not {"psnr", "held_out_psnr", "seconds"} <= content.keys():
-            raise InputError(f"{self.metrics} is damaged: kanfield eval {self.path} measures anew")
+            again = command_line("kanfield", "eval", self.path)
+            raise InputError(f"{self.metrics} is damaged: {again} measures anew")
         return content
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kanfield.errors import InputError
+from kanfield.fields.field import eval_mode
 from kanfield.images import Image, coordinates
 
 CHUNK = 16384  # coordinates evaluated at a time
@@ -32,7 +33,8 @@ def evaluate_field(field: nn.Module, coords: Tensor) -> Tensor:
     Returns:
         Values in [0, 1], float32, shape ``(N, c)``.
     """
-    values = [((field(part) + 1) / 2).clamp(0, 1) for part in torch.split(coords, CHUNK)]
+    with eval_mode(field):
+        values = [((field(part) + 1) / 2).clamp(0, 1) for part in torch.split(coords, CHUNK)]
     return torch.cat(values).float()
 
 
@@ -110,7 +112,9 @@ def derivative(
     for start in range(0, shape[0], rows):
         part = slice(start, min(start + rows, shape[0]))
         x = coordinates(like.height, like.width, window=window, shape=shape, rows=part).to(first)
-        values = torch.cat([_derivative(field, few, kind, pixel, colours) for few in torch.split(x, CHUNK)])
+        with eval_mode(field):
+            parts = [_derivative(field, few, kind, pixel, colours) for few in torch.split(x, CHUNK)]
+        values = torch.cat(parts)
         result[part] = values.cpu().numpy().reshape(-1, shape[1])
     return result
 

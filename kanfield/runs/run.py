@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image as PILImage
+from torch.nn.parameter import is_lazy
 
 from kanfield.config.checks import MATRIX_PRECISIONS
 from kanfield.config.settings import Settings
@@ -21,7 +22,7 @@ from kanfield.fields.field import Field
 from kanfield.images import MAX_PIXELS, Image, read_image
 from kanfield.runs.checkpoint import Checkpoint, blank_image, load_field, read_checkpoint
 from kanfield.runs.folder import RunFolder
-from kanfield.runs.rendering import Kind, derivative, render
+from kanfield.runs.rendering import Kind, derivative, evaluate_field, render
 
 _NOTEBOOK_SIDE = 1024  # pixels of the longer side
 
@@ -57,7 +58,8 @@ class Run:
         """The image that was fitted."""
         if not self._image.is_file():
             raise InputError(
-                f"{self._image}, the image of {self.path}, is gone: put it back or edit {self.folder.config}"
+                f"{self._image}, the image of {self.path}, is gone, and no {self._image.name} lies in the run "
+                f"folder or one above it: put it back or edit {self.folder.config}"
             )
         return read_image(self._image, self.settings.size, self.settings.max_pixels or MAX_PIXELS)
 
@@ -195,4 +197,6 @@ def make_field(settings: Settings, channels: int) -> Field:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         field = build_field(settings.model, 2, channels, options)
+        if any(map(is_lazy, field.parameters())):
+            evaluate_field(field, torch.zeros(2, 2))  # layers learn their sizes and make their weights
     return field.double() if settings.precision == "fp64" else field

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from kanfield.names import command_line
 from kanfield.reports.findings import Findings
 from kanfield.reports.write import write_findings
 from kanfield.studies.settings import StudySettings, to_plain
@@ -68,7 +68,7 @@ def command(settings: StudySettings) -> str:
         words.append(f"--{key.replace('_', '-')}")
         if not isinstance(value, bool):
             words += [_word(each) for each in value] if isinstance(value, list) else [_word(value)]
-    return shlex.join(words)
+    return command_line(*words)
 
 
 def _word(value: Any) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
+from rich.text import Text
 
 from kanfield.config.checks import check
 from kanfield.config.parse import settings_from, to_plain
@@ -27,6 +29,7 @@ from kanfield.monitors.spectrum_log import PIXELS as SPECTRUM_PIXELS
 from kanfield.monitors.spectrum_log import SpectrumLog, bands_of, read_spectrum
 from kanfield.monitors.tensorboard import TensorBoardLog
 from kanfield.monitors.terminal import TerminalLog
+from kanfield.names import command_line, printable
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.run import Run, load, make_field
 from kanfield.splines import choose_backend
@@ -78,6 +81,8 @@ def fit(
     check(settings)
     file = Path(image) if isinstance(image, (str, os.PathLike)) else None
     image = _image(image, settings)
+    if file is not None and not file.resolve().is_file():  # a pipe, which can be read once
+        file, image = None, replace(image, source=None)
     if settings.lossless and image.is_float:
         raise InputError(
             "--lossless: floating-point pixels are never exactly met; give --target-psnr instead"
@@ -128,7 +133,7 @@ def resume(path: str | os.PathLike[str], *, console: Console | None = None) -> R
     run = load(path)
     if run.folder.metrics.exists():
         if console is not None:
-            console.print(f"{run.path} is finished: nothing to do", highlight=False)
+            console.print(Text(printable(f"{run.path} is finished: nothing to do")), soft_wrap=True)
         return run
     device = pick_device(run.settings.device)
     resumed = run.folder.last.exists()
@@ -199,7 +204,7 @@ def _spectrum_log(trainer: Trainer, board: TensorBoardLog, resumed_at: int | Non
 @contextlib.contextmanager
 def _translate_errors(folder: RunFolder) -> Iterator[None]:
     """Turn OS and out-of-memory errors into a one-line RunFailed that says what is kept."""
-    resume = f"kanfield fit --resume {folder.path}"
+    resume = command_line("kanfield", "fit", "--resume", folder.path)
     try:
         yield
     except (RunFailed, InputError):

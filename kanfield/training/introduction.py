@@ -7,6 +7,7 @@ from rich.console import Console
 
 from kanfield.config.settings import Settings
 from kanfield.fields.field import count_parameters
+from kanfield.names import command_line, printable
 from kanfield.splines import explain_backend
 from kanfield.splines.backend import BACKENDS
 from kanfield.training.trainer import Trainer
@@ -28,16 +29,17 @@ def introduce(console: Console | None, trainer: Trainer) -> None:
     kind = settings.title + _levels(settings)
     slow = device.type == "cpu" and backend == "reference"
     folder = trainer.folder.path
+    watch = command_line("tensorboard", "--logdir", folder)
     lines = [
         (f"{name}: {image.width} x {image.height} {image.mode}, {pixels:,} pixels", ""),
         *((note, "") for note in image.notes),
         *_goal_notes(trainer),
         (f"{kind}: {parameters:,} parameters, {parameters / pixels:.2f} per pixel", ""),
         (f"{device}, {torch.get_num_threads()} threads, {backend} backend{why}", "yellow" if slow else ""),
-        (f"run folder {folder}; watch it with: tensorboard --logdir {folder}", ""),
+        (f"run folder {folder}; watch it with: {watch}", ""),
     ]
     for line, style in lines:
-        console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(line), style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def _levels(settings: Settings) -> str:

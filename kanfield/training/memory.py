@@ -12,8 +12,10 @@ import torch
 
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
-from kanfield.fields.field import count_parameters
+from kanfield.fields.field import Field, count_parameters, eval_mode
+from kanfield.fields.registry import is_built_in
 from kanfield.images import Image
+from kanfield.runs.checkpoint import FOCUS
 from kanfield.runs.rendering import CHUNK
 from kanfield.runs.run import make_field
 
@@ -22,6 +24,7 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
+_ROWS = 5  # coordinates at which a field of another package is tried
 # What torch says where it raises a plain RuntimeError instead of OutOfMemoryError.
 _TEXTS = (
     "DefaultCPUAllocator: can't allocate memory",
@@ -41,7 +44,7 @@ def check_buildable(settings: Settings, image: Image, device: torch.device) -> N
         device: Where the field is trained.
 
     Raises:
-        InputError: The field cannot be built, has more parameters than it may, or the machine has less memory
+        InputError: The field cannot be built or is none of an image, has more parameters than it may, or the machine has less memory
             than training takes.
     """
     need, room = _least_memory(settings, image), memory_limit()
@@ -51,16 +54,55 @@ def check_buildable(settings: Settings, image: Image, device: torch.device) -> N
             "give smaller --widths, --grids or --batch-size"
         )
     try:
-        count = count_parameters(make_field(settings, image.channels))
+        field = make_field(settings, image.channels)
+        count = count_parameters(field)
+        if not is_built_in(settings.model):
+            _check_plug_in(field.to(device), settings.model, image.channels)
     except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+        if is_out_of_memory(error):
+            raise InputError("the field does not fit into memory: give smaller --widths or --grids") from None
+        if is_built_in(settings.model):
             raise
-        raise InputError("the field does not fit into memory: give smaller --widths or --grids") from None
+        raise InputError(f"--model {settings.model}: {_reason(error)}") from None
     if settings.parameters is not None and count > settings.parameters:
         raise InputError(
             f"--parameters {settings.parameters}: the smallest such field has {count:,}; give more, or "
             "leave out other options of the field"
         )
+
+
+def _check_plug_in(field: Field, name: str, channels: int) -> None:
+    """Try a field that another package brings.
+
+    Raises:
+        InputError: It has nothing to train, fails, or gives values of another shape than the image has.
+    """
+    if not any(p.requires_grad for p in field.parameters()):
+        raise InputError(f"--model {name} has no parameters to train: register them as torch.nn.Parameter")
+    taken = [key for key in field.state_dict() if key == FOCUS or key.startswith("optimizer.")]
+    if taken:
+        raise InputError(f"--model {name}: checkpoints use the name {taken[0]} themselves: rename that part")
+    x = torch.zeros(_ROWS, 2).to(next(field.parameters()))
+    try:
+        with eval_mode(field), torch.no_grad():
+            y = field(x)
+    except Exception as error:  # a stranger's module can raise anything
+        if isinstance(error, (MemoryError, RuntimeError)) and is_out_of_memory(error):
+            raise
+        raise InputError(
+            f"--model {name}: its forward fails at coordinates of shape ({_ROWS}, 2): {_reason(error)}"
+        ) from None
+    given = tuple(y.shape) if isinstance(y, torch.Tensor) else type(y).__name__
+    if given != (_ROWS, channels):
+        raise InputError(
+            f"--model {name}: its forward gives {given} at coordinates of shape ({_ROWS}, 2), where values of "
+            f"shape ({_ROWS}, {channels}) belong: give out_features numbers for each"
+        )
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error with its kind."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: remembered while a step runs, acted on after it."""
+"""Ctrl-C, SIGTERM and SIGHUP: remembered while a step runs, acted on after it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from kanfield.errors import Interrupted
+from kanfield.names import command_line
+
+_HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 class Signals:
-    """Catches SIGINT and SIGTERM inside a ``with`` block; a second one acts as it would without the block.
+    """Catches SIGINT, SIGTERM and SIGHUP inside a ``with`` block; a second one acts as it would without.
+
+    A terminal that goes away may send SIGHUP twice, through the shell and by itself: only the first counts. Under
+    nohup, which has it ignored, it stays so.
 
     Outside the main thread, where Python cannot catch signals, it does nothing.
 
@@ -26,8 +32,11 @@ class Signals:
 
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
+            for number in (signal.SIGINT, signal.SIGTERM, _HANGUP):
+                if number is not None and not (
+                    number == _HANGUP and signal.getsignal(number) == signal.SIG_IGN
+                ):
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
@@ -46,14 +55,14 @@ class Signals:
             An exception whose message names the command that resumes the run.
         """
         assert self.received is not None
-        message = f"Interrupted at step {step} and saved. Go on with: kanfield fit --resume {run}"
+        again = command_line("kanfield", "fit", "--resume", run)
+        message = f"Interrupted at step {step} and saved. Go on with: {again}"
         return Interrupted(message, 128 + self.received)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.received = number
-        self._restore()
+        self.received = self.received or number
+        self._restore(keep=_HANGUP)
 
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
+    def _restore(self, keep: int | None = None) -> None:
+        for number in [number for number in self._before if number != keep]:
+            signal.signal(number, self._before.pop(number))

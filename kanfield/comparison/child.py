@@ -1,0 +1,61 @@
+"""A fit of a comparison in a process of its own, which ends when the comparison does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+
+# Unlike python -m kanfield, this imports nothing from the working folder, which may hold a file random.py.
+_START = (
+    "import sys; sys.path = [path for path in sys.path if path]; "
+    "from kanfield.comparison.child import main; main()"
+)
+
+
+@contextlib.contextmanager
+def child(words: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """Run the command ``kanfield`` with these words; what still runs after the block is killed.
+
+    Standard input of the child is a pipe that nothing is written to. The system closes it when this process
+    ends, even by SIGKILL.
+    """
+    reader, writer = os.pipe()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _START, *words],
+            stdin=reader,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+            # A session of its own: Ctrl-C reaches this process alone, which passes it on once.
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()  # nothing happens to a process that has ended
+            process.wait()
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def main() -> None:
+    """Run the command of the process; without its parent it is interrupted, and so saved."""
+    threading.Thread(target=_wait_for_end, args=(0,), daemon=True).start()
+    from kanfield.cli import main as command
+
+    command()
+
+
+def _wait_for_end(descriptor: int) -> None:
+    os.read(descriptor, 1)  # returns when the other end closes
+    os.kill(os.getpid(), signal.SIGTERM)
