@@ -86,7 +86,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def find_moved(path: Path, folder: Path) -> Path | None:
-    """Find a file that moved together with a folder: in it or in those above, with as much of its path as fits.
+    """Find a file that moved together with a folder: in it or above it, with as much of its path as fits.
 
     Args:
         path: Where the file was.

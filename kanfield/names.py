@@ -17,7 +17,7 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 def folder_name(name: str) -> str:
     """Name a folder after something, such as a picture or a model.
 
-    Most names stay as they are. One that is too long, says nothing but dots, or has characters that a terminal
+    Most names stay as they are. One that is too long, is nothing but dots, or has characters that a terminal
     or a text file cannot hold, is mended and gets a hash, so that two names never become the same.
 
     Args:

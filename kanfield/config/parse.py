@@ -181,7 +181,7 @@ def read_settings(path: Path) -> tuple[Settings, str | None]:
         raise InputError(f"{path} is not YAML{where}: one 'key: value' per line") from None
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no settings: one 'key: value' per line")
-    # Paths are meant from the file's folder, where there is such a file; it may have moved together with that.
+    # Paths are meant from the file's folder, where there is such a file; it may have moved with that.
     for key in ("image", "mask"):
         if content.get(key) is not None and os.path.exists(path.parent / str(content[key])):
             content[key] = str(path.parent / str(content[key]))

@@ -143,8 +143,8 @@ def register(
     """Give a field class, or a function that builds one, a name (a decorator).
 
     The class is called as ``build(in_features, out_features, **options)`` and gives a
-    :class:`kanfield.fields.Field` or any other module of torch; its keyword arguments with a default become the family's options, and
-    their annotations the types of these.
+    :class:`kanfield.fields.Field` or any other module of torch; its keyword arguments with a default become
+    the family's options, and their annotations the types of these.
 
     Args:
         name: what ``--model`` takes.

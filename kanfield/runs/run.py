@@ -58,7 +58,7 @@ class Run:
         """The image that was fitted."""
         if not self._image.is_file():
             raise InputError(
-                f"{self._image}, the image of {self.path}, is gone, and no {self._image.name} lies in the run "
+                f"{self._image}, the image of {self.path}, is gone, and no {self._image.name} lies in that "
                 f"folder or one above it: put it back or edit {self.folder.config}"
             )
         return read_image(self._image, self.settings.size, self.settings.max_pixels or MAX_PIXELS)

@@ -44,8 +44,8 @@ def check_buildable(settings: Settings, image: Image, device: torch.device) -> N
         device: Where the field is trained.
 
     Raises:
-        InputError: The field cannot be built or is none of an image, has more parameters than it may, or the machine has less memory
-            than training takes.
+        InputError: The field cannot be built or is none of such an image, has more parameters than it may, or
+            the machine has less memory than training takes.
     """
     need, room = _least_memory(settings, image), memory_limit()
     if device.type == "cpu" and room is not None and need > room:
@@ -95,8 +95,8 @@ def _check_plug_in(field: Field, name: str, channels: int) -> None:
     given = tuple(y.shape) if isinstance(y, torch.Tensor) else type(y).__name__
     if given != (_ROWS, channels):
         raise InputError(
-            f"--model {name}: its forward gives {given} at coordinates of shape ({_ROWS}, 2), where values of "
-            f"shape ({_ROWS}, {channels}) belong: give out_features numbers for each"
+            f"--model {name}: its forward gives {given} at coordinates of shape ({_ROWS}, 2), where "
+            f"({_ROWS}, {channels}) belongs: give out_features numbers for each of them"
         )
 
 

@@ -17,8 +17,8 @@ _HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 class Signals:
     """Catches SIGINT, SIGTERM and SIGHUP inside a ``with`` block; a second one acts as it would without.
 
-    A terminal that goes away may send SIGHUP twice, through the shell and by itself: only the first counts. Under
-    nohup, which has it ignored, it stays so.
+    A terminal that goes away may send SIGHUP twice, by itself and through the shell: only the first counts.
+    Where it is ignored, as nohup has it, it stays so.
 
     Outside the main thread, where Python cannot catch signals, it does nothing.
 
@@ -32,11 +32,10 @@ class Signals:
 
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM, _HANGUP):
-                if number is not None and not (
-                    number == _HANGUP and signal.getsignal(number) == signal.SIG_IGN
-                ):
-                    self._before[number] = signal.signal(number, self._note)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+            if _HANGUP is not None and signal.getsignal(_HANGUP) != signal.SIG_IGN:
+                self._before[_HANGUP] = signal.signal(_HANGUP, self._note)
         return self
 
     def __exit__(
