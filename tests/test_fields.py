@@ -290,12 +290,20 @@ def plug_in():
         forget(name)
 
 
-def test_a_module_that_is_no_field_is_refused_in_words(plug_in):
+def test_what_is_no_module_is_refused_in_words(plug_in):
+    def stranger(in_features: int, out_features: int):
+        return [in_features, out_features]
+
+    with pytest.raises(InputError, match=r"--model stranger builds a list: derive it from kanfield.*Field"):
+        build_field(plug_in(stranger), 2, 1, {})
+
+
+def test_a_plain_module_is_a_field(plug_in):
     def stranger(in_features: int, out_features: int):
         return nn.Linear(in_features, out_features)
 
-    with pytest.raises(InputError, match=r"--model stranger builds a Linear: derive it from kanfield.*Field"):
-        build_field(plug_in(stranger), 2, 1, {})
+    field = build_field(plug_in(stranger), 2, 1, {})
+    assert isinstance(field, Field) and field(torch.zeros(7, 2)).shape == (7, 1)
 
 
 def test_annotations_that_cannot_be_read_leave_options_untyped(plug_in):

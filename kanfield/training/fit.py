@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.text import Text
 
 from kanfield.config.checks import check
 from kanfield.config.parse import settings_from, to_plain
@@ -29,7 +28,8 @@ from kanfield.monitors.spectrum_log import PIXELS as SPECTRUM_PIXELS
 from kanfield.monitors.spectrum_log import SpectrumLog, bands_of, read_spectrum
 from kanfield.monitors.tensorboard import TensorBoardLog
 from kanfield.monitors.terminal import TerminalLog
-from kanfield.names import command_line, printable
+from kanfield.monitors.tolerant import Tolerant, say, tolerated
+from kanfield.names import command_line
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.run import Run, load, make_field
 from kanfield.splines import choose_backend
@@ -132,8 +132,7 @@ def resume(path: str | os.PathLike[str], *, console: Console | None = None) -> R
     """
     run = load(path)
     if run.folder.metrics.exists():
-        if console is not None:
-            console.print(Text(printable(f"{run.path} is finished: nothing to do")), soft_wrap=True)
+        say(console, f"{run.path} is finished: nothing to do")
         return run
     device = pick_device(run.settings.device)
     resumed = run.folder.last.exists()
@@ -160,13 +159,20 @@ def _train(
             position = trainer.progress.step
             introduce_resumed(console, trainer, differences)
         with contextlib.ExitStack() as closing:
-            board = TensorBoardLog(folder.path, to_plain(settings, str(image.source)), position)
+            plain = to_plain(settings, str(image.source))
+            board: Any = Tolerant(
+                lambda: TensorBoardLog(folder.path, plain, position), "TensorBoard's file", console
+            )
             monitors: list[Monitor] = [board, CsvLog(folder.rows, position)]
             if settings.timelapse:
-                monitors.append(FrameLog(folder.frames))
+                frames: Any = Tolerant(lambda: FrameLog(folder.frames), "the timelapse", console)
+                monitors.append(frames)
             if console is not None:
                 best = trainer.progress.best_psnr
-                monitors.append(TerminalLog(console, trainer.steps, settings.seconds, best))
+                terminal: Any = Tolerant(
+                    lambda: TerminalLog(console, trainer.steps, settings.seconds, best), "progress", None
+                )
+                monitors.append(terminal)
             for monitor in monitors:
                 closing.callback(monitor.close)
             trainer.monitors = monitors
@@ -178,12 +184,13 @@ def _train(
             board.edges(field, trainer.progress.step)
             curve = read_spectrum(folder.spectrum)
             if curve is not None:
-                figure = spectrum_figure(curve)
-                with replacing(folder.heat_map) as temporary:
-                    figure.savefig(temporary, format="png", dpi=160)
-                board.heat_map(figure, trainer.progress.step)
+                with tolerated(folder.heat_map.name, console):
+                    figure = spectrum_figure(curve)
+                    with replacing(folder.heat_map) as temporary:
+                        figure.savefig(temporary, format="png", dpi=160)
+                    board.heat_map(figure, trainer.progress.step)
         picture, content = measure(field, target, trainer.progress, settings, folder)
-        write_results(folder, target, picture, content)
+        write_results(folder, target, picture, content, console)
     return load(folder.path)
 
 

@@ -7,7 +7,8 @@ from rich.console import Console
 
 from kanfield.config.settings import Settings
 from kanfield.fields.field import count_parameters
-from kanfield.names import command_line, printable
+from kanfield.monitors.tolerant import say
+from kanfield.names import command_line
 from kanfield.splines import explain_backend
 from kanfield.splines.backend import BACKENDS
 from kanfield.training.trainer import Trainer
@@ -39,7 +40,7 @@ def introduce(console: Console | None, trainer: Trainer) -> None:
         (f"run folder {folder}; watch it with: {watch}", ""),
     ]
     for line, style in lines:
-        console.print(printable(line), style=style, highlight=False, markup=False, soft_wrap=True)
+        say(console, line, style)
 
 
 def _levels(settings: Settings) -> str:
@@ -55,16 +56,10 @@ def introduce_resumed(console: Console | None, trainer: Trainer, differences: li
     """Print where a run goes on, and why it may end elsewhere than it would have."""
     if console is None:
         return
-    console.print(f"resumed at step {trainer.progress.step}", highlight=False)
+    say(console, f"resumed at step {trainer.progress.step}")
     if differences and trainer.settings.seconds is None:
         words = "; ".join(differences)
-        console.print(
-            f"the result will not be bit-identical to an uninterrupted run's: {words}",
-            style="yellow",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        say(console, f"the result will not be bit-identical to an uninterrupted run's: {words}", "yellow")
 
 
 def _goal_notes(trainer: Trainer) -> list[tuple[str, str]]:

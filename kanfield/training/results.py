@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import imageio.v3 as imageio
+from rich.console import Console
 
 from kanfield import metrics
 from kanfield.config.settings import Settings
@@ -16,6 +17,7 @@ from kanfield.files import replacing, write_json
 from kanfield.images import Image, write_image
 from kanfield.machine import pick_device
 from kanfield.monitors.spectrum_log import read_spectrum
+from kanfield.monitors.tolerant import tolerated
 from kanfield.runs.checkpoint import environment, load_field, read_checkpoint
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.progress import Progress
@@ -98,7 +100,13 @@ def _compare(target: Target, picture: Image) -> dict[str, Any]:
     }
 
 
-def write_results(folder: RunFolder, target: Target, picture: Image, content: dict[str, Any]) -> None:
+def write_results(
+    folder: RunFolder,
+    target: Target,
+    picture: Image,
+    content: dict[str, Any],
+    console: Console | None = None,
+) -> None:
     """Write pictures and ``metrics.json``; the latter comes last and ends the run.
 
     Args:
@@ -106,14 +114,19 @@ def write_results(folder: RunFolder, target: Target, picture: Image, content: di
         target: what was fitted.
         picture: the reconstruction.
         content: of ``metrics.json``.
+        console: where a picture that cannot be drawn is told; the others and the metrics are written.
     """
     suffix = target.image.suffix
-    write_image(folder.path / f"reconstruction{suffix}", picture)
+    with tolerated(f"reconstruction{suffix}", console):
+        write_image(folder.path / f"reconstruction{suffix}", picture)
     if suffix != ".png":
-        write_image(folder.reconstruction, picture.to_8bit())  # to view
-    write_image(folder.error_map, error_map(target, picture))
+        with tolerated(folder.reconstruction.name, console):
+            write_image(folder.reconstruction, picture.to_8bit())  # to view
+    with tolerated(folder.error_map.name, console):
+        write_image(folder.error_map, error_map(target, picture))
     if folder.frames.is_dir():
-        write_timelapse(folder.frames, folder.path / "timelapse.webp")
+        with tolerated("timelapse.webp", console):
+            write_timelapse(folder.frames, folder.path / "timelapse.webp")
     write_json(folder.metrics, content)
 
 
