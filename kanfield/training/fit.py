@@ -18,7 +18,7 @@ from kanfield.config.settings import Settings
 from kanfield.errors import InputError, RunFailed
 from kanfield.files import replacing
 from kanfield.images import MAX_PIXELS, Image, read_image, resize_image
-from kanfield.machine import limit_threads, pick_device
+from kanfield.machine import pick_device
 from kanfield.monitors.base import Monitor
 from kanfield.monitors.csv_log import CsvLog
 from kanfield.monitors.frames import FrameLog
@@ -27,6 +27,7 @@ from kanfield.monitors.spectrum_log import PIXELS as SPECTRUM_PIXELS
 from kanfield.monitors.spectrum_log import SpectrumLog, bands_of, read_spectrum
 from kanfield.monitors.tensorboard import TensorBoardLog
 from kanfield.monitors.terminal import TerminalLog
+from kanfield.process import default_settings, limit_threads
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.run import Run, load, make_field
 from kanfield.splines import choose_backend
@@ -38,6 +39,7 @@ from kanfield.training.target import fingerprint, image_stats, make_target
 from kanfield.training.trainer import Trainer
 
 
+@default_settings()
 def fit(
     image: str | os.PathLike[str] | Image,
     settings: Settings | None = None,
@@ -115,6 +117,7 @@ def _image(image: str | os.PathLike[str] | Image, settings: Settings) -> Image:
     return image if settings.size is None else resize_image(image, settings.size)
 
 
+@default_settings()
 def resume(path: str | os.PathLike[str], *, console: Console | None = None) -> Run:
     """Go on with a run where its checkpoint left it; a finished run is returned as it is.
 
