@@ -1,4 +1,4 @@
-"""What belongs to the whole process of a caller, borrowed and given back: warnings, torch's settings, threads.
+"""What belongs to the whole process, borrowed and given back: warnings, torch's settings, threads.
 
 kanfield runs in notebooks, services and pools, in several threads at once and in forked children. Blocks of
 several threads may overlap here, and the last one to end leaves everything as the first one found it.
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from kanfield.container import cpu_count
 from kanfield.errors import InputError
 
 _lock = threading.RLock()
@@ -115,9 +116,13 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def limit_threads(count: int | None) -> Iterator[None]:
-    """Let torch use ``count`` CPU threads inside a ``with`` block; None leaves their number as it is.
+    """Let torch use ``count`` CPU threads inside a ``with`` block.
 
-    In a forked child it is one, unless ``count`` says otherwise and the parent had computed nothing.
+    None stands for as many as torch has, but no more than there are cores for the process. In a forked child
+    that is one, and so is any ``count`` where the parent had computed before the fork.
+
+    Args:
+        count: Number of threads, or None; inside another block of this thread None changes nothing.
 
     Raises:
         InputError: ``count`` is not a number of threads.
@@ -126,8 +131,6 @@ def limit_threads(count: int | None) -> Iterator[None]:
 
     if count is not None and not 1 <= count <= 4096:
         raise InputError(f"--threads {count} is impossible: give a number of CPU threads above zero")
-    if _forked == "computed" or (_forked and count is None):
-        count = 1
     global _unlimited
     thread = threading.get_ident()
     with _lock:
@@ -136,8 +139,10 @@ def limit_threads(count: int | None) -> Iterator[None]:
             _unlimited = now
         # A thread that asks for the first time is given what the others' blocks have set.
         before = now if not _limited or thread in _limited else _unlimited
+        if count is None:
+            count = before if thread in _limited else 1 if _forked else min(before, cpu_count())
         _limited.append(thread)
-        _set_threads(before if count is None else count)
+        _set_threads(1 if _forked == "computed" else count)
     try:
         yield
     finally:

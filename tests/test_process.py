@@ -51,7 +51,7 @@ def state() -> dict[str, object]:
         "gradients": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
         "torch": (torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads()),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "random": (random.getstate(), torch.get_rng_state().tolist(), str(np.random.get_state())),
+        "random": (random.getstate(), torch.get_rng_state().tolist(), str(np.random.get_state())),  # noqa: NPY002
         "warnings": [*warnings.filters],
         "numpy": np.geterr(),
         "environment": dict(os.environ),
