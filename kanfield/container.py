@@ -71,7 +71,7 @@ def _folders(controller: str, groups: Path, mounts: Path) -> list[tuple[Path, in
     except (OSError, ValueError):
         return []
     for line in lines:
-        _, controllers, group = (line.split(":", 2) + ["", ""])[:3]
+        _, controllers, group = [*line.split(":", 2), "", ""][:3]
         if not controllers:
             roots, version = [mounts, mounts / "unified"], 2
         elif controller in controllers.split(","):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,24 +120,44 @@ def _image(image: str | os.PathLike[str] | Image, settings: Settings) -> Image:
 
 
 @default_settings()
-def resume(path: str | os.PathLike[str], *, console: Console | None = None) -> Run:
+def resume(
+    path: str | os.PathLike[str],
+    *,
+    console: Console | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+) -> Run:
     """Go on with a run where its checkpoint left it; a finished run is returned as it is.
 
     Args:
         path: of the run folder.
         console: where progress goes; None for silence.
+        device: where the rest is trained, for a run that began on another machine; None for the run's own.
+        threads: CPU threads of the rest; None for as many as the run's settings say.
 
     Raises:
-        InputError: the folder is not a run, or its image has changed or gone.
+        InputError: the folder is not a run, its image has changed or gone, or its device is not here.
     """
     run = load(path)
     if run.folder.metrics.exists():
         if console is not None:
             console.print(f"{run.path} is finished: nothing to do", highlight=False)
         return run
-    device = pick_device(run.settings.device)
-    resumed = run.folder.last.exists()
-    return _train(run.folder, run.image, run.settings, device, console, resumed)
+    settings, resumed = run.settings, run.folder.last.exists()
+    changes = []
+    for name, value in (("device", device), ("threads", threads)):
+        if value is not None and value != getattr(settings, name):
+            changes.append(f"--{name} {value} in place of {getattr(settings, name) or 'the default'}")
+            settings = replace(settings, **{name: value})
+    check(settings)
+    try:
+        there = pick_device(settings.device)
+    except InputError as error:
+        if device is not None:
+            raise
+        remedy = f"go on with kanfield fit --resume {shlex.quote(str(run.path))} --device cpu"
+        raise InputError(f"{run.folder.config}: {str(error).split('; ')[0]}; {remedy}") from None
+    return _train(run.folder, run.image, settings, there, console, resumed, changes)
 
 
 def _train(
@@ -145,6 +167,7 @@ def _train(
     device: torch.device,
     console: Console | None,
     resumed: bool,
+    changes: Sequence[str] = (),
 ) -> Run:
     with folder.lock(), limit_threads(settings.threads), Signals() as signals, _translate_errors(folder):
         _remove_leftovers(folder)
@@ -156,7 +179,7 @@ def _train(
         if resumed:
             differences = trainer.restore()
             position = trainer.progress.step
-            introduce_resumed(console, trainer, differences)
+            introduce_resumed(console, trainer, differences, changes)
         with contextlib.ExitStack() as closing:
             board = TensorBoardLog(folder.path, to_plain(settings, str(image.source)), position)
             monitors: list[Monitor] = [board, CsvLog(folder.rows, position)]
