@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import platform
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,34 +52,23 @@ def pick_device(name: str) -> torch.device:
     """
     if name == "auto":
         found = (name for name in _DEVICES if getattr(torch, name).is_available())
-        return torch.device(next(found, "cpu"))
+        device = torch.device(next(found, "cpu"))
+        return device if _reason_against(device) is None else torch.device("cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
         device = torch.device("meta")
     if device.type not in {"cpu", *_DEVICES}:
         raise InputError(f"--device {name} is unknown: use auto, cpu, cuda, cuda:1, xpu or mps")
-    try:
-        torch.zeros(1, device=device)
-    except Exception as error:  # torch raises RuntimeError, AssertionError and others here
-        reason = str(error).splitlines()[0].split(". ")[0]
-        raise InputError(f"--device {name} cannot be used ({reason}); use auto or cpu") from None
+    if (reason := _reason_against(device)) is not None:
+        raise InputError(f"--device {name} cannot be used ({reason}); use auto or cpu")
     return device
 
 
-@contextlib.contextmanager
-def limit_threads(count: int | None) -> Iterator[None]:
-    """Let torch use ``count`` CPU threads inside a ``with`` block; None leaves their number as it is.
-
-    Raises:
-        InputError: ``count`` is not a number of threads.
-    """
-    if count is not None and not 1 <= count <= 4096:
-        raise InputError(f"--threads {count} is impossible: give a number of CPU threads above zero")
-    before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
+def _reason_against(device: torch.device) -> str | None:
+    """Why a device cannot be used, in torch's words, such as a GPU in a forked child; None where it can."""
     try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+        torch.zeros(1, device=device)
+    except Exception as error:  # torch raises RuntimeError, AssertionError and others here
+        return str(error).splitlines()[0].split(". ")[0]
+    return None

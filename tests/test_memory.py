@@ -1,10 +1,11 @@
-"""Memory: errors that mean it ran out, and how much of it there is in a container."""
+"""Memory: errors that mean it ran out; how much of it, and how many cores, there are in a container."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
+from kanfield import container, process
 from kanfield.training import memory
 
 GIB = 2**30
@@ -45,9 +46,8 @@ def test_what_torch_raises_when_memory_runs_out():
 
 
 @pytest.fixture
-def machine(tmp_path, monkeypatch):
+def machine(tmp_path):
     """A machine of 64 GiB whose control groups are files; returns a function that writes one."""
-    monkeypatch.setattr(memory.os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 64 * GIB // 4096}.get)
 
     def write(name, content):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,8 @@ def machine(tmp_path, monkeypatch):
 
 
 def limit(folder):
-    return memory.memory_limit(folder / "cgroup", folder / "mounts")
+    limits = container.memory_limits(folder / "cgroup", folder / "mounts")
+    return min([64 * GIB, *limits])
 
 
 def test_without_control_groups_it_is_the_machines(machine, tmp_path):
@@ -85,3 +86,75 @@ def test_a_container_sees_its_own_limit_at_the_root(machine, tmp_path):
     machine("cgroup", "0::/")
     machine("mounts/memory.max", 3 * GIB)
     assert limit(tmp_path) == 3 * GIB
+
+
+def test_a_fit_that_a_container_cannot_hold_is_refused(monkeypatch):
+    monkeypatch.setattr(memory, "memory_limits", lambda: [3 * GIB])
+    assert memory.memory_limit() <= 3 * GIB
+
+
+# ---- cores -------------------------------------------------------------------------------------
+
+
+def cores(folder):
+    return container.cpu_count(folder / "cgroup", folder / "mounts")
+
+
+@pytest.fixture
+def eight(machine, monkeypatch):
+    """As ``machine``, with eight cores of which the process may use six."""
+    monkeypatch.setattr(container.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(container.os, "sched_getaffinity", lambda pid: set(range(6)), raising=False)
+    return machine
+
+
+def test_without_control_groups_cores_are_those_the_process_is_bound_to(eight, tmp_path, monkeypatch):
+    assert cores(tmp_path) == 6
+    monkeypatch.delattr(container.os, "sched_getaffinity")
+    assert cores(tmp_path) == 8
+
+
+@pytest.mark.parametrize(
+    ("quota", "count"),
+    [
+        ("max 100000", 6),
+        ("200000 100000", 2),
+        ("150000 100000", 2),
+        ("5000 100000", 1),
+        ("1600000 100000", 6),
+        ("", 6),
+        ("100000 0", 6),
+    ],
+)
+def test_a_quota_of_version_2(eight, tmp_path, quota, count):
+    eight("cgroup", "0::/a pod/box")
+    eight("mounts/a pod/cpu.max", quota)
+    eight("mounts/a pod/box/cpu.max", "max 100000")
+    assert cores(tmp_path) == count
+
+
+@pytest.mark.parametrize("folder", ["cpu", "cpu,cpuacct"])
+@pytest.mark.parametrize(("quota", "count"), [(-1, 6), (300000, 3), (50000, 1)])
+def test_a_quota_of_version_1(eight, tmp_path, folder, quota, count):
+    eight("cgroup", "3:cpu,cpuacct:/docker/a\n0::/x")
+    eight(f"mounts/{folder}/cpu.cfs_quota_us", quota)
+    eight(f"mounts/{folder}/cpu.cfs_period_us", 100000)
+    assert cores(tmp_path) == count
+
+
+def test_groups_beyond_what_is_mounted_are_not_looked_for(eight, tmp_path):
+    eight("cgroup", "0::/../../other")
+    eight("mounts/cpu.max", "400000 100000")
+    eight("other/cpu.max", "100000 100000")
+    assert cores(tmp_path) == 4
+
+
+@pytest.mark.usefixtures("_keep_threads")
+def test_the_quota_limits_the_threads(monkeypatch):
+    monkeypatch.setattr(process, "cpu_count", lambda: 2)
+    torch.set_num_threads(3)
+    with process.limit_threads(None):
+        assert torch.get_num_threads() == 2
+        with process.limit_threads(4), process.limit_threads(None):
+            assert torch.get_num_threads() == 4
+    assert torch.get_num_threads() == 3

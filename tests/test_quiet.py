@@ -54,7 +54,20 @@ def test_overlapping_threads_leave_the_logger_as_it_was():
     assert ([*logger.filters], logger.disabled, logger.level) == before
 
 
-def test_other_threads_are_heard(caplog, capsys):
+def test_nothing_is_redirected_while_other_threads_run(capfd):
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait, args=(10,))
+    thread.start()
+    before, stdout = os.fstat(2), sys.stdout
+    with quiet_native():
+        assert os.path.samestat(os.fstat(2), before) and sys.stdout is stdout
+    done.set()
+    thread.join()
+
+
+def test_other_threads_are_heard(caplog, capsys, monkeypatch):
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+
     def speak():
         logging.getLogger("tifffile").warning("mine")
         print("mine")

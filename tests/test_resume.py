@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import refused
 from PIL import Image
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -440,6 +441,36 @@ def test_resume_with_other_threads_warns(image, tmp_path):
         torch.set_num_threads(before)
     assert "threads was 1, now 2" in said.getvalue()
     assert "not be bit-identical" in said.getvalue()
+
+
+def _begun_on(device: str, run: Path) -> None:
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("device: auto", f"device: {device}"))
+
+
+def test_a_run_of_another_machine_goes_on_with_the_device_that_is_given(image, tmp_path, capsys):
+    run = _stop_at(image, tmp_path, 25)
+    _begun_on("cuda:99", run)
+    said = refused(capsys, "fit", "--resume", run)
+    assert f"kanfield fit --resume {run} --device cpu" in said and "config.yaml" in said
+    main(["fit", "--resume", str(run), "--device", "cpu", "--threads", "2"])
+    said = capsys.readouterr().err
+    assert "not be bit-identical" in said and "--device cpu in place of cuda:99" in said
+    assert "--threads 2 in place of 1" in said
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert (metrics["device"], metrics["threads"]) == ("cpu", 2)
+
+
+def test_the_device_that_a_resumed_run_is_given_must_be_here(image, tmp_path, capsys):
+    run = _stop_at(image, tmp_path, 25)
+    assert "--device cuda:99" in refused(capsys, "fit", "--resume", run, "--device", "cuda:99")
+    assert "--threads 0" in refused(capsys, "fit", "--resume", run, "--threads", "0")
+
+
+def test_the_same_device_changes_nothing(image, tmp_path, capsys):
+    run = _stop_at(image, tmp_path, 25)
+    main(["fit", "--resume", str(run), "--device", "auto", "--threads", "1"])
+    assert "bit-identical" not in capsys.readouterr().err
 
 
 def test_a_run_folder_that_moved_can_be_resumed(image, tmp_path):

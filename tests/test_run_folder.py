@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from kanfield.errors import InputError
@@ -38,6 +40,42 @@ def test_a_second_fit_is_refused(folder, monkeypatch):
     with folder.lock(), pytest.raises(InputError, match="in use by another fit"), folder.lock():
         pass
     assert 0.1 < sum(waits) < 1
+
+
+def _nfs(file, kind):
+    """As on NFS, where an exclusive lock is one of bytes in a file that is open for writing."""
+    if kind & fcntl.LOCK_EX and fcntl.fcntl(file, fcntl.F_GETFL) & 3 == 0:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+    return real(file, kind)
+
+
+real = fcntl.flock
+
+
+def test_a_second_fit_is_refused_on_nfs_too(folder, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", _nfs)
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
+    with folder.lock():
+        assert folder.in_use
+        with pytest.raises(InputError, match="in use by another fit"), folder.lock():
+            pass
+    assert not folder.in_use
+
+
+@pytest.mark.parametrize("number", ["ENOLCK", "ENOSYS", "ENOTSUP", "EBADF", "EINVAL", "EIO", "EPERM"])
+def test_a_fit_goes_on_where_there_are_no_locks(folder, monkeypatch, number):
+    def none(file, kind):
+        raise OSError(getattr(errno, number), number)
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with folder.lock():
+        assert not folder.in_use
+
+
+def test_a_config_that_cannot_be_written_is_locked_all_the_same(folder):
+    folder.config.chmod(0o444)
+    with folder.lock():
+        assert folder.in_use
 
 
 def test_a_models_name_is_not_a_pattern(tmp_path):

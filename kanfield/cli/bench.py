@@ -30,7 +30,8 @@ class Bench:
         from kanfield.bench.report import bench, bench_tune
         from kanfield.bench.table import shown
         from kanfield.cli.printing import print_json, print_tables
-        from kanfield.machine import limit_threads, pick_device
+        from kanfield.machine import pick_device
+        from kanfield.process import limit_threads
 
         def progress(line: str) -> None:
             if not self.quiet:

@@ -21,6 +21,7 @@ _CONFIG = (
     "all its keys, also those without a flag: adam_lr, range_steps, smoothness, phases."
 )
 _OPTIONS = ("widths", "grids", "order")  # options of the field that have a flag of their own
+_OF_THE_MACHINE = {"device", "threads"}  # what a run may go on with otherwise than it began
 
 
 @dataclass
@@ -30,7 +31,8 @@ class Fit:
     image: Annotated[Positional[File], arg(metavar="[IMAGE]", help_behavior_hint="")] = None
     """The image file: PNG, JPEG, TIFF, WebP, EXR, HDR and others, of 8 bits, 16 bits or floats."""
     resume: Annotated[tuple[Path, ...] | None, arg(metavar="[RUN]", help_behavior_hint="")] = None
-    """Go on with a run that was interrupted; without a folder, the latest unfinished one under --out."""
+    """Go on with a run that was interrupted; without a folder, the latest unfinished one under --out. Of the
+    settings, --device and --threads may be given anew, which changes the last bits of the result."""
     out: Path = Path("runs")
     """Where the numbered run folder is made."""
     model: Text = None
@@ -103,7 +105,7 @@ class Fit:
         if self.resume is not None:
             self._check_resume(flags)
             folder = self.resume[0] if self.resume else RunFolder.latest_unfinished(self.out).path
-            run = resume(folder, console=console)
+            run = resume(folder, console=console, device=self.device, threads=self.threads)
         else:
             settings, image = self._merged(flags)
             run = fit(image, settings, out=self.out, console=console)
@@ -120,7 +122,7 @@ class Fit:
         assert self.resume is not None
         if len(self.resume) > 1:
             raise InputError("--resume takes one run folder")
-        given = [f"--{name.replace('_', '-')}" for name in flags]
+        given = [f"--{name.replace('_', '-')}" for name in flags if name not in _OF_THE_MACHINE]
         given += ["--config"] if self.config else []
         given += ["IMAGE"] if self.image else []
         if given:

@@ -32,7 +32,7 @@ class Eval:
 
     def run(self) -> None:
         """Measure, and print the metrics; no file is written."""
-        from kanfield.machine import limit_threads
+        from kanfield.process import limit_threads
         from kanfield.training.results import evaluate_run
 
         with limit_threads(self.threads):
@@ -67,7 +67,7 @@ class Render:
     def run(self) -> None:
         """Draw the picture and write it."""
         from kanfield.images import write_image
-        from kanfield.machine import limit_threads
+        from kanfield.process import limit_threads
         from kanfield.runs.run import load
 
         if self.scale is not None and self.size is not None:

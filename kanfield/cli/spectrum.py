@@ -34,7 +34,7 @@ class Spectrum:
         """Measure the runs, write the report and print its table."""
         from kanfield.cli.printing import print_json, progress_console
         from kanfield.comparison.spectra import write_spectra
-        from kanfield.machine import limit_threads
+        from kanfield.process import limit_threads
 
         if not self.paths:
             raise InputError("which runs? kanfield spectrum RUN... or the folder of a comparison")

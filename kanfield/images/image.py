@@ -55,6 +55,8 @@ class Image:
 
     def __post_init__(self) -> None:
         _check_pixels(self.pixels, self.mode)
+        if not self.pixels.dtype.isnative:  # torch and most decoders take no other order of bytes
+            object.__setattr__(self, "pixels", self.pixels.astype(self.pixels.dtype.newbyteorder("=")))
         own = _float_range(self) if self.is_float else _RANGES[self.pixels.dtype.name]
         if self.value_range is _OWN_RANGE:
             object.__setattr__(self, "value_range", own)
@@ -221,7 +223,7 @@ def _check_pixels(pixels: NDArray[Any], mode: str) -> None:
         )
     if pixels.size == 0:
         raise InputError(f"Pixels of shape {pixels.shape} are an empty image: give at least one pixel")
-    if pixels.dtype not in (np.uint8, np.uint16, np.float32):
+    if pixels.dtype.name not in _BITS:
         raise InputError(f"Pixels of type {pixels.dtype} are not supported: give uint8, uint16 or float32")
     if mode != MODES[pixels.shape[2]]:
         raise InputError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from kanfield.images.formats.raster import READABLE, Raster
 from kanfield.images.formats.tiff import read_tiff
 from kanfield.images.image import MODES, Image
 from kanfield.images.resize import MAX_PIXELS, resize_image
+from kanfield.process import quiet_warnings
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _EXR = b"v/1\x01"
@@ -78,9 +78,8 @@ def _read_bytes(path: Path) -> bytes:
 def _decode(path: Path, data: bytes, max_pixels: int) -> Raster:
     """The first picture in the file, or InputError whatever the decoder raises."""
     try:
-        with warnings.catch_warnings():
-            # Decoders warn of metadata and the like; what matters here is raised or noted.
-            warnings.simplefilter("ignore")
+        # Decoders warn of metadata and the like; what matters here is raised or noted.
+        with quiet_warnings():
             return _decoder(data)(path, data, max_pixels)
     except InputError:
         raise

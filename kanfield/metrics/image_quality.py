@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import math
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from kanfield.metrics import lpips_weights
+from kanfield.process import quiet_warnings, seeded
 
 _SSIM_WINDOW = 11  # the Gaussian window of Wang et al. (2004)
 _SSIM_BAND = 1 << 17  # pixels compared at a time
@@ -68,8 +68,7 @@ def ssim(a: NDArray[Any], b: NDArray[Any], value_range: tuple[float, float] = (0
     height, width = a.shape[:2]
     if min(height, width) < _SSIM_WINDOW:
         return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torchmetrics warns of optional packages
+    with quiet_warnings():  # torchmetrics warns of optional packages
         from torchmetrics.functional.image import structural_similarity_index_measure
 
     edge = _SSIM_WINDOW // 2  # nearer the border the window would see reflected pixels
@@ -118,8 +117,7 @@ def _lpips_model(weights: Path) -> Any:
     trunk = lpips_weights.read(weights)
     import lpips as library
 
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        warnings.simplefilter("ignore")  # lpips calls torchvision by older names
+    with quiet_warnings(), seeded(0):  # lpips calls torchvision by older names
         # Asked for a random trunk it downloads none.
         model = library.LPIPS(net="alex", pnet_rand=True, verbose=False)
     # Its slices number the layers as torchvision does: slice2.3.weight is features.3.weight.

@@ -10,12 +10,13 @@ import itertools
 import os
 import socket
 import time
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from kanfield.process import quiet_warnings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,8 +33,7 @@ class EventFile:
     """
 
     def __init__(self, folder: Path, purge_step: int | None = None) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet_warnings():
             from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
             from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
             from torch.utils.tensorboard import summary

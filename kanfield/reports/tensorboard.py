@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from kanfield.process import quiet_warnings
 
 if TYPE_CHECKING:
     from kanfield.reports.findings import Picture
@@ -43,8 +44,7 @@ class _Events:
         self._folder = folder
 
     def __enter__(self) -> Any:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet_warnings():
             from torch.utils.tensorboard import SummaryWriter
         shutil.rmtree(self._folder, ignore_errors=True)
         self._writer = SummaryWriter(str(self._folder))

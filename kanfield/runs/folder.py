@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -98,12 +99,15 @@ class RunFolder:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Lock the folder for this process, so that no second fit resumes it. Does nothing on Windows.
+        """Lock the folder for this process, so that no second fit resumes it.
+
+        Does nothing where there are no locks: on Windows, and on some network file systems.
 
         Raises:
             InputError: Another process holds it.
         """
-        with open(self.config, "rb") as file:
+        # For writing, which is what an exclusive lock asks for on NFS.
+        with open(self.config, "r+b" if os.access(self.config, os.W_OK) else "rb") as file:
             if fcntl is not None:
                 # "kanfield runs" holds a lock for a moment to see whether a run is in use: try for longer.
                 for attempt in range(_LOCK_TRIES):
@@ -117,7 +121,7 @@ class RunFolder:
 
     @property
     def in_use(self) -> bool:
-        """Whether a fit is running in the folder at this moment; always False on Windows."""
+        """Whether a fit is running in the folder at this moment; False where there are no locks."""
         if fcntl is None:
             return False
         with open(self.config, "rb") as file:
@@ -193,9 +197,11 @@ class RunFolder:
 
 
 def _flock(file: BinaryIO, kind: int) -> bool:
-    """Try to lock a file until it is closed; whether that worked."""
+    """Try to lock a file until it is closed; False where another has it, True where there are no locks."""
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError:  # ENOLCK, ENOSYS, ENOTSUP, EBADF and others, as the file system has it
+        return True
     return True

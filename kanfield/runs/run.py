@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 from torch.nn.parameter import is_lazy
@@ -20,6 +19,7 @@ from kanfield.errors import InputError
 from kanfield.fields import build_field
 from kanfield.fields.field import Field
 from kanfield.images import MAX_PIXELS, Image, read_image
+from kanfield.process import default_settings, seeded
 from kanfield.runs.checkpoint import Checkpoint, blank_image, load_field, read_checkpoint
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.rendering import Kind, derivative, evaluate_field, render
@@ -69,6 +69,7 @@ class Run:
         return blank_image(self._best.info.get("image_spec"), self.folder.best)
 
     @cached_property
+    @default_settings()
     def field(self) -> Field:
         """The field with its best weights, on the CPU, values in [-1, 1]."""
         field = make_field(self.settings, self.blank_image.channels)
@@ -79,6 +80,7 @@ class Run:
     def _best(self) -> Checkpoint:
         return read_checkpoint(self.folder.best)
 
+    @default_settings()
     def render(
         self,
         scale: float = 1.0,
@@ -98,6 +100,7 @@ class Run:
         shape, window = self._view(scale, size, crop)
         return render(self.field, self.blank_image, shape, window)
 
+    @default_settings()
     def derivative(
         self,
         kind: Kind,
@@ -194,8 +197,7 @@ def make_field(settings: Settings, channels: int) -> Field:
     options = dict(settings.options or {})
     if settings.precision in MATRIX_PRECISIONS:
         options["precision"] = settings.precision
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+    with seeded(settings.seed):
         field = build_field(settings.model, 2, channels, options)
         if any(map(is_lazy, field.parameters())):
             evaluate_field(field, torch.zeros(2, 2))  # layers learn their sizes and make their weights

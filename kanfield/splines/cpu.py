@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kanfield.process import cpu_threads
 from kanfield.splines.backend import native
 
 
@@ -28,7 +29,7 @@ def spline_forward(
     """Values, shape ``(N, O)``."""
     y = x.new_empty(x.shape[0], coef.shape[1])
     arrays = _arrays(x, coef, base, weight, lower, scale, y)
-    native.spline_forward(*arrays, size, order, derivative, _threads())
+    native.spline_forward(*arrays, size, order, derivative, cpu_threads())
     return y
 
 
@@ -46,7 +47,7 @@ def grad_coef(
 ) -> Tensor:
     """Gradient of the coefficients, shape ``(I * K, O)``; ``base`` is filled with that of the branch."""
     out = x.new_empty(x.shape[1] * (size + order), g.shape[1])
-    native.grad_coef(*_arrays(x, weight, g, lower, scale, out, base), size, order, derivative, _threads())
+    native.grad_coef(*_arrays(x, weight, g, lower, scale, out, base), size, order, derivative, cpu_threads())
     return out
 
 
@@ -64,15 +65,10 @@ def grad_input(
 ) -> Tensor:
     """Gradient of the inputs, shape ``(N, I)``."""
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
-    native.grad_input(*_arrays(x, coef, base, g, lower, scale, out), size, order, derivative, _threads())
+    native.grad_input(*_arrays(x, coef, base, g, lower, scale, out), size, order, derivative, cpu_threads())
     return out
 
 
 def _arrays(*tensors: Tensor | None) -> list[NDArray[np.floating] | None]:
     """Tensors as the native kernels take them; NumPy's views are quicker to hand over than torch's DLPack."""
     return [None if t is None else t.detach().contiguous().numpy() for t in tensors]
-
-
-def _threads() -> int:
-    """How many threads the native kernels use: torch's own setting."""
-    return torch.get_num_threads()

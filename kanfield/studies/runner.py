@@ -19,7 +19,7 @@ from rich.text import Text
 
 from kanfield.errors import InputError, Interrupted
 from kanfield.files import write_json, write_text
-from kanfield.machine import limit_threads
+from kanfield.process import limit_threads
 from kanfield.reports.findings import Findings
 from kanfield.reports.tensorboard import write_curves
 from kanfield.reports.write import make_folder, refuse_file

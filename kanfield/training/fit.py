@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from kanfield.config.settings import Settings
 from kanfield.errors import InputError, RunFailed
 from kanfield.files import replacing
 from kanfield.images import MAX_PIXELS, Image, read_image, resize_image
-from kanfield.machine import limit_threads, pick_device
+from kanfield.machine import pick_device
 from kanfield.monitors.base import Monitor
 from kanfield.monitors.csv_log import CsvLog
 from kanfield.monitors.frames import FrameLog
@@ -30,6 +30,7 @@ from kanfield.monitors.tensorboard import TensorBoardLog
 from kanfield.monitors.terminal import TerminalLog
 from kanfield.monitors.tolerant import Tolerant, say, tolerated
 from kanfield.names import command_line
+from kanfield.process import default_settings, limit_threads
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.run import Run, load, make_field
 from kanfield.splines import choose_backend
@@ -41,6 +42,7 @@ from kanfield.training.target import fingerprint, image_stats, make_target
 from kanfield.training.trainer import Trainer
 
 
+@default_settings()
 def fit(
     image: str | os.PathLike[str] | Image,
     settings: Settings | None = None,
@@ -120,23 +122,44 @@ def _image(image: str | os.PathLike[str] | Image, settings: Settings) -> Image:
     return image if settings.size is None else resize_image(image, settings.size)
 
 
-def resume(path: str | os.PathLike[str], *, console: Console | None = None) -> Run:
+@default_settings()
+def resume(
+    path: str | os.PathLike[str],
+    *,
+    console: Console | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+) -> Run:
     """Go on with a run where its checkpoint left it; a finished run is returned as it is.
 
     Args:
         path: of the run folder.
         console: where progress goes; None for silence.
+        device: where the rest is trained, for a run that began on another machine; None for the run's own.
+        threads: CPU threads of the rest; None for as many as the run's settings say.
 
     Raises:
-        InputError: the folder is not a run, or its image has changed or gone.
+        InputError: the folder is not a run, its image has changed or gone, or its device is not here.
     """
     run = load(path)
     if run.folder.metrics.exists():
         say(console, f"{run.path} is finished: nothing to do")
         return run
-    device = pick_device(run.settings.device)
-    resumed = run.folder.last.exists()
-    return _train(run.folder, run.image, run.settings, device, console, resumed)
+    settings, resumed = run.settings, run.folder.last.exists()
+    changes = []
+    for name, value in (("device", device), ("threads", threads)):
+        if value is not None and value != getattr(settings, name):
+            changes.append(f"--{name} {value} in place of {getattr(settings, name) or 'the default'}")
+            settings = replace(settings, **{name: value})
+    check(settings)
+    try:
+        there = pick_device(settings.device)
+    except InputError as error:
+        if device is not None:
+            raise
+        again = command_line("kanfield", "fit", "--resume", run.path, "--device", "cpu")
+        raise InputError(f"{run.folder.config}: {str(error).split('; ')[0]}; go on with {again}") from None
+    return _train(run.folder, run.image, settings, there, console, resumed, changes)
 
 
 def _train(
@@ -146,6 +169,7 @@ def _train(
     device: torch.device,
     console: Console | None,
     resumed: bool,
+    changes: Sequence[str] = (),
 ) -> Run:
     with folder.lock(), limit_threads(settings.threads), Signals() as signals, _translate_errors(folder):
         _remove_leftovers(folder)
@@ -157,7 +181,7 @@ def _train(
         if resumed:
             differences = trainer.restore()
             position = trainer.progress.step
-            introduce_resumed(console, trainer, differences)
+            introduce_resumed(console, trainer, differences, changes)
         with contextlib.ExitStack() as closing:
             plain = to_plain(settings, str(image.source))
             board: Any = Tolerant(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from rich.console import Console
 
@@ -52,13 +54,22 @@ def _levels(settings: Settings) -> str:
     return f" ({count} levels, {first[0]} x {first[1]} to {last[0]} x {last[1]} cells)"
 
 
-def introduce_resumed(console: Console | None, trainer: Trainer, differences: list[str]) -> None:
-    """Print where a run goes on, and why it may end elsewhere than it would have."""
+def introduce_resumed(
+    console: Console | None, trainer: Trainer, differences: Sequence[str], changes: Sequence[str]
+) -> None:
+    """Print where a run goes on, and why it may end elsewhere than it would have.
+
+    Args:
+        console: Where to print, or None.
+        trainer: Of the run, restored.
+        differences: Between the machine that the run began on and this one, in words.
+        changes: Of settings that ``--resume`` was given, in words.
+    """
     if console is None:
         return
     say(console, f"resumed at step {trainer.progress.step}")
-    if differences and trainer.settings.seconds is None:
-        words = "; ".join(differences)
+    if changes or (differences and trainer.settings.seconds is None):
+        words = "; ".join([*changes, *differences])
         say(console, f"the result will not be bit-identical to an uninterrupted run's: {words}", "yellow")
 
 

@@ -6,11 +6,11 @@ import itertools
 import math
 import os
 import sys
-from pathlib import Path, PurePosixPath
 
 import torch
 
 from kanfield.config.settings import Settings
+from kanfield.container import memory_limits
 from kanfield.errors import InputError
 from kanfield.fields.field import Field, count_parameters, eval_mode
 from kanfield.fields.registry import is_built_in
@@ -122,46 +122,16 @@ def peak_memory_bytes(device: torch.device) -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def memory_limit(
-    cgroups: Path = Path("/proc/self/cgroup"), mounts: Path = Path("/sys/fs/cgroup")
-) -> int | None:
+def memory_limit() -> int | None:
     """Bytes that this process may use: the machine's memory, or less in a container; None if unknown.
 
     A system that promises more kills a fit without a word.
-
-    Args:
-        cgroups: The file that says which control groups the process is in.
-        mounts: Where control groups are mounted.
     """
     try:
         physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError):  # Windows
         return None
-    return min([physical, *_cgroup_limits(cgroups, mounts)])
-
-
-def _cgroup_limits(cgroups: Path, mounts: Path) -> list[int]:
-    """Memory limits of the process's control groups and all that hold them, version 1 and 2."""
-    try:
-        lines = cgroups.read_text().splitlines()
-    except OSError:
-        return []
-    limits = []
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        if not controllers:
-            root, name = mounts, "memory.max"
-        elif "memory" in controllers.split(","):
-            root, name = mounts / "memory", "memory.limit_in_bytes"
-        else:
-            continue
-        path = PurePosixPath(group.lstrip("/"))
-        for folder in (path, *path.parents):
-            try:
-                limits.append(int((root / folder / name).read_text()))
-            except (OSError, ValueError):  # not mounted here; "max" for no limit
-                continue
-    return limits
+    return min([physical, *memory_limits()])
 
 
 def _least_memory(settings: Settings, image: Image) -> int:

@@ -18,6 +18,7 @@ from kanfield.images import Image, write_image
 from kanfield.machine import pick_device
 from kanfield.monitors.spectrum_log import read_spectrum
 from kanfield.monitors.tolerant import tolerated
+from kanfield.process import default_settings
 from kanfield.runs.checkpoint import environment, load_field, read_checkpoint
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.progress import Progress
@@ -146,6 +147,7 @@ def _target_reached(settings: Settings, psnr: float, wrong: int | None) -> bool 
     return None if settings.target_psnr is None else psnr >= settings.target_psnr
 
 
+@default_settings()
 def evaluate_run(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Measure a run's best weights again, on the image as it is now.
 

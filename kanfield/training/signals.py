@@ -33,8 +33,9 @@ class Signals:
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
-            if _HANGUP is not None and signal.getsignal(_HANGUP) != signal.SIG_IGN:
+                if signal.getsignal(number) is not None:  # one that C installed could not be put back
+                    self._before[number] = signal.signal(number, self._note)
+            if _HANGUP is not None and signal.getsignal(_HANGUP) not in (None, signal.SIG_IGN):
                 self._before[_HANGUP] = signal.signal(_HANGUP, self._note)
         return self
 

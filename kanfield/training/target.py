@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 
 import numpy as np
 import torch
@@ -54,13 +53,12 @@ class Target:
         height, width = image.height, image.width
         self._x = coordinates(height, width, rows=slice(0, 1))[:, 0].to(like)
         self._y = coordinates(height, width, window=(0, 0, width, height), shape=(height, 1))[:, 1].to(like)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of read-only arrays, and nothing writes to this one
-            pixels = image.pixels.reshape(self.count, -1)
-            # Devices index few types: 16 bits travel as int16, and are unsigned again when they are read.
-            self._unsigned = pixels.dtype == np.uint16
-            stored = pixels.view(np.int16) if self._unsigned else pixels
-            self._pixels = torch.from_numpy(stored).to(like.device)
+        # Torch takes no negative strides and warns of what is read-only: only such pixels are copied.
+        pixels = np.require(image.pixels, requirements=("C", "W")).reshape(self.count, -1)
+        # Devices index few types: 16 bits travel as int16, and are unsigned again when they are read.
+        self._unsigned = pixels.dtype == np.uint16
+        stored = pixels.view(np.int16) if self._unsigned else pixels
+        self._pixels = torch.from_numpy(stored).to(like.device)
 
     def seen(self) -> NDArray[np.integer] | int:
         """Indices of the pixels to train on, in ascending order; their number where that is all."""

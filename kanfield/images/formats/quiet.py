@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 _lock = threading.Lock()
-_quiet_threads: set[int] = set()  # inside `quiet_native`
-_saved_stderr: int | None = None
 
 
 @contextlib.contextmanager
@@ -41,42 +39,35 @@ def quiet_tifffile() -> Iterator[None]:
 def quiet_native() -> Iterator[None]:
     """Drop what OpenEXR and Pillow's libtiff print: on standard error from C, on ``sys.stdout`` from Python.
 
-    Standard error is redirected for the whole process, so use this for as short a time as possible. Blocks
-    may overlap in several threads, and the last one to end restores everything; they cannot be nested in one
-    thread. A closed standard error stays closed, and other threads' ``print`` goes where it did.
+    Both belong to the whole process: while other threads run, nothing is redirected and what the libraries
+    print is heard, so that nobody else's words are lost. A closed standard error stays closed.
 
     >>> with quiet_native():
     ...     print("Warning!")
     """
-    global _saved_stderr
-    thread = threading.get_ident()
-    with _lock:
-        if not _quiet_threads:
-            _saved_stderr = _redirect_stderr()
-            if sys.stdout is not None:
-                sys.stdout = _OtherThreads(sys.stdout)  # type: ignore[assignment]
-        _quiet_threads.add(thread)
+    if threading.active_count() > 1:
+        yield
+        return
+    saved, stdout = _redirect_stderr(), sys.stdout
+    if stdout is not None:
+        sys.stdout = _OtherThreads(stdout)  # type: ignore[assignment]
     try:
         yield
     finally:
-        with _lock:
-            _quiet_threads.remove(thread)
-            if not _quiet_threads:
-                if isinstance(sys.stdout, _OtherThreads):
-                    sys.stdout = sys.stdout.stream
-                if _saved_stderr is not None:
-                    os.dup2(_saved_stderr, 2)
-                    os.close(_saved_stderr)
+        sys.stdout = stdout
+        if saved is not None:
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 class _OtherThreads:
-    """A stream that drops what quiet threads write."""
+    """A stream that drops what the thread which made it writes."""
 
     def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
+        self.stream, self.thread = stream, threading.get_ident()
 
     def write(self, text: str) -> int:
-        return len(text) if threading.get_ident() in _quiet_threads else self.stream.write(text)
+        return len(text) if threading.get_ident() == self.thread else self.stream.write(text)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)

@@ -13,6 +13,7 @@ import functools
 import json
 import math
 import os
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -136,7 +137,9 @@ def _distance(a: Case, b: Case) -> float:
 
 def timings_path(gpu: str) -> Path:
     """Where the timings of a card are saved: ``$XDG_CACHE_HOME/kanfield/<card>.json``."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    if not cache.is_absolute():  # a user without a home
+        cache = Path(tempfile.gettempdir())
     return cache / "kanfield" / (gpu.replace(" ", "-").replace("/", "-") + ".json")
 
 
