@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 # Unlike python -m kanfield, this imports nothing from the working folder, which may hold a file random.py.
 _START = (
     "import sys; sys.path = [path for path in sys.path if path]; "
-    "from kanfield.comparison.child import main; main()"
+    "from kanfield.comparison.child import end_with_parent; end_with_parent(); "
+    "from kanfield.cli import main; main()"
 )
 
 
@@ -48,12 +49,9 @@ def child(words: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
         os.close(writer)
 
 
-def main() -> None:
-    """Run the command of the process; without its parent it is interrupted, and so saved."""
+def end_with_parent() -> None:
+    """Interrupt this process, and so save its fit, when the process that it is a child of ends."""
     threading.Thread(target=_wait_for_end, args=(0,), daemon=True).start()
-    from kanfield.cli import main as command
-
-    command()
 
 
 def _wait_for_end(descriptor: int) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 from torch.nn.parameter import is_lazy
@@ -18,10 +19,11 @@ from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.fields import build_field
 from kanfield.fields.field import Field
-from kanfield.images import MAX_PIXELS, Image, read_image
+from kanfield.images import MAX_PIXELS, Image
 from kanfield.process import default_settings, seeded
 from kanfield.runs.checkpoint import Checkpoint, blank_image, load_field, read_checkpoint
 from kanfield.runs.folder import RunFolder
+from kanfield.runs.input_image import input_image
 from kanfield.runs.rendering import Kind, derivative, evaluate_field, render
 
 _NOTEBOOK_SIDE = 1024  # pixels of the longer side
@@ -61,7 +63,7 @@ class Run:
                 f"{self._image}, the image of {self.path}, is gone, and no {self._image.name} lies in that "
                 f"folder or one above it: put it back or edit {self.folder.config}"
             )
-        return read_image(self._image, self.settings.size, self.settings.max_pixels or MAX_PIXELS)
+        return input_image(self._image, self.settings)
 
     @cached_property
     def blank_image(self) -> Image:
