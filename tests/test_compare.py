@@ -234,8 +234,9 @@ def test_a_killed_fit_is_a_row_with_its_error(tmp_path, monkeypatch):
     from kanfield.comparison import compare as module
     from kanfield.training.signals import Signals
 
-    kill = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
-    assert module._run(kill, Signals(), tmp_path) == "killed by SIGKILL"
+    kill = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    monkeypatch.setattr("kanfield.comparison.child._START", kill)
+    assert module._run([], Signals(), tmp_path) == "killed by SIGKILL"
     loud = [sys.executable, "-c", "import sys; print('kanfield: no room', file=sys.stderr); sys.exit(1)"]
     assert module._run(loud, Signals(), tmp_path) == "no room"
     assert os.listdir(tmp_path) == []
@@ -245,7 +246,7 @@ def test_a_fit_that_leaves_no_run_is_a_row_with_its_error(tmp_path, monkeypatch)
     from kanfield.comparison import compare as module
 
     (image, _) = write_pictures(tmp_path)
-    monkeypatch.setattr(module, "_command", lambda *_: [sys.executable, "-c", ""])
+    monkeypatch.setattr("kanfield.comparison.child._START", "")
     result, folder = module.compare(Plan([str(image)], ["siren"], steps=3), tmp_path / "out")
     assert "the fit left no run in" in result.rows[0]["error"]
     assert "siren failed in 1 of 1 fits" in (folder / "report.html").read_text()
@@ -492,5 +493,5 @@ def test_a_fit_that_was_never_evaluated_has_no_curve():
 def test_the_command_that_repeats_a_comparison_parses(tmp_path):
     plan = Plan(["/x/a b.png"], ["kan"], seeds=2, seconds=2.5, held_out="checkerboard", threads=1)
     assert command(plan) == (
-        "kanfield compare 'a b.png' --models kan --seeds 2 --seconds 2.5 --held-out checkerboard --threads 1"
+        "kanfield compare '/x/a b.png' --models kan --seeds 2 --seconds 2.5 --held-out checkerboard --threads 1"
     )
