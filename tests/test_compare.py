@@ -237,8 +237,9 @@ def test_a_killed_fit_is_a_row_with_its_error(tmp_path, monkeypatch):
     kill = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     monkeypatch.setattr("kanfield.comparison.child._START", kill)
     assert module._run([], Signals(), tmp_path) == "killed by SIGKILL"
-    loud = [sys.executable, "-c", "import sys; print('kanfield: no room', file=sys.stderr); sys.exit(1)"]
-    assert module._run(loud, Signals(), tmp_path) == "no room"
+    loud = "import sys; print('kanfield: no room', file=sys.stderr); sys.exit(1)"
+    monkeypatch.setattr("kanfield.comparison.child._START", loud)
+    assert module._run([], Signals(), tmp_path) == "no room"
     assert os.listdir(tmp_path) == []
 
 
@@ -493,5 +494,6 @@ def test_a_fit_that_was_never_evaluated_has_no_curve():
 def test_the_command_that_repeats_a_comparison_parses(tmp_path):
     plan = Plan(["/x/a b.png"], ["kan"], seeds=2, seconds=2.5, held_out="checkerboard", threads=1)
     assert command(plan) == (
-        "kanfield compare '/x/a b.png' --models kan --seeds 2 --seconds 2.5 --held-out checkerboard --threads 1"
+        "kanfield compare '/x/a b.png' --models kan --seeds 2 --seconds 2.5 --held-out checkerboard "
+        "--threads 1"
     )
