@@ -216,9 +216,10 @@ def test_a_second_ctrl_c_stops_the_fit_too(tmp_path):
     fit = "import os, signal, time; from pathlib import Path; "
     fit += "signal.signal(signal.SIGINT, lambda *_: Path('first').touch()); "
     fit += "Path('new').write_text(str(os.getpid())); os.rename('new', 'pid')\nwhile True: time.sleep(1)"
-    compare = "import sys; from pathlib import Path; from kanfield.comparison.compare import _run\n"
+    compare = "from pathlib import Path; from kanfield.comparison import child\n"
+    compare += "from kanfield.comparison.compare import _run\n"
     compare += "from kanfield.training.signals import Signals\n"
-    compare += f"with Signals() as signals: _run([sys.executable, '-c', {fit!r}], signals, Path())"
+    compare += f"child._START = {fit!r}\nwith Signals() as signals: _run([], signals, Path())"
     process = subprocess.Popen([sys.executable, "-c", compare], cwd=tmp_path, stderr=subprocess.DEVNULL)
     for sign in ("pid", "first"):
         while not (tmp_path / sign).exists():
@@ -234,10 +235,12 @@ def test_a_killed_fit_is_a_row_with_its_error(tmp_path, monkeypatch):
     from kanfield.comparison import compare as module
     from kanfield.training.signals import Signals
 
-    kill = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
-    assert module._run(kill, Signals(), tmp_path) == "killed by SIGKILL"
-    loud = [sys.executable, "-c", "import sys; print('kanfield: no room', file=sys.stderr); sys.exit(1)"]
-    assert module._run(loud, Signals(), tmp_path) == "no room"
+    kill = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    monkeypatch.setattr("kanfield.comparison.child._START", kill)
+    assert module._run([], Signals(), tmp_path) == "killed by SIGKILL"
+    loud = "import sys; print('kanfield: no room', file=sys.stderr); sys.exit(1)"
+    monkeypatch.setattr("kanfield.comparison.child._START", loud)
+    assert module._run([], Signals(), tmp_path) == "no room"
     assert os.listdir(tmp_path) == []
 
 
@@ -245,7 +248,7 @@ def test_a_fit_that_leaves_no_run_is_a_row_with_its_error(tmp_path, monkeypatch)
     from kanfield.comparison import compare as module
 
     (image, _) = write_pictures(tmp_path)
-    monkeypatch.setattr(module, "_command", lambda *_: [sys.executable, "-c", ""])
+    monkeypatch.setattr("kanfield.comparison.child._START", "")
     result, folder = module.compare(Plan([str(image)], ["siren"], steps=3), tmp_path / "out")
     assert "the fit left no run in" in result.rows[0]["error"]
     assert "siren failed in 1 of 1 fits" in (folder / "report.html").read_text()
@@ -492,5 +495,6 @@ def test_a_fit_that_was_never_evaluated_has_no_curve():
 def test_the_command_that_repeats_a_comparison_parses(tmp_path):
     plan = Plan(["/x/a b.png"], ["kan"], seeds=2, seconds=2.5, held_out="checkerboard", threads=1)
     assert command(plan) == (
-        "kanfield compare 'a b.png' --models kan --seeds 2 --seconds 2.5 --held-out checkerboard --threads 1"
+        "kanfield compare '/x/a b.png' --models kan --seeds 2 --seconds 2.5 --held-out checkerboard "
+        "--threads 1"
     )

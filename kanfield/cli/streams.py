@@ -20,9 +20,9 @@ class _Steady(io.FileIO):
 
     failure: OSError | None = None
 
-    def write(self, data: Any, /) -> int | None:
+    def write(self, data: Any, /) -> int:
         try:
-            return super().write(data)  # None, where it would block, is for the caller
+            return super().write(data)
         except OSError as error:
             if error.errno not in _GONE:
                 self.failure = self.failure or error
@@ -58,15 +58,16 @@ def _fill_descriptors() -> None:
 
 def _steady(stream: TextIO | None, descriptor: int) -> TextIO:
     """The stream on a descriptor that never fails; one that a program has put there stays as it is."""
-    encoding, is_terminal = "utf-8", False
+    encoding, is_prompt = "utf-8", False
     if stream is not None:
-        if type(stream) is not io.TextIOWrapper or type(getattr(stream.buffer, "raw", None)) is not io.FileIO:
+        buffer = getattr(stream, "buffer", None)
+        if type(stream) is not io.TextIOWrapper or type(getattr(buffer, "raw", buffer)) is not io.FileIO:
             return stream  # a notebook's, a test's, or a console of Windows
-        encoding, is_terminal = stream.encoding, stream.isatty()
+        encoding, is_prompt = stream.encoding, stream.isatty() or stream.write_through
         stream.flush()
     return io.TextIOWrapper(
         io.BufferedWriter(_Steady(descriptor, "w", closefd=False)),
         encoding=encoding,
         errors="backslashreplace",
-        line_buffering=is_terminal or descriptor == 2,
+        line_buffering=is_prompt or descriptor == 2,
     )
