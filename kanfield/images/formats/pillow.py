@@ -8,6 +8,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from kanfield.errors import InputError
+from kanfield.images.formats.metadata import without_metadata
 from kanfield.images.formats.raster import READABLE, Raster, check_size, first_of
 from kanfield.images.image import MODES, Image, bands
 
@@ -49,6 +51,21 @@ def read_with_pillow(path: Path, data: bytes, max_pixels: int) -> Raster:
     >>> read_with_pillow(Path("a.tif"), file.getvalue(), 100).notes
     ('CMYK colours converted to RGB.',)
     """
+    try:
+        return _decode(path, data, max_pixels)
+    except InputError:
+        raise
+    except Exception:
+        plain = without_metadata(data)
+        if plain is None:
+            raise
+        raster = _decode(path, plain[0], max_pixels)
+    notes = (*raster.notes, "Metadata that cannot be read was left out.")
+    return replace(raster, icc_profile=raster.icc_profile or plain[1], notes=notes)
+
+
+def _decode(path: Path, data: bytes, max_pixels: int) -> Raster:
+    """The first picture of a file, or whatever Pillow raises."""
     with _no_limit():
         picture = PILImage.open(io.BytesIO(data))
         if picture.format not in _FORMATS:
@@ -63,15 +80,17 @@ def read_with_pillow(path: Path, data: bytes, max_pixels: int) -> Raster:
         frames = int(getattr(picture, "n_frames", 1))
         picture.load()
     # Only now: some formats hold them behind the pixels.
-    orientation = picture.getexif().get(_ORIENTATION, 1)
+    orientation, exif_notes = _orientation(picture)
     profile = picture.info.get("icc_profile") or None
     kept = None if picture.mode in {"CMYK", "YCbCr"} else profile
     if deep:
         pixels, notes = _deep_png(data, "transparency" in picture.info)
     else:
+        if picture.format == "PNG":
+            _correct_transparent_level(picture, data)
         mode, convert, notes = _conversion(picture, profile)
         pixels = _pixels(picture, mode, convert)
-    return Raster(pixels, (*notes, *first_of(frames)), kept, orientation)
+    return Raster(pixels, (*notes, *exif_notes, *first_of(frames)), kept, orientation)
 
 
 def write_png16(file: BinaryIO, image: Image) -> None:
@@ -101,11 +120,35 @@ def _no_limit() -> Iterator[None]:
             PILImage.MAX_IMAGE_PIXELS = limit
 
 
+def _orientation(picture: PILImage.Image) -> tuple[int, tuple[str, ...]]:
+    """EXIF's number for how to turn the picture, and a note where that cannot be read."""
+    try:
+        number = picture.getexif().get(_ORIENTATION, 1)
+    except Exception:  # whatever broken EXIF data makes Pillow raise: the pixels are whole
+        return 1, ("The EXIF data cannot be read: the picture was not turned.",)
+    return (number if isinstance(number, int) else 1), ()
+
+
+def _correct_transparent_level(picture: PILImage.Image, data: bytes) -> None:
+    """Make the transparent colour of a PNG one of the levels that Pillow decodes to.
+
+    The file gives it in its own few bits, of which higher ones are to be ignored, and Pillow leaves it so.
+    """
+    level = picture.info.get("transparency")
+    highest = 2 ** data[24] - 1  # the header's bits per sample
+    if picture.mode == "L" and isinstance(level, int):
+        picture.info["transparency"] = (level & highest) * 255 // highest
+    elif picture.mode == "RGB" and isinstance(level, tuple):
+        picture.info["transparency"] = tuple(value & highest for value in level)
+
+
 def _deep_png(data: bytes, transparent: bool) -> tuple[NDArray[np.uint16], tuple[str, ...]]:
     """The pixels of a 16-bit PNG, where a transparent colour has become an alpha channel, and notes."""
     import imagecodecs
 
-    pixels = imagecodecs.png_decode(data)
+    plain = without_metadata(data)
+    assert plain is not None
+    pixels = imagecodecs.png_decode(plain[0])
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     note = f"The transparent colour converted to {MODES[pixels.shape[2]]}."
     return pixels, (note,) if transparent else ()
