@@ -447,7 +447,7 @@ def test_assets(name: str, shape: tuple[int, int, int]) -> None:
 def test_the_range_of_a_broadcast_image_is_that_of_its_own_values():
     values = np.array([[[0.0], [2.0]]], np.float32)
     assert Image(np.broadcast_to(values, (1000, 2, 1)), "L").value_range == (0, 2)
-    with pytest.raises(InputError, match="2,000 pixels that are NaN"):
+    with pytest.raises(InputError, match="no known pixel"):
         Image(np.broadcast_to(np.float32(np.nan), (1000, 2, 1)), "L")
 
 

@@ -338,15 +338,15 @@ def test_pixels_that_are_not_finite(tmp_path: Path, suffix: str) -> None:
         OpenEXR.File({}, {"Y": plane}).write(str(path))
     else:
         tifffile.imwrite(path, plane)
-    with pytest.raises(InputError, match="NaN") as caught:
-        read_image(path)
-    assert str(caught.value) == (
-        f"{path} has 2 pixels that are NaN or infinite, the first at row 1, column 2 (counted from 0): "
-        "replace them with numbers"
-    )
-    plane[2, 0] = 0
-    with pytest.raises(InputError, match="The image has a pixel that is NaN or infinite, at row 1, column 2"):
-        Image(plane[..., None], "L")
+    image = read_image(path)
+    assert image.missing is not None and np.argwhere(image.missing).tolist() == [[1, 2], [2, 0]]
+    assert image.notes == ("2 pixels are NaN or infinite and count as missing.",)
+    assert image.value_range == (0, 1)
+    plane[2, 0] = 3
+    image = Image(plane[..., None], "L")
+    assert image.missing is not None and np.argwhere(image.missing).tolist() == [[1, 2]]
+    assert image.notes == ("A pixel is NaN or infinite and counts as missing.",)
+    assert image.value_range == (0, 3) and image.to_8bit().pixels[1, 2] == 0
 
 
 @pytest.mark.parametrize("suffix", [".tiff", ".exr", ".png"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,20 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image as PILImage
 
 from kanfield.errors import InputError
+from kanfield.images import log_curve
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by number of channels
+BANDS = "bands"  # the mode of channels that are neither gray, nor RGB, nor alpha
 _RANGES = {"uint8": (0, 255), "uint16": (0, 65535)}
 _BITS = {"uint8": 8, "uint16": 16, "float32": 32}
 _BAND = 2**20  # pixels
 _OWN_RANGE = (math.nan, math.nan)
-_WIDEST = 1e30  # range of float pixels that still leaves room to compute
+_NAMES = {
+    "L": ("gray",),
+    "LA": ("gray", "alpha"),
+    "RGB": ("red", "green", "blue"),
+    "RGBA": ("red", "green", "blue", "alpha"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,21 +35,28 @@ class Image:
 
     Attributes:
         pixels: uint8, uint16 or float32, shape ``(height, width, channels)``.
-        mode: Pillow's name for the channels: ``"L"`` (gray), ``"LA"``, ``"RGB"`` or ``"RGBA"``; alpha is a
-            channel like the others.
+        mode: Pillow's name for the channels: ``"L"`` (gray), ``"LA"``, ``"RGB"`` or ``"RGBA"``; ``"bands"``
+            for any others, however many. Alpha is a channel like the others.
         source: The file it was read from, or None.
         notes: Conversions done while reading, each a short sentence for the user.
         icc_profile: The colour profile as bytes, or None.
-        value_range: The pixel values that stand for 0 and 1: (0, 255) or (0, 65535) for integers. For floats
-            the lowest and highest value of all channels, or (v, v + 1) where all are v, unless it is given.
+        value_range: The pixel values that stand for 0 and 1. Unless given, (0, 255) or (0, 65535) for
+            integers, for floats the lowest and highest known value of all channels, or (v, v + 1) where all
+            are v.
+        missing: Pixels without a value, bool ``(height, width)``, or None where all have one. NaN and
+            infinite pixels are always among them.
+        bands: The channels' names; empty for the usual ones.
+        log_scale: None where values between 0 and 1 are in proportion to pixels; otherwise they are in
+            proportion to a symmetric logarithm of them, a straight line below this size.
+        premultiplied: Whether values between 0 and 1 are colours times alpha; the pixels are not.
 
     Raises:
-        InputError: These do not fit together, or a pixel is NaN or infinite.
+        InputError: These do not fit together, or every pixel is missing.
 
     >>> image = Image(np.array([[[0], [255]]], dtype=np.uint8), "L")
     >>> image.height, image.width, image.channels, image.bits, image.value_range
     (1, 2, 1, 8, (0, 255))
-    >>> Image(np.array([[[-1], [3]]], dtype=np.float32), "L").values().tolist()
+    >>> Image(np.array([[[-1], [3], [np.nan]]], dtype=np.float32), "L").values()[:2].tolist()
     [[0.0], [1.0]]
     """
 
@@ -52,18 +66,25 @@ class Image:
     notes: tuple[str, ...] = ()
     icc_profile: bytes | None = None
     value_range: tuple[float, float] = _OWN_RANGE
+    missing: NDArray[np.bool_] | None = None
+    bands: tuple[str, ...] = ()
+    log_scale: float | None = None
+    premultiplied: bool = False
 
     def __post_init__(self) -> None:
         _check_pixels(self.pixels, self.mode)
-        own = _float_range(self) if self.is_float else _RANGES[self.pixels.dtype.name]
+        _check_missing(self)
+        if self.is_float:
+            _mark_not_finite(self)
         if self.value_range is _OWN_RANGE:
-            object.__setattr__(self, "value_range", own)
+            object.__setattr__(self, "value_range", self.used_range if self.is_float else self.full_range)
         low, high = self.value_range
-        if not (math.isfinite(high - low) and low < high) or (not self.is_float and (low, high) != own):
-            remedy = "finite numbers, the first the lower" if self.is_float else f"{own} or none"
+        if not (math.isfinite(high - low) and low < high):
             raise InputError(
-                f"The value range {(low, high)} does not fit {self.bits}-bit pixels: give {remedy}"
+                f"The value range {(low, high)} is impossible: give finite numbers, the first the lower"
             )
+        if self.bands and len(self.bands) != self.channels:
+            raise InputError(f"{len(self.bands)} names do not fit {self.channels} channels: give one each")
 
     @property
     def height(self) -> int:
@@ -77,7 +98,7 @@ class Image:
 
     @property
     def channels(self) -> int:
-        """Number of channels, alpha included: 1 to 4."""
+        """Number of channels, alpha included."""
         return int(self.pixels.shape[2])
 
     @property
@@ -91,10 +112,36 @@ class Image:
         return self.bits == 32
 
     @property
+    def has_alpha(self) -> bool:
+        """Whether the last channel is alpha."""
+        return self.mode.endswith("A")
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """A name for every channel: the file's own, colours, or numbers from 1."""
+        numbers = tuple(str(number + 1) for number in range(self.channels))
+        return self.bands or _NAMES.get(self.mode, numbers)
+
+    @property
+    def full_range(self) -> tuple[float, float]:
+        """The lowest and highest value that pixels of this type can have; for floats, those they have."""
+        return self.used_range if self.is_float else _RANGES[self.pixels.dtype.name]
+
+    @property
+    def used_range(self) -> tuple[float, float]:
+        """The lowest and highest value of all known pixels, or (v, v + 1) where all are v."""
+        known = _distinct(self.pixels) if self.missing is None else self.pixels[~self.missing]
+        low, high = float(known.min()), float(known.max())
+        # For huge values, adding 1 changes nothing.
+        return low, (high if high > low else max(low + 1, math.nextafter(low, math.inf)))
+
+    @property
     def suffix(self) -> str:
-        """The file suffix that holds the pixels exactly: ".png"; for floats ".tiff" or ".exr"."""
+        """The suffix of files that hold the pixels exactly: ".png" where they can be viewed as they are."""
+        if self.mode == BANDS:
+            return ".tiff"
         if not self.is_float:
-            return ".png"
+            return ".png" if self.value_range == self.full_range else ".tiff"
         suffix = "" if self.source is None else self.source.suffix.lower()
         return ".exr" if suffix in {".exr", ".hdr"} else ".tiff"
 
@@ -112,11 +159,15 @@ class Image:
         [[0.0], [0.20000000298023224]]
         """
         part = self.pixels if rows is None else self.pixels[rows]
-        if self.is_float:
-            values = self.to_unit(part).astype(np.float32)
-        else:
-            values = np.divide(part, self.value_range[1], dtype=np.float32)
-        return values.reshape(-1, self.channels)
+        if self._is_plain:  # by far the most frequent, and the quickest
+            return np.divide(part, self.value_range[1], dtype=np.float32).reshape(-1, self.channels)
+        return self.to_unit(part).astype(np.float32).reshape(-1, self.channels)
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether values are the pixels divided by the highest one."""
+        curved = self.log_scale is not None or self.premultiplied
+        return not (self.is_float or curved) and self.value_range[0] == 0
 
     def to_unit(self, pixels: NDArray[Any]) -> NDArray[np.float64]:
         """Map pixel values of this image's type and range so that the range becomes [0, 1].
@@ -124,7 +175,8 @@ class Image:
         In double precision: the range of floats may be wider than a float32 holds.
 
         Args:
-            pixels: Values of any shape, from this image or one like it.
+            pixels: Values from this image or one like it, shape ``(..., channels)``, or any where colours are
+                not premultiplied.
 
         Returns:
             The same shape.
@@ -133,8 +185,26 @@ class Image:
         >>> image.to_unit(np.array([1.0, 3.0])).tolist()
         [0.5, 1.0]
         """
-        low, high = self.value_range
-        return (pixels.astype(np.float64) - low) / (high - low)
+        values = self._scaled(pixels)
+        if self.premultiplied:
+            values[..., :-1] *= values[..., -1:]
+        return values
+
+    def _scaled(self, pixels: NDArray[Any]) -> NDArray[np.float64]:
+        """Pixel values with the range as [0, 1], colours not premultiplied."""
+        (low, high), values = self._ends(), pixels.astype(np.float64)
+        if self.log_scale is not None:
+            values = log_curve.forward(values, self.log_scale)
+        values -= low
+        values /= high - low
+        return values
+
+    def _ends(self) -> tuple[float, float]:
+        """The value range, on the logarithm's axis where there is one."""
+        if self.log_scale is None:
+            return self.value_range
+        low, high = log_curve.forward(np.array(self.value_range), self.log_scale).tolist()
+        return low, high
 
     @classmethod
     def from_values(cls, values: ArrayLike, like: Image) -> Image:
@@ -165,44 +235,61 @@ class Image:
             )
         if np.isnan(array).any():
             raise InputError("The values hold NaN, which is no colour: fit the image again")
-        low, high = like.value_range
-        clamped = np.clip(array, 0, 1)
-        if like.is_float:
-            pixels = low + clamped.astype(np.float64) * (high - low)
-        else:
-            pixels = np.floor(clamped * high + 0.5)
-        pixels = pixels.astype(like.pixels.dtype)
-        return cls(pixels, like.mode, icc_profile=like.icc_profile, value_range=like.value_range)
+        (low, high), unit = like._ends(), np.clip(array, 0, 1).astype(np.float64)
+        if like.premultiplied:
+            alpha = unit[..., -1:]
+            colours = np.divide(unit[..., :-1], alpha, out=np.zeros_like(unit[..., :-1]), where=alpha > 0)
+            unit[..., :-1] = colours.clip(0, 1)
+        pixels = low + unit * (high - low)
+        if like.log_scale is not None:
+            # The ends exactly, whatever the rounding of the two functions.
+            pixels = np.clip(log_curve.inverse(pixels, like.log_scale), *like.value_range)
+        if not like.is_float:
+            pixels = np.floor(pixels + 0.5)
+            if like.premultiplied:  # no colour that would be lost at the next reading
+                pixels[..., :-1][pixels[..., -1] == 0] = 0
+        return like.with_pixels(pixels.astype(like.pixels.dtype))
+
+    def with_pixels(self, pixels: NDArray[Any]) -> Image:
+        """Other pixels of the same kind: mode, range, names and profile of this image, nothing missing."""
+        return replace(self, pixels=pixels, source=None, notes=(), missing=None)
 
     def to_8bit(self) -> Image:
         """The image with 8-bit pixels, for display: itself where it has them, else scaled by its range.
 
-        The alpha of float pixels counts from 0 to 1, whatever the range.
+        The alpha of float pixels counts from 0 to 1, whatever the range. Of bands the first three are shown
+        as red, green and blue (of two, as red and green); missing pixels that are no number are black.
 
         >>> deep = Image(np.array([[[0], [32768], [65535]]], dtype=np.uint16), "L")
         >>> deep.to_8bit().pixels.ravel().tolist()
         [0, 128, 255]
+        >>> Image(np.full((1, 2, 6), 7, dtype=np.uint8), "bands").to_8bit().mode
+        'RGB'
         """
-        if self.bits == 8:
+        whole = self.value_range == self.full_range and self.log_scale is None
+        if self.bits == 8 and self.mode != BANDS and whole:
             return self
-        view = np.empty(self.pixels.shape, dtype=np.uint8)
-        for rows in bands(self.height, self.width):
-            values = self.values(rows).reshape(view[rows].shape)
-            if self.is_float and self.mode.endswith("A"):
+        shown = min(3, self.channels) if self.mode == BANDS else self.channels
+        mode = ("L" if shown == 1 else "RGB") if self.mode == BANDS else self.mode
+        view = np.zeros((self.height, self.width, len(mode)), dtype=np.uint8)
+        for rows in row_slices(self.height, self.width):
+            values = self._scaled(self.pixels[rows, :, :shown])
+            if self.is_float and self.has_alpha:
                 values[..., -1] = self.pixels[rows, :, -1]
-            view[rows] = np.floor(np.clip(values, 0, 1) * 255 + 0.5)
-        return Image(view, self.mode, self.source, self.notes, self.icc_profile)
+            values = np.nan_to_num(values.clip(0, 1), copy=False, nan=0)
+            view[rows, :, :shown] = np.floor(values * 255 + 0.5)
+        return Image(view, mode, self.source, self.notes, self.icc_profile, missing=self.missing)
 
     def to_pil(self) -> PILImage.Image:
-        """The image as an 8-bit Pillow image of the same mode, for display; see :meth:`to_8bit`."""
+        """The image as an 8-bit Pillow image, for display; see :meth:`to_8bit`."""
         pixels = self.to_8bit().pixels
-        return PILImage.fromarray(pixels[..., 0] if self.channels == 1 else pixels)
+        return PILImage.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
-def bands(height: int, width: int) -> Iterator[slice]:
+def row_slices(height: int, width: int) -> Iterator[slice]:
     """Slices of rows that cover an image, each of about a million pixels, to keep memory small.
 
-    >>> list(bands(3, 600_000))
+    >>> list(row_slices(3, 600_000))
     [slice(0, 1, None), slice(1, 2, None), slice(2, 3, None)]
     """
     rows = max(1, _BAND // width)
@@ -214,50 +301,57 @@ def _check_pixels(pixels: NDArray[Any], mode: str) -> None:
     """Raise InputError where type, shape or mode are not an image's."""
     if not isinstance(pixels, np.ndarray):
         raise InputError(f"The pixels are a {type(pixels).__name__}: give a NumPy array")
-    if pixels.ndim != 3 or pixels.shape[2] not in MODES:
+    if pixels.ndim != 3:
         raise InputError(
-            f"Pixels of shape {pixels.shape} are no image: give (height, width, channels) with 1 to 4 "
-            "channels, for gray such as pixels[..., None]"
+            f"Pixels of shape {pixels.shape} are no image: give (height, width, channels), for gray such as "
+            "pixels[..., None]"
         )
     if pixels.size == 0:
         raise InputError(f"Pixels of shape {pixels.shape} are an empty image: give at least one pixel")
     if pixels.dtype not in (np.uint8, np.uint16, np.float32):
         raise InputError(f"Pixels of type {pixels.dtype} are not supported: give uint8, uint16 or float32")
-    if mode != MODES[pixels.shape[2]]:
+    usual = MODES.get(pixels.shape[2], BANDS)
+    if mode not in {usual, BANDS}:
+        raise InputError(f"Mode {mode!r} does not fit {pixels.shape[2]} channels: give {usual!r}")
+
+
+def _check_missing(image: Image) -> None:
+    """Raise InputError where the missing pixels are not an image's; None where there are none."""
+    missing = image.missing
+    if missing is None:
+        return
+    if missing.dtype != np.bool_ or missing.shape != image.pixels.shape[:2]:
         raise InputError(
-            f"Mode {mode!r} does not fit {pixels.shape[2]} channels: give {MODES[pixels.shape[2]]!r}"
+            f"Missing pixels of shape {missing.shape} and type {missing.dtype} do not fit: give bool of "
+            f"shape {image.pixels.shape[:2]}"
         )
+    if missing.all():
+        raise InputError(f"{image.source or 'The image'} has no known pixel, all are missing: give another")
+    if not missing.any():
+        object.__setattr__(image, "missing", None)
 
 
-def _float_range(image: Image) -> tuple[float, float]:
-    """Lowest and highest pixel value, never the same, or InputError where one is not finite."""
-    # Along an axis that is broadcast all values are the same: one of them is enough.
-    distinct = image.pixels[tuple(slice(0, 1 if step == 0 else None) for step in image.pixels.strides)]
+def _distinct(pixels: NDArray[Any]) -> NDArray[Any]:
+    """One of the values along an axis that is broadcast, where all are the same."""
+    return pixels[tuple(slice(0, 1 if step == 0 else None) for step in pixels.strides)]
+
+
+def _mark_not_finite(image: Image) -> None:
+    """Count NaN and infinite pixels as missing, and say how many were not known to be."""
+    some = _distinct(image.pixels)
     with np.errstate(invalid="ignore"):
-        low, high = float(distinct.min()), float(distinct.max())
-    if not math.isfinite(high - low):
-        raise InputError(_not_finite(image))
-    if high - low > _WIDEST or 0 < high - low < 1 / _WIDEST:
-        raise InputError(
-            f"{image.source or 'The image'} has values from {low:g} to {high:g}, too wide or too narrow a "
-            "range for 32-bit arithmetic: scale them"
-        )
-    # For huge values, adding 1 changes nothing.
-    return low, (high if high > low else max(low + 1, math.nextafter(low, math.inf)))
-
-
-def _not_finite(image: Image) -> str:
-    """How many pixels are NaN or infinite, and where the first is."""
-    count, first = 0, ""
-    for rows in bands(image.height, image.width):
-        bad = ~np.isfinite(image.pixels[rows]).all(axis=2)
-        if not count and bad.any():
-            row, column = np.argwhere(bad)[0].tolist()
-            first = f"row {rows.start + row}, column {column}"
-        count += int(bad.sum())
-    held = f"{count:,} pixels that are" if count > 1 else "a pixel that is"
-    which = "the first at" if count > 1 else "at"
-    return (
-        f"{image.source or 'The image'} has {held} NaN or infinite, {which} {first} (counted from 0): "
-        "replace them with numbers"
+        if math.isfinite(float(some.min()) - float(some.max())):
+            return
+    bad = ~np.isfinite(image.pixels).all(axis=2)
+    known = bad if image.missing is None else bad & ~image.missing
+    count = int(known.sum())
+    if count == 0:
+        return
+    object.__setattr__(image, "missing", bad if image.missing is None else bad | image.missing)
+    words = (
+        f"{count:,} pixels are NaN or infinite and count"
+        if count > 1
+        else "A pixel is NaN or infinite and counts"
     )
+    object.__setattr__(image, "notes", (*image.notes, f"{words} as missing."))
+    _check_missing(image)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import UnidentifiedImageError
@@ -16,7 +17,7 @@ from kanfield.images.formats.pnm import is_deep_pnm, read_deep_pnm
 from kanfield.images.formats.radiance import read_radiance
 from kanfield.images.formats.raster import READABLE, Raster
 from kanfield.images.formats.tiff import read_tiff
-from kanfield.images.image import MODES, Image
+from kanfield.images.image import BANDS, MODES, Image
 from kanfield.images.resize import MAX_PIXELS, resize_image
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -43,7 +44,7 @@ def read_image(path: str | os.PathLike[str], size: int | None = None, max_pixels
         The image, with ``path`` as its source.
 
     Raises:
-        InputError: The file cannot be read as such an image, or holds NaN or infinite pixels.
+        InputError: The file cannot be read as such an image, or none of its pixels has a value.
 
     >>> import tempfile
     >>> from PIL import Image as PILImage
@@ -57,10 +58,26 @@ def read_image(path: str | os.PathLike[str], size: int | None = None, max_pixels
     data = _read_bytes(path)
     raster = _decode(path, data, max_pixels)
     del data
-    pixels = raster.upright()
-    mode = MODES[pixels.shape[2]]
-    image = Image(pixels, mode, path, raster.notes, _fitting(raster.icc_profile, mode))
+    image = _image(path, raster.upright())
     return image if size is None else resize_image(image, size)
+
+
+def _image(path: Path, raster: Raster) -> Image:
+    """The image in a raster that is upright."""
+    mode = raster.mode or MODES.get(raster.pixels.shape[2], BANDS)
+    image = Image(
+        raster.pixels,
+        mode,
+        path,
+        raster.notes,
+        _fitting(raster.icc_profile, mode),
+        missing=raster.missing,
+        bands=raster.bands,
+    )
+    # A file that uses more than it declares is believed in what it uses.
+    if raster.max_value is None or image.is_float or raster.pixels.max() > raster.max_value:
+        return image
+    return replace(image, value_range=(0, raster.max_value))
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -108,5 +125,5 @@ def _decoder(data: bytes) -> Callable[[Path, bytes, int], Raster]:
 
 def _fitting(profile: bytes | None, mode: str) -> bytes | None:
     """The colour profile, if it is one for such colours."""
-    kind = b"GRAY" if mode.startswith("L") else b"RGB "
+    kind = {"L": b"GRAY", "R": b"RGB "}.get(mode[0])
     return profile if profile is not None and profile[16:20] == kind else None

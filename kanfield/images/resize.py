@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,19 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from kanfield.errors import InputError
-from kanfield.images.image import Image
+from kanfield.images.image import BANDS, Image
 
 MAX_PIXELS = 178_956_970  # where Pillow refuses to decode: the bound for reading and for resizing
-_CLEAR = {"uint16": 0.5 / 65535, "float32": 1e-6}  # fraction of full alpha under which there is no colour
+# Fraction of full alpha under which there is no colour.
+_CLEAR = {"uint8": 0.5 / 255, "uint16": 0.5 / 65535, "float32": 1e-6}
+_KNOWN = 0.5  # of a new pixel, at least: otherwise it is missing
 
 
 def resize_image(image: Image, size: int) -> Image:
-    """Resize an image by Lanczos filtering, keeping pixel type and mode.
+    """Resize an image by Lanczos filtering, keeping pixel type, mode and names.
 
-    Colour does not bleed out of transparent pixels. The filter never leaves the range of integers, nor the
+    Colour does not bleed out of transparent pixels, nor values out of missing ones; where more than half is
+    missing, so is the new pixel. The filter never leaves the range of integers, nor the
     lowest and highest value that a channel of floats had; the value range of floats is measured again.
 
     Args:
@@ -35,12 +39,31 @@ def resize_image(image: Image, size: int) -> Image:
     target = _resized((image.width, image.height), size)
     if target == (image.width, image.height):
         return image
-    if image.bits == 8:
-        picture = image.to_pil().resize(target, PILImage.Resampling.LANCZOS)
-        pixels = np.asarray(picture, dtype=np.uint8).reshape(picture.height, picture.width, -1)
+    if image.missing is not None:
+        pixels, missing = _without_missing(image, target)
+    elif image.bits == 8 and image.mode != BANDS:
+        picture = PILImage.fromarray(image.pixels.squeeze(2) if image.channels == 1 else image.pixels)
+        resized = picture.resize(target, PILImage.Resampling.LANCZOS)
+        pixels, missing = np.asarray(resized, dtype=np.uint8).reshape(target[1], target[0], -1), None
     else:
-        pixels = _resized_pixels(image, target)
-    return Image(pixels, image.mode, image.source, image.notes, image.icc_profile)
+        pixels, missing = _resized_pixels(image, target), None
+    changed = replace(image, pixels=pixels, missing=missing)
+    return replace(changed, value_range=changed.used_range) if image.is_float else changed
+
+
+def _without_missing(image: Image, size: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Pixels at the new size to which known ones alone contribute, and which of them are missing."""
+    assert image.missing is not None
+    # Known is to these pixels what opaque is to colours: they are resized as if under an alpha channel.
+    known, old = (~image.missing).astype(np.float32), image.pixels
+    weight = _lanczos(known, size)
+    missing = weight < _KNOWN
+    pixels = np.empty((size[1], size[0], image.channels), dtype=old.dtype)
+    for channel in range(image.channels):
+        filled = np.where(image.missing, 0, old[..., channel]).astype(np.float32)
+        values = np.divide(_lanczos(filled, size), weight, out=np.zeros_like(weight), where=~missing)
+        _store(pixels[..., channel], values, old[..., channel][~image.missing])
+    return pixels, missing
 
 
 def _resized(old: tuple[int, int], size: int) -> tuple[int, int]:
@@ -54,14 +77,14 @@ def _resized(old: tuple[int, int], size: int) -> tuple[int, int]:
 
 
 def _resized_pixels(image: Image, size: tuple[int, int]) -> NDArray[Any]:
-    """16-bit or float pixels at the new size, channel by channel."""
+    """Pixels at the new size, channel by channel."""
     old = image.pixels
     pixels = np.empty((size[1], size[0], image.channels), dtype=old.dtype)
-    if not image.mode.endswith("A"):
+    if not image.has_alpha:
         for channel in range(image.channels):
             _store(pixels[..., channel], _lanczos(old[..., channel], size), old[..., channel])
         return pixels
-    top = np.float32(np.abs(old[..., -1]).max() if image.is_float else 65535) or np.float32(1)
+    top = np.float32(np.abs(old[..., -1]).max() if image.is_float else image.full_range[1]) or np.float32(1)
     weight = old[..., -1] / top
     new_weight = _lanczos(weight, size)
     seen = new_weight > _CLEAR[old.dtype.name]
@@ -85,7 +108,7 @@ def _lanczos(channel: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32
 
 def _store(target: NDArray[Any], values: NDArray[np.float32], old: NDArray[Any]) -> None:
     """Clamp values to what the pixels can be, and round them where the pixels are integers."""
-    if target.dtype == np.uint16:
-        target[...] = np.floor(np.clip(values, 0, 65535) + 0.5)
+    if target.dtype != np.float32:
+        target[...] = np.floor(np.clip(values, 0, np.iinfo(target.dtype).max) + 0.5)
     else:
         np.clip(values, old.min(), old.max(), out=target)

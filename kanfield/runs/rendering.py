@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -63,18 +63,13 @@ def render(
         values = evaluate_field(field, coords.to(first)).cpu().numpy()
         values = values.reshape(-1, width, like.channels)
         pixels[part] = Image.from_values(values, like).pixels
-    return with_pixels(pixels, like)
+    return like.with_pixels(pixels)
 
 
 def preview(field: nn.Module, like: Image) -> Image:
     """A picture of the whole field, scaled down where it has more than ``PREVIEW`` pixels."""
     shrink = min(1.0, (PREVIEW / (like.height * like.width)) ** 0.5)
     return render(field, like, (max(1, int(like.height * shrink)), max(1, int(like.width * shrink))))
-
-
-def with_pixels(pixels: NDArray[Any], like: Image) -> Image:
-    """An image of other pixels, with the mode, range and profile of ``like``."""
-    return Image(pixels, like.mode, icc_profile=like.icc_profile, value_range=like.value_range)
 
 
 def derivative(
@@ -105,7 +100,7 @@ def derivative(
     result = np.empty(shape, dtype=np.float32)
     first = next(field.parameters())
     pixel = 2 / max(like.height, like.width)  # in coordinates; a value in [0, 1] is half of the field's
-    colours = like.channels - like.mode.endswith("A")
+    colours = like.channels - like.has_alpha
     rows = max(1, CHUNK // shape[1])
     for start in range(0, shape[0], rows):
         part = slice(start, min(start + rows, shape[0]))

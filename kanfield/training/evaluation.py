@@ -12,7 +12,7 @@ from torch import nn
 
 from kanfield import metrics
 from kanfield.images import Image
-from kanfield.runs.rendering import CHUNK, evaluate_field, with_pixels
+from kanfield.runs.rendering import CHUNK, evaluate_field
 from kanfield.training.permutation import EVALUATION, shuffle
 from kanfield.training.sampling import PixelSampler
 from kanfield.training.target import Target
@@ -72,7 +72,7 @@ def evaluate(
         psnr,
         held_out.psnr(),
         None if image.is_float else wrong,
-        None if pixels is None else with_pixels(pixels.reshape(image.pixels.shape), image),
+        None if pixels is None else image.with_pixels(pixels.reshape(image.pixels.shape)),
     )
 
 

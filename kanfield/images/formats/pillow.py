@@ -19,7 +19,7 @@ from PIL import Image as PILImage
 from kanfield.errors import InputError
 from kanfield.images.formats.metadata import without_metadata
 from kanfield.images.formats.raster import READABLE, Raster, check_size, first_of
-from kanfield.images.image import MODES, Image, bands
+from kanfield.images.image import MODES, Image, row_slices
 
 _FORMATS = {"PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "PPM", "TIFF"}  # MPO: a JPEG with extra pictures
 _ORIENTATION = 0x0112
@@ -197,7 +197,7 @@ def _from_cmyk(profile: bytes | None) -> tuple[str, _Convert, tuple[str, ...]]:
 def _pixels(picture: PILImage.Image, mode: str, convert: _Convert) -> NDArray[Any]:
     """The converted pixels, copied in bands: at once, it would take several copies."""
     pixels = np.empty((picture.height, picture.width, len(mode)), dtype=np.uint8)
-    for rows in bands(picture.height, picture.width):
+    for rows in row_slices(picture.height, picture.width):
         part = convert(picture.crop((0, rows.start, picture.width, rows.stop)))
         pixels[rows] = np.asarray(part).reshape(pixels[rows].shape)
     return pixels

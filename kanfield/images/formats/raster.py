@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,15 @@ class Raster:
         notes: Conversions done while reading, each a short sentence for the user.
         icc_profile: The colour profile as bytes, or None.
         orientation: EXIF's number (1 to 8) for how to turn the pixels upright.
+        mode: What the channels are, as :attr:`kanfield.images.Image.mode` names it; None for what their
+            number suggests: gray, gray and alpha, RGB, RGBA, other bands.
+        missing: Pixels that the file declares to have no value, bool ``(height, width)``, or None. NaN and
+            infinite floats need not be among them.
+        bands: The channels' names where the file gives them.
+        max_value: The highest value of integers as the file declares it, such as 4095 for 12 bits; None for
+            all that the type can hold.
 
-    >>> Raster(np.zeros((2, 3, 1), dtype=np.uint8), orientation=6).upright().shape
+    >>> Raster(np.zeros((2, 3, 1), dtype=np.uint8), orientation=6).upright().pixels.shape
     (3, 2, 1)
     """
 
@@ -32,17 +39,24 @@ class Raster:
     notes: tuple[str, ...] = ()
     icc_profile: bytes | None = None
     orientation: int = 1
+    mode: str | None = None
+    missing: NDArray[np.bool_] | None = None
+    bands: tuple[str, ...] = ()
+    max_value: int | None = None
 
-    def upright(self) -> NDArray[Any]:
-        """The pixels turned and mirrored as the orientation says; unknown numbers change nothing."""
-        pixels = self.pixels
+    def upright(self) -> Raster:
+        """Turned and mirrored as the orientation says; unknown numbers change nothing."""
+        missing = None if self.missing is None else self._turned(self.missing)
+        return replace(self, pixels=self._turned(self.pixels), missing=missing, orientation=1)
+
+    def _turned(self, array: NDArray[Any]) -> NDArray[Any]:
         if self.orientation in {5, 6, 7, 8}:
-            pixels = pixels.swapaxes(0, 1)
+            array = array.swapaxes(0, 1)
         if self.orientation in {2, 3, 6, 7}:
-            pixels = pixels[:, ::-1]
+            array = array[:, ::-1]
         if self.orientation in {3, 4, 7, 8}:
-            pixels = pixels[::-1]
-        return np.ascontiguousarray(pixels)
+            array = array[::-1]
+        return np.ascontiguousarray(array)
 
 
 def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
@@ -81,7 +95,7 @@ def float_pixels(pixels: NDArray[Any]) -> tuple[NDArray[np.float32], tuple[str, 
     if pixels.dtype == np.float32:
         return pixels.astype(np.float32, copy=False), ()
     note = f"{8 * pixels.dtype.itemsize}-bit floats converted to 32-bit."
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite, which is refused
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite: missing
         return pixels.astype(np.float32), (note,)
 
 

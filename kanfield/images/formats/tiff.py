@@ -14,7 +14,7 @@ from kanfield.errors import InputError
 from kanfield.images.formats.pillow import read_with_pillow
 from kanfield.images.formats.quiet import quiet_native, quiet_tifffile
 from kanfield.images.formats.raster import Raster, check_size, first_of, float_pixels
-from kanfield.images.image import Image, bands
+from kanfield.images.image import BANDS, Image, row_slices
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
@@ -68,13 +68,16 @@ def write_tiff(file: BinaryIO, image: Image) -> None:
     """Write an image as TIFF, compressed without loss, with its colour profile."""
     import tifffile
 
+    extra = ["unassalpha"] if image.has_alpha else []
+    if image.mode == BANDS:
+        extra = ["unspecified"] * (image.channels - 1)
     gray = image.channels == 1  # with a third axis it would be taken for many pages
     tifffile.imwrite(
         file,
         image.pixels[..., 0] if gray else image.pixels,
-        photometric="minisblack" if image.channels < 3 else "rgb",
+        photometric="rgb" if image.mode.startswith("RGB") else "minisblack",
         planarconfig=None if gray else "contig",
-        extrasamples=["unassalpha"] if image.mode.endswith("A") else [],
+        extrasamples=extra,
         compression="deflate",
         predictor=True,
         iccprofile=image.icc_profile,
@@ -134,7 +137,7 @@ def _plain(page: TiffPage, stored: NDArray[Any]) -> tuple[NDArray[Any], tuple[st
 def _unmultiply(pixels: NDArray[Any]) -> None:
     """Divide integer colours by alpha, in place; where alpha is 0 there is no colour."""
     top = int(np.iinfo(pixels.dtype).max)
-    for rows in bands(*pixels.shape[:2]):
+    for rows in row_slices(*pixels.shape[:2]):
         colours, alpha = pixels[rows, :, :-1], pixels[rows, :, -1:].astype(np.float32)
         full = np.divide(
             colours * np.float32(top), alpha, out=np.zeros(colours.shape, np.float32), where=alpha > 0
