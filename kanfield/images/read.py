@@ -11,9 +11,12 @@ from pathlib import Path
 from PIL import UnidentifiedImageError
 
 from kanfield.errors import InputError
+from kanfield.images.formats.codecs import codec_of, read_with_codec
+from kanfield.images.formats.dicom import read_dicom
 from kanfield.images.formats.exr import read_exr
+from kanfield.images.formats.foreign import foreign_format, remedy
 from kanfield.images.formats.pillow import read_with_pillow
-from kanfield.images.formats.pnm import is_deep_pnm, read_deep_pnm
+from kanfield.images.formats.pnm import is_deep_pnm, is_pfm, read_deep_pnm, read_pfm
 from kanfield.images.formats.radiance import read_radiance
 from kanfield.images.formats.raster import READABLE, Raster
 from kanfield.images.formats.tiff import read_tiff
@@ -102,25 +105,43 @@ def _decode(path: Path, data: bytes, max_pixels: int) -> Raster:
     except InputError:
         raise
     except UnidentifiedImageError:
-        raise InputError(
-            f"{path} is not an image, or its header is damaged: give a {READABLE} image"
-        ) from None
+        raise InputError(_unknown(path, data)) from None
     except MemoryError:
         raise InputError(f"{path} does not fit in memory: give a smaller image") from None
     except Exception as error:  # a damaged file: OSError, SyntaxError, struct.error and others
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} is truncated or damaged ({reason}): save it again") from None
+        raise InputError(f"{path} is truncated or damaged ({reason}): {_again(data)}") from None
+
+
+def _unknown(path: Path, data: bytes) -> str:
+    """What to say of a file that no decoder knows."""
+    name = foreign_format(data)
+    if name is None:
+        return f"{path} is not an image, or its header is damaged: give a {READABLE} image"
+    return f"{path} is {name}, which kanfield does not read: {remedy(name)}"
+
+
+def _again(data: bytes) -> str:
+    """What to do about a damaged file."""
+    name = foreign_format(data) if codec_of(data) else None
+    return f"save the {name} again or convert it to PNG or TIFF" if name else "save it again"
 
 
 def _decoder(data: bytes) -> Callable[[Path, bytes, int], Raster]:
     """The function that reads a file which begins like this one."""
+    if data.startswith(b"DICM", 128):  # some begin like TIFF
+        return read_dicom
     if data.startswith(_TIFF):
         return read_tiff
     if data.startswith(_EXR):
         return read_exr
     if data.startswith(_RADIANCE):
         return read_radiance
-    return read_deep_pnm if is_deep_pnm(data) else read_with_pillow
+    if is_pfm(data):
+        return read_pfm
+    if is_deep_pnm(data):
+        return read_deep_pnm
+    return read_with_codec if codec_of(data) else read_with_pillow
 
 
 def _fitting(profile: bytes | None, mode: str) -> bytes | None:

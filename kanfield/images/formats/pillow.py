@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from kanfield.errors import InputError
+from kanfield.images.formats.foreign import foreign_format, remedy
 from kanfield.images.formats.metadata import without_metadata
-from kanfield.images.formats.raster import READABLE, Raster, check_size, first_of
+from kanfield.images.formats.raster import Raster, check_size, first_of
 from kanfield.images.image import MODES, Image, row_slices
 
-_FORMATS = {"PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "PPM", "TIFF"}  # MPO: a JPEG with extra pictures
+# All but those that need another program or hold no plain pixels. MPO: a JPEG with extra pictures.
+_FORMATS = {"PNG", "JPEG", "MPO", "WEBP", "BMP", "DIB", "GIF", "PPM", "TIFF", "AVIF", "JPEG2000"}
+_FORMATS |= {"ICO", "ICNS", "PSD", "TGA", "PCX", "SGI", "SUN", "QOI", "DDS", "XBM"}
 _ORIENTATION = 0x0112
 _NAMES = {
     "P": "Palette colours",
@@ -33,8 +36,8 @@ _NAMES = {
 _limit_lock = threading.Lock()
 
 
-def read_with_pillow(path: Path, data: bytes, max_pixels: int) -> Raster:
-    """Decode the first picture of a file in a format that Pillow knows.
+def read_with_pillow(path: Path, data: bytes, max_pixels: int, page: int | None = None) -> Raster:
+    """Decode a picture of a file in a format that Pillow knows.
 
     A damaged file raises whatever Pillow raises.
 
@@ -42,6 +45,7 @@ def read_with_pillow(path: Path, data: bytes, max_pixels: int) -> Raster:
         path: The file's name, for errors.
         data: Its content.
         max_pixels: The largest size to decode.
+        page: Which of several pictures, from 0; None for the first, with a note on the others.
 
     Raises:
         InputError: The file is too large or of a kind that is not supported.
@@ -52,24 +56,27 @@ def read_with_pillow(path: Path, data: bytes, max_pixels: int) -> Raster:
     ('CMYK colours converted to RGB.',)
     """
     try:
-        return _decode(path, data, max_pixels)
+        return _decode(path, data, max_pixels, page)
     except InputError:
         raise
     except Exception:
         plain = without_metadata(data)
         if plain is None:
             raise
-        raster = _decode(path, plain[0], max_pixels)
+        raster = _decode(path, plain[0], max_pixels, page)
     notes = (*raster.notes, "Metadata that cannot be read was left out.")
     return replace(raster, icc_profile=raster.icc_profile or plain[1], notes=notes)
 
 
-def _decode(path: Path, data: bytes, max_pixels: int) -> Raster:
-    """The first picture of a file, or whatever Pillow raises."""
+def _decode(path: Path, data: bytes, max_pixels: int, page: int | None) -> Raster:
+    """A picture of a file, or whatever Pillow raises."""
     with _no_limit():
         picture = PILImage.open(io.BytesIO(data))
         if picture.format not in _FORMATS:
-            raise InputError(f"{path} is a {picture.format} file: kanfield reads {READABLE}; convert it")
+            name = foreign_format(data) or picture.format or "a file of another kind"
+            raise InputError(f"{path} is {name}, which kanfield does not read: {remedy(name)}")
+        if page:
+            picture.seek(page)
         check_size(path, *picture.size, max_pixels)
         deep = picture.format == "PNG" and ";16" in str(picture.tile)
         if not deep and picture.mode not in {"L", "LA", "RGB", "RGBA", *_NAMES}:
@@ -77,7 +84,7 @@ def _decode(path: Path, data: bytes, max_pixels: int) -> Raster:
                 f"{path} holds {picture.mode} pixels: kanfield reads gray and RGB colours, "
                 "with or without alpha; convert it to RGB"
             )
-        frames = int(getattr(picture, "n_frames", 1))
+        frames = 1 if page is not None else int(getattr(picture, "n_frames", 1))
         picture.load()
     # Only now: some formats hold them behind the pixels.
     orientation, exif_notes = _orientation(picture)

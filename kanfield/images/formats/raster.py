@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kanfield.errors import InputError
 
-READABLE = "PNG, JPEG, WebP, BMP, GIF, PNM, TIFF, Radiance HDR or OpenEXR"
+READABLE = "PNG, JPEG, JPEG XL, JPEG 2000, WebP, AVIF, BMP, GIF, PNM, PFM, TIFF, Radiance HDR or OpenEXR"
 
 
 @dataclass(frozen=True)
