@@ -201,7 +201,7 @@ def _concentrated(image: Image) -> str | None:
     """A warning where nearly all values lie in a small part of the range, so that decibels say little."""
     known = image.pixels if image.missing is None else image.pixels[~image.missing]
     some = known.ravel()[:: max(1, known.size // _SAMPLED)].astype(np.float64)
-    first, last = np.quantile(some, [0.001, 0.999]).tolist()
+    first, last = np.quantile(some, [0.005, 0.995]).tolist()
     low, high = image.value_range
     if last - first >= _FEW * (high - low) or _constant(image):
         return None
