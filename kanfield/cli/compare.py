@@ -9,7 +9,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from kanfield.cli.values import File, Flag, Number, Text, Whole
+from kanfield.cli.values import File, Flag, Names, Number, Range, Text, Whole
 from kanfield.config.parse import settings_from
 from kanfield.errors import InputError
 
@@ -35,6 +35,14 @@ class Compare:
     """Pixels no fit may see: checkerboard, every-second (keeps a quarter) or a fraction."""
     size: Whole = None
     """Resize the longer side of every image to this many pixels first (Lanczos)."""
+    bands: Names = None
+    """Channels to fit, by number from 1 or by name, such as 4,3,2: three are shown as red, green and blue."""
+    nodata: Number = None
+    """Value that stands for a missing pixel, where the file does not say so."""
+    value_range: Range = None
+    """Values that stand for black and white, such as 0,4095; decibels count against their difference."""
+    tonemap: Text = None
+    """log: fit, and count decibels, on a logarithm of the values; pictures are mapped back."""
     batch_size: Whole = None
     """Pixels per step. Default: 2048."""
     threads: Whole = None

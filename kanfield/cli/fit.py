@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from kanfield.cli.printing import print_metrics, progress_console
-from kanfield.cli.values import File, Flag, Grids, Number, Options, Text, Whole, Widths
+from kanfield.cli.values import File, Flag, Grids, Names, Number, Options, Range, Text, Whole, Widths
 from kanfield.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,6 +58,14 @@ class Fit:
     """Pixels the fit must not see: checkerboard, every-second (keeps a quarter) or a fraction."""
     mask: File = None
     """Picture of the image's size, white where the image is missing: there the field predicts it."""
+    bands: Names = None
+    """Channels to fit, by number from 1 or by name, such as 4,3,2: three are shown as red, green and blue."""
+    nodata: Number = None
+    """Value that stands for a missing pixel, where the file does not say so."""
+    value_range: Range = None
+    """Values that stand for black and white, such as 0,4095; decibels count against their difference."""
+    tonemap: Text = None
+    """log: fit, and count decibels, on a logarithm of the values; pictures are mapped back."""
     widths: Widths = None
     """Hidden units, e.g. 64,64."""
     grids: Grids = None

@@ -49,9 +49,10 @@ def print_metrics(metrics: dict[str, Any], as_json: bool, quiet: bool) -> None:
     lines = [f"PSNR {metrics['psnr']:.2f} dB on the pixels trained on"]
     if metrics["held_out_psnr"] is not None:
         lines.append(f"PSNR {metrics['held_out_psnr']:.2f} dB on the pixels held out")
-    if metrics["wrong_pixels"] is None:
-        low, high = metrics["value_range"]
-        lines.append(f"decibels are relative to the image's own range, {low:.6g} to {high:.6g}")
+    low, high = metrics["value_range"]
+    if metrics["wrong_pixels"] is None or [low, high] not in ([0, 255], [0, 65535]) or metrics.get("tonemap"):
+        space = ", on a logarithmic scale" if metrics.get("tonemap") else ""
+        lines.append(f"decibels are relative to the image's own range, {low:.6g} to {high:.6g}{space}")
     if metrics["lossless"]:
         lines.append("every known pixel is exact" if metrics["ssim"] is None else "every pixel is exact")
     elif metrics["target_reached"] is False:

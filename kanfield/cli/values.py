@@ -52,6 +52,15 @@ def _options(text: str) -> dict[str, Any]:
         raise ValueError(str(error)) from None
 
 
+def _names(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",")]
+
+
+def _range(text: str) -> list[float]:
+    low, high = (float(word) for word in text.split(","))
+    return [low, high]
+
+
 def _pair(text: str) -> tuple[int, int]:
     width, height = text.split("x")
     return int(width), int(height)
@@ -75,6 +84,8 @@ Grids = Annotated[
 Options = Annotated[
     dict[str, Any] | None, _spec("options such as omega_0=60,levels=12", "KEY=VALUE", _options), PLAIN
 ]
+Names = Annotated[list[str] | None, _spec("bands such as 4,3,2", "N,N", _names), PLAIN]
+Range = Annotated[list[float] | None, _spec("a range such as 0,4095", "LOW,HIGH", _range), PLAIN]
 Size = Annotated[tuple[int, int] | None, _spec("a size such as 800x600", "WxH", _pair), PLAIN]
 Box = Annotated[
     tuple[float, float, float, float] | None, _spec("a crop such as 0,0,64,64", "X0,Y0,X1,Y1", _box), PLAIN

@@ -25,9 +25,9 @@ from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError, Interrupted
 from kanfield.files import write_text
-from kanfield.images import MAX_PIXELS, Image, read_image
 from kanfield.reports.write import make_folder, refuse_file
 from kanfield.runs.folder import RunFolder
+from kanfield.runs.input_image import input_image
 from kanfield.training.signals import Signals
 from kanfield.training.target import image_stats, make_target
 
@@ -130,19 +130,19 @@ def resume(folder: Path) -> Plan:
 
 def _fits(plan: Plan) -> Iterator[PlannedFit]:
     """All fits in their order: models alternate, so that a slow moment of the machine hits all of them."""
-    images = [read_image(Path(path), plan.size, plan.max_pixels or MAX_PIXELS) for path in plan.images]
-    settings = [_settings(plan, image) for image in images]
+    settings = [_settings(plan, path) for path in plan.images]
     for seed in range(plan.seeds):
         for path, of_image in zip(plan.images, settings, strict=True):
             for label, of_model in zip(plan.labels(), of_image, strict=True):
                 yield PlannedFit(Path(path), label, seed, dataclasses.replace(of_model, seed=seed))
 
 
-def _settings(plan: Plan, image: Image) -> list[Settings]:
+def _settings(plan: Plan, path: str) -> list[Settings]:
     """Resolved settings of every model for one image."""
     resolved: list[Settings] = []
     for model in plan.models:
         settings = plan.settings(model)
+        image = input_image(path, settings)
         settings = resolve(settings, image_stats(make_target(settings, image, torch.zeros(1))))
         if plan.equal_parameters and resolved:
             wanted = count_parameters(resolved[0], image.channels)

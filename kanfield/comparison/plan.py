@@ -49,6 +49,10 @@ SHARED = (
     "precision",
     "max_pixels",
     "spectrum",
+    "bands",
+    "nodata",
+    "value_range",
+    "tonemap",
 )
 
 
@@ -71,6 +75,10 @@ class Plan:
         precision: as in :class:`Settings`.
         max_pixels: as in :class:`Settings`.
         spectrum: as in :class:`Settings`.
+        bands: as in :class:`Settings`.
+        nodata: as in :class:`Settings`.
+        value_range: as in :class:`Settings`.
+        tonemap: as in :class:`Settings`.
     """
 
     images: list[str]
@@ -87,6 +95,10 @@ class Plan:
     precision: str | None = None
     max_pixels: int | None = None
     spectrum: bool | None = None
+    bands: list[str] | None = None
+    nodata: float | None = None
+    value_range: list[float] | None = None
+    tonemap: str | None = None
 
     def labels(self) -> list[str]:
         """A name for every model: the family's, or the settings file's without its suffix."""

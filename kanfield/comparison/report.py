@@ -13,8 +13,8 @@ from kanfield.comparison.charts import psnr_chart, read_curve
 from kanfield.comparison.pictures import data_url, open_picture, worst_error_crop
 from kanfield.comparison.plan import SHARED, Plan
 from kanfield.comparison.results import Comparison
-from kanfield.images import MAX_PIXELS, read_image
 from kanfield.reports.page import write_page
+from kanfield.runs.run import load
 
 _READING = (
     "PSNR on the pixels a field was trained on says how well it remembers; read it beside the PSNR on unseen "
@@ -95,7 +95,8 @@ def command(plan: Plan) -> str:
         if value is not None and (key, value) != ("seeds", 1):
             words.append(f"--{key.replace('_', '-')}")
             if not isinstance(value, bool):
-                words.append(f"{value:g}" if isinstance(value, float) else str(value))
+                values = value if isinstance(value, list) else [value]
+                words.append(",".join(f"{v:.12g}" if isinstance(v, float) else str(v) for v in values))
     return shlex.join([*words, *(["--equal-parameters"] if plan.equal_parameters else [])])
 
 
@@ -121,8 +122,8 @@ def _image(comparison: Comparison, name: str) -> dict[str, Any]:
     part["charts"] = [psnr_chart(curves, against) for against in ("seconds", "steps")]
     errors = {label: open_picture(paths[0] / "error.png") for label, paths in runs.items()}
     box = worst_error_crop(list(errors.values()))
-    image = read_image(plan.images[comparison.images().index(name)], plan.size, plan.max_pixels or MAX_PIXELS)
-    part["about"] = f"{image.width} x {image.height} pixels, {image.mode}"
+    image = load(next(iter(runs.values()))[0]).image  # in the range that its reconstructions are shown in
+    part["about"] = f"{image.width} x {image.height} pixels, {image.kind}"
     part["crop"] = f"{box[2] - box[0]} pixels wide and high from {box[0]}, {box[1]}"
     part["cards"] = [_card("original", part["about"], image.to_8bit().to_pil(), box, None)]
     for label, paths in runs.items():

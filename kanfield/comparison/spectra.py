@@ -57,6 +57,8 @@ def measure(path: Path) -> RunSpectrum:
     run = load(path)
     if run.settings.mask is not None:
         raise InputError(f"{path} was fitted with --mask: an image with parts missing has no spectrum")
+    if run.image.missing is not None:
+        raise InputError(f"{path}: an image with parts missing has no spectrum; leave this run out")
     rows, columns = window(run.image.height, run.image.width)
     original = run.image.to_unit(run.image.pixels[rows, columns])
     values = _values(run, rows, columns).reshape(original.shape)

@@ -79,6 +79,17 @@ def check(s: Settings) -> None:
         not s.smoothness or (s.model == "kan" and s.smoothness <= MAX_SMOOTHNESS),
         f"smoothness: {s.smoothness} is impossible, it is the KAN's and at most {MAX_SMOOTHNESS}",
     )
+    given = s.value_range
+    ends = ",".join(f"{end:g}" for end in given or [])
+    require(
+        given is None or (len(given) == 2 and all(map(math.isfinite, given)) and given[0] < given[1]),
+        f"--value-range {ends} is impossible: give LOW,HIGH such as 0,4095",
+    )
+    require(s.bands is None or len(s.bands) > 0, "--bands names none: give numbers from 1, such as 4,3,2")
+    require(
+        not (s.lossless and s.alpha == "premultiplied"),
+        "alpha: premultiplied contradicts --lossless, which needs colours that alpha hides: leave it out",
+    )
     require(s.size is None or s.size >= 2, f"--size {s.size} is too small: give 2 pixels or more")
     require(s.optimizer in (None, "muon", "adam"), f"--optimizer {s.optimizer} is unknown: use muon or adam")
     require(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+Alpha = Literal["premultiplied", "straight"]  # of 8 and 16 bits: are colours fitted times alpha?
 Encoding = Literal["grid", "directions", "both", "none"]  # of the coordinates that a KAN sees
 
 
@@ -32,6 +33,11 @@ class Settings:
     max_pixels: int | None = None
     held_out: str | None = None
     mask: str | None = None
+    bands: list[str] | None = None
+    nodata: float | None = None
+    value_range: list[float] | None = None
+    tonemap: Literal["log"] | None = None
+    alpha: Alpha | None = None
     options: dict[str, Any] | None = None
     steps: int | None = None
     seconds: float | None = None

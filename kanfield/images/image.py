@@ -117,6 +117,15 @@ class Image:
         return self.mode.endswith("A")
 
     @property
+    def kind(self) -> str:
+        """What the channels are, in words.
+
+        >>> Image(np.zeros((1, 2, 6), dtype=np.uint8), "bands").kind
+        '6 bands'
+        """
+        return f"{self.channels} bands" if self.mode == BANDS else self.mode
+
+    @property
     def band_names(self) -> tuple[str, ...]:
         """A name for every channel: the file's own, colours, or numbers from 1."""
         numbers = tuple(str(number + 1) for number in range(self.channels))

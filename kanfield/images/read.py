@@ -75,7 +75,8 @@ def _image(path: Path, raster: Raster) -> Image:
         raster.notes,
         _fitting(raster.icc_profile, mode),
         missing=raster.missing,
-        bands=raster.bands,
+        # Names are no reason to refuse whole pixels.
+        bands=raster.bands if len(raster.bands) == raster.pixels.shape[2] else (),
     )
     # A file that uses more than it declares is believed in what it uses.
     if raster.max_value is None or image.is_float or raster.pixels.max() > raster.max_value:

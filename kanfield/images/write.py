@@ -7,12 +7,14 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from PIL import Image as PILImage
+
 from kanfield.errors import InputError
 from kanfield.files import replacing
 from kanfield.images.formats.exr import write_exr
 from kanfield.images.formats.pillow import write_png16
 from kanfield.images.formats.tiff import write_tiff
-from kanfield.images.image import Image
+from kanfield.images.image import BANDS, Image
 
 # Suffix -> Pillow's name, options of Image.save, longest side the format can hold.
 _PILLOW: dict[str, tuple[str, dict[str, Any], int]] = {
@@ -32,8 +34,9 @@ def write_image(path: str | os.PathLike[str], image: Image) -> None:
 
     .png holds 8 and 16 bits, .tif and .tiff these and floats, .exr floats, all without loss; .webp (without
     loss), .bmp, .jpg and .jpeg (quality 95) hold 8 bits. Deeper pixels are converted for a format of fewer
-    bits, see :meth:`Image.to_8bit`. WebP has no gray: it is read back as RGB. The colour profile is kept, but
-    not in .bmp, .exr and gray .webp, which have no place for it. On any error an old file is left as it was.
+    bits, and of bands only three are shown, see :meth:`Image.to_8bit`. WebP has no gray: it is read back as
+    RGB. The colour profile is kept, but not in .bmp, .exr and gray .webp, which have no place for it. On any
+    error an old file is left as it was.
 
     Args:
         path: The file, replaced if it exists.
@@ -71,6 +74,8 @@ def _check(path: Path, image: Image) -> None:
         raise InputError(f"{path}: Radiance HDR cannot hold the pixels exactly: use {image.suffix}")
     if suffix == ".exr" and not image.is_float:
         raise InputError(f"{path}: EXR holds floats, not {image.bits}-bit integers: use .png or .tiff")
+    if suffix == ".exr" and image.mode == BANDS:
+        raise InputError(f"{path}: EXR is written of gray and RGB colours, not of {image.kind}: use .tiff")
     if suffix in _OTHERS:
         return
     if suffix not in _PILLOW:
@@ -89,10 +94,12 @@ def _encode(file: BinaryIO, suffix: str, image: Image) -> None:
         write_exr(file, image)
     elif suffix in _OTHERS:
         write_tiff(file, image)
-    elif suffix == ".png" and image.bits == 16:
+    elif suffix == ".png" and image.bits == 16 and image.mode != BANDS:
         write_png16(file, image)
     else:
         name, options, _ = _PILLOW[suffix]
         if image.icc_profile is not None and name != "BMP" and (name, image.mode[0]) != ("WEBP", "L"):
             options = {**options, "icc_profile": image.icc_profile}
-        image.to_pil().save(file, name, **options)
+        exact = image.bits == 8 and image.mode != BANDS  # in whatever range: a view would change them
+        view = image.pixels if exact else image.to_8bit().pixels
+        PILImage.fromarray(view[..., 0] if view.shape[2] == 1 else view).save(file, name, **options)

@@ -157,7 +157,7 @@ def load_optimizers(optimizers: list[Optimizer], tensors: dict[str, Tensor]) -> 
 
 
 def image_spec(image: Image) -> dict[str, Any]:
-    """Size, mode, pixel type, value range and colour profile of an image, as plain JSON values.
+    """Size, channels, pixel type, value range and colour profile of an image, as plain JSON values.
 
     >>> image_spec(Image(np.zeros((2, 3, 1), np.uint8), "L"))["width"]
     3
@@ -167,9 +167,13 @@ def image_spec(image: Image) -> dict[str, Any]:
         "height": image.height,
         "width": image.width,
         "mode": image.mode,
+        "channels": image.channels,
+        "bands": list(image.bands),
         "dtype": image.pixels.dtype.name,
         "value_range": list(image.value_range),
         "icc_profile": profile,
+        "log_scale": image.log_scale,
+        "premultiplied": image.premultiplied,
     }
 
 
@@ -188,16 +192,20 @@ def blank_image(spec: Any, path: Path) -> Image:
     (2, 3, 1)
     """
     try:
-        blank = np.zeros((1, 1, len(spec["mode"])), dtype=spec["dtype"])
+        channels = spec.get("channels", len(spec["mode"]))  # earlier versions named each by a letter
+        blank = np.zeros((1, 1, channels), dtype=spec["dtype"])
         low, high = spec["value_range"]
         profile = spec["icc_profile"]
         return Image(
-            np.broadcast_to(blank, (spec["height"], spec["width"], len(spec["mode"]))),
+            np.broadcast_to(blank, (spec["height"], spec["width"], channels)),
             spec["mode"],
             icc_profile=None if profile is None else base64.b64decode(profile),
             value_range=(low, high),
+            bands=tuple(spec.get("bands", ())),
+            log_scale=spec.get("log_scale"),
+            premultiplied=spec.get("premultiplied", False),
         )
-    except (LookupError, TypeError, ValueError, OverflowError):
+    except (LookupError, TypeError, ValueError, OverflowError, AttributeError):
         raise InputError(f"{path} is damaged (its image_spec describes no image): fit again") from None
 
 

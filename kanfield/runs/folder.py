@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from kanfield.config.checks import check
 from kanfield.config.parse import read_settings, to_plain
@@ -20,7 +19,8 @@ from kanfield.config.resolve import missing_keys
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.files import make_numbered_folder, write_text
-from kanfield.images import MAX_PIXELS, Image, write_image
+from kanfield.images import MAX_PIXELS, Image, missing_pixels, write_image
+from kanfield.runs.input_image import read_mask
 
 try:
     import fcntl
@@ -122,28 +122,30 @@ class RunFolder:
         with open(self.config, "rb") as file:
             return not _flock(file, fcntl.LOCK_SH)  # shared: two that ask at once do not see each other
 
-    def keep_inputs(
-        self, settings: Settings, image: Image, file: Path | None, missing: NDArray[np.bool_] | None
-    ) -> Settings:
+    def keep_inputs(self, settings: Settings, image: Image, file: Path | None) -> Settings:
         """Copy what a rerun needs into the folder and write ``config.yaml``.
 
         Args:
             settings: Resolved settings.
             image: What is fitted.
-            file: Its file, or None where the image came from a program and has to be copied.
-            missing: Pixels that the mask marks, bool ``(height * width,)``, copied because the user's mask
-                may change; None without a mask.
+            file: Its file, or None where the image came from a program and has to be copied, with what is
+                missing. A mask is always copied, because the user's may change.
 
         Returns:
             The settings, with the path of the mask's copy.
         """
+        mask = read_mask(settings)
+        if file is None or mask is None:
+            missing = image.missing if file is None else None
+        else:  # in its own size: values under it must not bleed when the image is resized
+            missing = missing_pixels(mask, mask, str(settings.mask)).reshape(mask.height, mask.width)
         if missing is not None:
-            white = missing.reshape(image.height, image.width, 1).astype(np.uint8) * 255
-            write_image(self.path / _MASK, Image(white, "L"))
-            settings = replace(settings, mask=_MASK)
+            write_image(self.path / _MASK, Image(missing[..., None].astype(np.uint8) * 255, "L"))
+        settings = replace(settings, mask=None if missing is None else _MASK)
         name = f"input{image.suffix}"
         if file is None:
             write_image(self.path / name, image)
+            settings = replace(settings, bands=None, nodata=None)  # the copy is of these bands
             if image.height * image.width > MAX_PIXELS:
                 settings = replace(settings, max_pixels=image.height * image.width)
         self.write_config(settings, Path(name) if file is None else file.resolve())

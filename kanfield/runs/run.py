@@ -18,9 +18,10 @@ from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.fields import build_field
 from kanfield.fields.field import Field
-from kanfield.images import MAX_PIXELS, Image, read_image
+from kanfield.images import MAX_PIXELS, Image
 from kanfield.runs.checkpoint import Checkpoint, blank_image, load_field, read_checkpoint
 from kanfield.runs.folder import RunFolder
+from kanfield.runs.input_image import input_image
 from kanfield.runs.rendering import Kind, derivative, render
 
 _NOTEBOOK_SIDE = 1024  # pixels of the longer side
@@ -59,7 +60,7 @@ class Run:
             raise InputError(
                 f"{self._image}, the image of {self.path}, is gone: put it back or edit {self.folder.config}"
             )
-        return read_image(self._image, self.settings.size, self.settings.max_pixels or MAX_PIXELS)
+        return input_image(self._image, self.settings)
 
     @cached_property
     def blank_image(self) -> Image:

@@ -24,6 +24,7 @@ class Evaluation:
 
     psnr: float  # dB, float output, on the pixels trained on; NaN where the field gives NaN
     held_out_psnr: float | None  # dB, on those held out
+    band_psnr: list[float]  # of every channel, on the pixels trained on; empty where the field gives NaN
     wrong: NDArray[np.bool_] | None  # trained pixels whose stored value differs; None where they are floats
     picture: Image | None  # the reconstruction, where all pixels were evaluated
 
@@ -52,13 +53,13 @@ def evaluate(
         part = np.arange(start, stop) if indices is None else indices[start:stop]
         values = evaluate_field(field, target.coordinates(torch.from_numpy(part).to(target.device))).cpu()
         if values.isnan().any():
-            return Evaluation(math.nan, None, None, None)
+            return Evaluation(math.nan, None, [], None, None)
         if kept is not None:
             kept[start:stop] = values.numpy()
         got = Image.from_values(values.numpy()[None], image).pixels[0]
         # In double on the CPU: some devices have no double precision.
         error = values.double().numpy() - image.to_unit(flat[part])
-        squared = np.square(error).mean(1)
+        squared = np.square(error)
         unseen = target.held_out[part] if target.held_out is not None else np.zeros(len(part), bool)
         known = ~target.missing[part] if target.missing is not None else np.ones(len(part), bool)
         seen.add(squared[known & ~unseen])
@@ -71,6 +72,7 @@ def evaluate(
     return Evaluation(
         psnr,
         held_out.psnr(),
+        seen.by_band(),
         None if image.is_float else wrong,
         None if pixels is None else image.with_pixels(pixels.reshape(image.pixels.shape)),
     )
@@ -80,14 +82,18 @@ class _Error:
     """Squared errors, added up."""
 
     def __init__(self) -> None:
-        self._sum, self._count = 0.0, 0
+        self._sums, self._count = np.zeros(1), 0  # of every channel, pixels
 
     def add(self, squared: NDArray[np.float64]) -> None:
-        self._sum, self._count = self._sum + float(squared.sum()), self._count + squared.size
+        self._sums, self._count = self._sums + squared.sum(axis=0), self._count + len(squared)
 
     def psnr(self) -> float | None:
         """In dB; None of no pixels."""
-        return metrics.psnr(self._sum / self._count) if self._count else None
+        return metrics.psnr(float(self._sums.mean()) / self._count) if self._count else None
+
+    def by_band(self) -> list[float]:
+        """In dB, of every channel."""
+        return [metrics.psnr(each / self._count) for each in self._sums.tolist()] if self._count else []
 
 
 def error_map(target: Target, reconstruction: Image, gain: int = 10) -> Image:
@@ -96,10 +102,15 @@ def error_map(target: Target, reconstruction: Image, gain: int = 10) -> Image:
     Black where the image is missing: nothing is known of the error there.
     """
     image, (low, high) = target.image, target.image.value_range
+    in_proportion = image.log_scale is None and not image.premultiplied
     gray = np.empty((image.height, image.width, 1), dtype=np.uint8)
     for row in range(image.height):
-        difference = np.abs(image.pixels[row].astype(np.float64) - reconstruction.pixels[row]).mean(1)
-        gray[row, :, 0] = np.clip(gain * 255 * difference / (high - low), 0, 255)
+        truth, drawn = image.pixels[row], reconstruction.pixels[row]
+        if in_proportion:
+            difference = np.abs(truth.astype(np.float64) - drawn).mean(1) / (high - low)
+        else:
+            difference = np.abs(image.to_unit(truth) - image.to_unit(drawn)).mean(1)
+        gray[row, :, 0] = np.nan_to_num(np.clip(gain * 255 * difference, 0, 255))
     if target.missing is not None:
         gray[target.missing.reshape(image.height, image.width)] = 0
     return Image(gray, "L")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from kanfield.config.resolve import merge_flags, resolve
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError, RunFailed
 from kanfield.files import replacing
-from kanfield.images import MAX_PIXELS, Image, read_image, resize_image
+from kanfield.images import Image
 from kanfield.machine import limit_threads, pick_device
 from kanfield.monitors.base import Monitor
 from kanfield.monitors.csv_log import CsvLog
@@ -28,6 +29,7 @@ from kanfield.monitors.spectrum_log import SpectrumLog, bands_of, read_spectrum
 from kanfield.monitors.tensorboard import TensorBoardLog
 from kanfield.monitors.terminal import TerminalLog
 from kanfield.runs.folder import RunFolder
+from kanfield.runs.input_image import input_image, with_defaults
 from kanfield.runs.run import Run, load, make_field
 from kanfield.splines import choose_backend
 from kanfield.training.introduction import introduce, introduce_resumed
@@ -82,9 +84,12 @@ def fit(
         raise InputError(
             "--lossless: floating-point pixels are never exactly met; give --target-psnr instead"
         )
+    settings, image = with_defaults(settings, image)
     target = make_target(settings, image, torch.zeros(1))
     settings = resolve(settings, image_stats(target))
     if settings.spectrum:
+        if image.missing is not None:
+            raise InputError("--spectrum: an image with parts missing has no spectrum; leave it out")
         bands_of(image)
     device = pick_device(settings.device)
     if device.type == "mps" and settings.precision == "fp64":
@@ -96,13 +101,13 @@ def fit(
         like = torch.empty(0, device=device, dtype=torch.float64 if double else torch.float32)
         choose_backend(like, "fp32" if double else settings.precision)
     folder = RunFolder.create(Path(out), image.source or Path("image"), settings.model)
-    settings = folder.keep_inputs(settings, image, file, target.missing)
+    settings = folder.keep_inputs(settings, image, file)
     return _train(folder, image, settings, device, console, resumed=False)
 
 
 def _image(image: str | os.PathLike[str] | Image, settings: Settings) -> Image:
     if isinstance(image, (str, os.PathLike)):
-        return read_image(image, settings.size, settings.max_pixels or MAX_PIXELS)
+        return input_image(image, settings)
     if not isinstance(image, Image):
         raise InputError(
             f"fit takes a file or an Image, not a {type(image).__name__}: "
@@ -111,8 +116,8 @@ def _image(image: str | os.PathLike[str] | Image, settings: Settings) -> Image:
     if image.height * image.width == 1:
         raise InputError("The image is a single pixel: give one of at least two pixels")
     if image.is_float:  # decibels count in the image's own range, and so does whoever reads it again
-        image = Image(image.pixels, image.mode, image.source, image.notes, image.icc_profile)
-    return image if settings.size is None else resize_image(image, settings.size)
+        image = replace(image, value_range=image.used_range)
+    return input_image(image, settings)
 
 
 def resume(path: str | os.PathLike[str], *, console: Console | None = None) -> Run:

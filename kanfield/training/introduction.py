@@ -29,7 +29,7 @@ def introduce(console: Console | None, trainer: Trainer) -> None:
     slow = device.type == "cpu" and backend == "reference"
     folder = trainer.folder.path
     lines = [
-        (f"{name}: {image.width} x {image.height} {image.mode}, {pixels:,} pixels", ""),
+        (f"{name}: {image.width} x {image.height} {image.kind}, {pixels:,} pixels", ""),
         *((note, "") for note in image.notes),
         *_goal_notes(trainer),
         (f"{kind}: {parameters:,} parameters, {parameters / pixels:.2f} per pixel", ""),
@@ -69,7 +69,7 @@ def _goal_notes(trainer: Trainer) -> list[tuple[str, str]]:
     """What is unusual about the goal, as lines with their styles."""
     lines, missing = [], trainer.target.missing
     if missing is not None:
-        lines.append((f"mask: {missing.sum():,} pixels are missing and will be predicted", ""))
+        lines.append((f"{missing.sum():,} pixels are missing and will be predicted", ""))
     if trainer.settings.lossless and trainer.image.bits == 16:
         # Rounding of a trained field, measured: 1e-6 at most, 135 dB in the mean.
         text = (

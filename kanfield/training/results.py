@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import imageio.v3 as imageio
+import numpy as np
+from numpy.typing import NDArray
 
 from kanfield import metrics
 from kanfield.config.settings import Settings
@@ -58,8 +60,12 @@ def measure(
     content = {
         "psnr": result.psnr,
         "held_out_psnr": result.held_out_psnr,
+        "band_psnr": dict(zip(image.band_names, result.band_psnr, strict=True)),
         **_compare(target, picture),
         "value_range": list(image.value_range),
+        "tonemap": settings.tonemap,
+        "alpha": settings.alpha,
+        "missing_pixels": 0 if target.missing is None else int(target.missing.sum()),
         "lossless": wrong == 0,
         "wrong_pixels": wrong,
         "target_reached": _target_reached(settings, result.psnr, wrong),
@@ -83,19 +89,37 @@ def measure(
 
 
 def _compare(target: Target, picture: Image) -> dict[str, Any]:
-    """Qualities of the whole picture; None with a mask, where part of the image is unknown."""
+    """Qualities of the whole picture; None where part of the image is unknown."""
     if target.missing is not None:
-        reason = "with --mask, part of the image is unknown"
+        reason = "part of the image is unknown (--mask, or pixels without a value)"
         return {"psnr_8bit": None, "ssim": None, "lpips": None, "lpips_reason": reason}
     image = target.image
-    a, b = image.to_8bit().pixels, picture.to_8bit().pixels
+    a, b = _view(image), _view(picture)
     distance, reason_or_none = metrics.lpips(a, b)
     return {
         "psnr_8bit": metrics.psnr_8bit(a, b),
-        "ssim": metrics.ssim(image.pixels, picture.pixels, image.value_range),
+        "ssim": _ssim(image, picture),
         "lpips": distance,
         "lpips_reason": reason_or_none,
     }
+
+
+def _view(image: Image) -> NDArray[np.uint8]:
+    """What a viewer sees, 8 bits a channel; premultiplied colours as they are over black."""
+    pixels = image.to_8bit().pixels
+    if not image.premultiplied:
+        return pixels
+    alpha = pixels[..., -1:]
+    over_black = (pixels[..., :-1].astype(np.uint16) * alpha + 127) // 255
+    return np.concatenate([over_black.astype(np.uint8), alpha], axis=2)
+
+
+def _ssim(image: Image, picture: Image) -> float | None:
+    """Structural similarity where decibels are counted, the mean over bands."""
+    if not (image.is_float or image.premultiplied or image.log_scale is not None):
+        return metrics.ssim(image.pixels, picture.pixels, image.value_range)
+    values = [each.values().reshape(image.pixels.shape) for each in (image, picture)]
+    return metrics.ssim(values[0], values[1], (0, 1))
 
 
 def write_results(folder: RunFolder, target: Target, picture: Image, content: dict[str, Any]) -> None:

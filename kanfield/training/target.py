@@ -13,14 +13,8 @@ from torch import Tensor
 from kanfield.config.image_stats import ImageStats
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
-from kanfield.images import (
-    MAX_PIXELS,
-    Image,
-    coordinates,
-    held_out_mask,
-    missing_pixels,
-    read_image,
-)
+from kanfield.images import Image, coordinates, held_out_mask
+from kanfield.images.image import row_slices
 
 
 class Target:
@@ -32,7 +26,7 @@ class Target:
         image: what is fitted.
         like: a tensor of the field, whose device and precision the samples take.
         held_out: pixels that are not trained on but scored apart, bool ``(height * width,)``, or None.
-        missing: pixels that are neither trained on nor scored, likewise.
+        missing: pixels that are neither trained on nor scored, likewise; None for those of the image.
 
     >>> target = Target(Image(np.array([[[0], [255]]], dtype=np.uint8), "L"), torch.zeros(1))
     >>> x, y = target.samples(torch.tensor([1]))
@@ -47,6 +41,8 @@ class Target:
         held_out: NDArray[np.bool_] | None = None,
         missing: NDArray[np.bool_] | None = None,
     ) -> None:
+        if missing is None and image.missing is not None:
+            missing = image.missing.ravel()
         self.image, self.held_out, self.missing = image, held_out, missing
         self.count = image.height * image.width
         self.device, self.dtype = like.device, like.dtype
@@ -54,6 +50,11 @@ class Target:
         height, width = image.height, image.width
         self._x = coordinates(height, width, rows=slice(0, 1))[:, 0].to(like)
         self._y = coordinates(height, width, window=(0, 0, width, height), shape=(height, 1))[:, 1].to(like)
+        # Where values are more than pixels in proportion, they are worked out once.
+        self._in_unit = image.is_float or image.log_scale is not None or image.premultiplied
+        if self._in_unit:
+            self._unsigned, self._pixels = False, self._values().to(like.device)
+            return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of read-only arrays, and nothing writes to this one
             pixels = image.pixels.reshape(self.count, -1)
@@ -61,6 +62,14 @@ class Target:
             self._unsigned = pixels.dtype == np.uint16
             stored = pixels.view(np.int16) if self._unsigned else pixels
             self._pixels = torch.from_numpy(stored).to(like.device)
+
+    def _values(self) -> Tensor:
+        """The image's values in [0, 1], shape ``(height * width, c)``."""
+        image, double = self.image, self.dtype == torch.float64
+        values = np.empty(image.pixels.shape, dtype=np.float64 if double else np.float32)
+        for rows in row_slices(image.height, image.width):
+            values[rows] = image.to_unit(image.pixels[rows])
+        return torch.from_numpy(values.reshape(self.count, -1))
 
     def seen(self) -> NDArray[np.integer] | int:
         """Indices of the pixels to train on, in ascending order; their number where that is all."""
@@ -80,7 +89,7 @@ class Target:
     def samples(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Coordinates ``(N, 2)`` and values ``(N, c)`` of pixels; values lie in [-1, 1], as fields' do."""
         indices = indices.to(self.device)
-        low, high = self.image.value_range
+        low, high = (0, 1) if self._in_unit else self.image.value_range
         values = self._pixels[indices]
         if self._unsigned:
             values = values.to(torch.int32) & 0xFFFF
@@ -89,20 +98,17 @@ class Target:
 
 
 def make_target(settings: Settings, image: Image, like: Tensor) -> Target:
-    """The image with the pixels that the settings hide, where and how ``like`` is kept.
+    """The image with the pixels that the settings hold out, where and how ``like`` is kept.
 
     Raises:
-        InputError: the mask cannot be read or does not fit the image, or nothing is left to see.
+        InputError: nothing is left to see, or to score.
     """
-    held_out = missing = None
+    held_out = None
     if settings.held_out is not None:
         held_out = held_out_mask(image.height, image.width, settings.held_out, settings.seed)
-    if settings.mask is not None:
-        mask = read_image(settings.mask, settings.size, settings.max_pixels or MAX_PIXELS)
-        missing = missing_pixels(mask, image, settings.mask)
-    if held_out is not None and missing is not None and (held_out | missing).all():
-        raise InputError("--mask and --held-out together hide every pixel: hide fewer")
-    return Target(image, like, held_out, missing)
+    if held_out is not None and image.missing is not None and (held_out | image.missing.ravel()).all():
+        raise InputError("missing pixels (--mask) and --held-out together hide every pixel: hide fewer")
+    return Target(image, like, held_out)
 
 
 def image_stats(target: Target) -> ImageStats:
@@ -117,7 +123,9 @@ def image_stats(target: Target) -> ImageStats:
 
 
 def fingerprint(image: Image) -> str:
-    """A hash of the pixels and their shape."""
+    """A hash of the pixels and their shape, and of which are missing."""
     digest = hashlib.sha256(np.ascontiguousarray(image.pixels).data)
     digest.update(str(image.pixels.shape).encode())
+    if image.missing is not None:
+        digest.update(np.packbits(image.missing).tobytes())
     return digest.hexdigest()
