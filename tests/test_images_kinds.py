@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -142,20 +143,48 @@ def test_exr_of_integers(tmp_path: Path) -> None:
     assert image.notes[0] == "Integers converted to floats, to 24 binary digits."
 
 
+def subsampled_exr(planes: dict[str, np.ndarray]) -> bytes:
+    """A file of uncompressed floats, of which planes of half the size have every second row and column."""
+    height, width = planes["Y"].shape
+
+    def attribute(name: bytes, kind: bytes, body: bytes) -> bytes:
+        return name + b"\0" + kind + b"\0" + struct.pack("<i", len(body)) + body
+
+    steps = {name: height // len(plane) for name, plane in planes.items()}
+    channels = b"".join(
+        name.encode() + b"\0" + struct.pack("<iB3xii", 2, 0, steps[name], steps[name])
+        for name in sorted(planes)
+    )
+    window = struct.pack("<4i", 0, 0, width - 1, height - 1)
+    header = struct.pack("<2i", 20000630, 2) + b"".join(
+        [
+            attribute(b"channels", b"chlist", channels + b"\0"),
+            attribute(b"compression", b"compression", b"\0"),
+            attribute(b"dataWindow", b"box2i", window),
+            attribute(b"displayWindow", b"box2i", window),
+            attribute(b"lineOrder", b"lineOrder", b"\0"),
+            attribute(b"pixelAspectRatio", b"float", struct.pack("<f", 1)),
+            attribute(b"screenWindowCenter", b"v2f", bytes(8)),
+            attribute(b"screenWindowWidth", b"float", struct.pack("<f", 1)),
+            b"\0",
+        ]
+    )
+    lines, offsets, place = [], [], len(header) + 8 * height
+    for row in range(height):
+        held = (name for name in sorted(planes) if row % steps[name] == 0)
+        body = b"".join(planes[name][row // steps[name]].astype("<f4").tobytes() for name in held)
+        lines.append(struct.pack("<2i", row, len(body)) + body)
+        offsets.append(place)
+        place += len(lines[-1])
+    return header + struct.pack(f"<{height}Q", *offsets) + b"".join(lines)
+
+
 def test_exr_of_luminance_and_chroma(tmp_path: Path) -> None:
     y, x = np.mgrid[:8, :10].astype(np.float32)
-    red, blue = 0.01 * x, -0.02 * y
-    luminance = 1 + 0.1 * x
-    half = {"xSampling": 2, "ySampling": 2}
-    image = exr(
-        tmp_path,
-        {
-            "Y": luminance,
-            "RY": OpenEXR.Channel("RY", np.ascontiguousarray(red[::2, ::2]), **half),
-            "BY": OpenEXR.Channel("BY", np.ascontiguousarray(blue[::2, ::2]), **half),
-        },
-    )
+    red, blue, luminance = 0.01 * x, -0.02 * y, 1 + 0.1 * x
+    image = read(tmp_path, subsampled_exr({"Y": luminance, "RY": red[::2, ::2], "BY": blue[::2, ::2]}))
     assert image.mode == "RGB"
+    assert image.notes == ("Luminance and chroma converted to RGB by the weights of Rec. 709.",)
     # Behind the last chroma there is none to go halfway to.
     assert np.abs(image.pixels[..., 0] - (1 + red) * luminance)[:, :-1].max() < 1e-5
     assert np.abs(image.pixels[..., 2] - (1 + blue) * luminance)[:-1].max() < 1e-5
