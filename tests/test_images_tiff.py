@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image as PILImage
 
+from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.images import Image, read_image, write_image
+from kanfield.runs.input_image import input_image
 
 RANDOM = np.random.default_rng(0)
 
@@ -77,6 +80,48 @@ def test_pictures_in_colour_are_not_channels(tmp_path: Path) -> None:
     stack = integers(4, 8, 9, 3, dtype="uint8")
     image = read(tmp_path, stack, imagej=True)
     assert image.mode == "RGB" and np.array_equal(image.pixels, stack[0])
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "deep TIFF", "palette TIFF", "GIF", "WEBP", "stack"])
+def test_a_page_that_is_asked_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a"
+    levels = (10, 90, 200)
+    if kind == "stack":
+        stack = np.array(levels, np.uint16)[:, None, None, None] + np.zeros((3, 2, 8, 9), np.uint16)
+        tifffile.imwrite(path, stack, imagej=True, metadata={"axes": "ZCYX"})
+    elif kind == "deep TIFF":
+        planes = np.array(levels, np.uint16)[:, None, None] + np.zeros((3, 8, 9), np.uint16)
+        tifffile.imwrite(path, planes, photometric="minisblack")
+    else:
+        frames = [PILImage.new("L", (9, 8), level) for level in levels]
+        if kind == "palette TIFF":
+            frames = [frame.convert("P") for frame in frames]
+        options = {"lossless": True} if kind == "WEBP" else {}
+        name = kind.removeprefix("palette ")
+        frames[0].save(path, name, save_all=True, append_images=frames[1:], **options)
+    for number, level in enumerate(levels, 1):
+        image = read_image(path, page=number)
+        assert (image.pixels == level).all()
+        assert image.notes[-1] == f"Picture {number} of 3 in the file was read."
+    with pytest.raises(InputError, match="a holds 3 pictures: give --page 1 to 3"):
+        read_image(path, page=4)
+
+
+def test_a_page_where_there_is_one(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", Image(integers(4, 5, 3, dtype="uint8"), "RGB"))
+    assert read_image(tmp_path / "a.png", page=1).notes == ()
+    with pytest.raises(InputError, match=r"a\.png holds one picture: leave out --page"):
+        read_image(tmp_path / "a.png", page=2)
+    write_image(tmp_path / "a.exr", Image(np.ones((4, 5, 3), np.float32), "RGB"))
+    with pytest.raises(InputError, match=r"a\.exr: of this format the first picture alone is read"):
+        read_image(tmp_path / "a.exr", page=2)
+
+
+def test_a_fit_of_a_page(tmp_path: Path) -> None:
+    planes = np.random.default_rng(0).integers(0, 9, (3, 8, 9), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="minisblack")
+    image = input_image(tmp_path / "a.tif", Settings(page=3))
+    assert np.array_equal(image.pixels[..., 0], planes[2])
 
 
 # --- bands --------------------------------------------------------------------------------------

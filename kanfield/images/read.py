@@ -28,20 +28,27 @@ _EXR = b"v/1\x01"
 _RADIANCE = (b"#?RADIANCE", b"#?RGBE")
 
 
-def read_image(path: str | os.PathLike[str], size: int | None = None, max_pixels: int = MAX_PIXELS) -> Image:
+def read_image(
+    path: str | os.PathLike[str],
+    size: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    page: int | None = None,
+) -> Image:
     """Read an image file, upright and fully decoded, without losing depth.
 
-    PNG, JPEG, WebP, BMP, GIF, PNM and TIFF give 8-bit pixels; PNG, PNM and TIFF of 16 bits uint16; TIFF of
-    floats, Radiance HDR and OpenEXR float32. The format is recognised by content, not by suffix. Palette
-    colours become RGB or RGBA, 1-bit images gray, a transparent colour an alpha channel, CMYK RGB, by its
-    profile where it has one; of several pictures the first is read; the image's ``notes`` list each of these.
-    Other colour profiles are kept, not applied, and floats are kept as they are stored, premultiplied or not.
+    Files of up to 8 bits give uint8, of up to 16 uint16, of floats and other numbers float32. The format is
+    recognised by content, not by suffix. Palette colours become RGB or RGBA, 1-bit images gray, a transparent
+    colour an alpha channel, CMYK RGB, by its profile where it has one; three bands are taken for RGB, other
+    numbers of channels stay bands; of several pictures the first is read unless ``page`` says which; the
+    image's ``notes`` list each of these. Pixels that the file declares to have no value are missing. Other
+    colour profiles are kept, not applied, and floats are kept as they are stored, premultiplied or not.
 
     Args:
         path: The file.
         size: Pixels of the longer side to resize to, at least 2 (see :func:`resize_image`); None keeps the
             size.
         max_pixels: A file of more pixels is refused before it is decoded.
+        page: Which of a file's pictures, from 1; None for the first, with a note on the others.
 
     Returns:
         The image, with ``path`` as its source.
@@ -59,7 +66,7 @@ def read_image(path: str | os.PathLike[str], size: int | None = None, max_pixels
     """
     path = Path(path)
     data = _read_bytes(path)
-    raster = _decode(path, data, max_pixels)
+    raster = _decode(path, data, max_pixels, page)
     del data
     image = _image(path, raster.upright())
     return image if size is None else resize_image(image, size)
@@ -96,13 +103,18 @@ def _read_bytes(path: Path) -> bytes:
     return data
 
 
-def _decode(path: Path, data: bytes, max_pixels: int) -> Raster:
-    """The first picture in the file, or InputError whatever the decoder raises."""
+def _decode(path: Path, data: bytes, max_pixels: int, page: int | None) -> Raster:
+    """The picture in the file, or InputError whatever the decoder raises."""
     try:
         with warnings.catch_warnings():
             # Decoders warn of metadata and the like; what matters here is raised or noted.
             warnings.simplefilter("ignore")
-            return _decoder(data)(path, data, max_pixels)
+            decoder = _decoder(data)
+            if decoder is read_tiff or decoder is read_with_pillow:
+                return decoder(path, data, max_pixels, page)
+            if page not in {None, 1}:
+                raise InputError(f"{path}: of this format the first picture alone is read: leave out --page")
+            return decoder(path, data, max_pixels)
     except InputError:
         raise
     except UnidentifiedImageError:
@@ -128,7 +140,7 @@ def _again(data: bytes) -> str:
     return f"save the {name} again or convert it to PNG or TIFF" if name else "save it again"
 
 
-def _decoder(data: bytes) -> Callable[[Path, bytes, int], Raster]:
+def _decoder(data: bytes) -> Callable[..., Raster]:
     """The function that reads a file which begins like this one."""
     if data.startswith(b"DICM", 128):  # some begin like TIFF
         return read_dicom

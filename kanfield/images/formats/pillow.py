@@ -19,7 +19,7 @@ from PIL import Image as PILImage
 from kanfield.errors import InputError
 from kanfield.images.formats.foreign import foreign_format, remedy
 from kanfield.images.formats.metadata import without_metadata
-from kanfield.images.formats.raster import Raster, check_size, first_of
+from kanfield.images.formats.raster import Raster, check_size, chosen_page
 from kanfield.images.image import MODES, Image, row_slices
 
 # All but those that need another program or hold no plain pixels. MPO: a JPEG with extra pictures.
@@ -45,7 +45,7 @@ def read_with_pillow(path: Path, data: bytes, max_pixels: int, page: int | None 
         path: The file's name, for errors.
         data: Its content.
         max_pixels: The largest size to decode.
-        page: Which of several pictures, from 0; None for the first, with a note on the others.
+        page: Which of several pictures, from 1; None for the first.
 
     Raises:
         InputError: The file is too large or of a kind that is not supported.
@@ -75,16 +75,16 @@ def _decode(path: Path, data: bytes, max_pixels: int, page: int | None) -> Raste
         if picture.format not in _FORMATS:
             name = foreign_format(data) or picture.format or "a file of another kind"
             raise InputError(f"{path} is {name}, which kanfield does not read: {remedy(name)}")
-        if page:
-            picture.seek(page)
+        place, page_notes = chosen_page(path, int(getattr(picture, "n_frames", 1)), page)
+        if place:
+            picture.seek(place)
         check_size(path, *picture.size, max_pixels)
-        deep = picture.format == "PNG" and ";16" in str(picture.tile)
+        deep = place == 0 and picture.format == "PNG" and ";16" in str(picture.tile)
         if not deep and picture.mode not in {"L", "LA", "RGB", "RGBA", *_NAMES}:
             raise InputError(
                 f"{path} holds {picture.mode} pixels: kanfield reads gray and RGB colours, "
                 "with or without alpha; convert it to RGB"
             )
-        frames = 1 if page is not None else int(getattr(picture, "n_frames", 1))
         picture.load()
     # Only now: some formats hold them behind the pixels.
     orientation, exif_notes = _orientation(picture)
@@ -97,7 +97,7 @@ def _decode(path: Path, data: bytes, max_pixels: int, page: int | None) -> Raste
             _correct_transparent_level(picture, data)
         mode, convert, notes = _conversion(picture, profile)
         pixels = _pixels(picture, mode, convert)
-    return Raster(pixels, (*notes, *exif_notes, *first_of(frames)), kept, orientation)
+    return Raster(pixels, (*notes, *exif_notes, *page_notes), kept, orientation)
 
 
 def write_png16(file: BinaryIO, image: Image) -> None:

@@ -19,9 +19,9 @@ from kanfield.images.formats.tiff_pictures import (
     GDAL_METADATA,
     MASK,
     Picture,
+    chosen_picture,
     gdal_bands,
     gdal_metadata,
-    main_picture,
 )
 from kanfield.images.image import BANDS, Image, row_slices
 
@@ -39,7 +39,7 @@ _TILE = 2**20  # pixels of a tile; no smaller image needs a larger one
 _ORIENTATION, _HIGHEST, _PROFILE, _NODATA = 274, 281, 34675, 42113
 
 
-def read_tiff(path: Path, data: bytes, max_pixels: int) -> Raster:
+def read_tiff(path: Path, data: bytes, max_pixels: int, page: int | None = None) -> Raster:
     """Decode the main picture of a TIFF file: gray, RGB or other bands, or what Pillow reads.
 
     Pixels without a value, by GDAL's no-data tag or a mask in the file, are missing. A damaged file raises
@@ -49,6 +49,7 @@ def read_tiff(path: Path, data: bytes, max_pixels: int) -> Raster:
         path: The file's name, for errors.
         data: Its content.
         max_pixels: The largest size to decode.
+        page: Which of several pictures, from 1; None for the first.
 
     Raises:
         InputError: The file is too large or of a kind that is not supported.
@@ -61,16 +62,18 @@ def read_tiff(path: Path, data: bytes, max_pixels: int) -> Raster:
     import tifffile
 
     with quiet_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as file:
-        picture = main_picture(file)
-        page = picture.planes[0].aspage()
-        _check_layout(path, page, max_pixels)
-        if _is_plain(path, page):
-            raster = _plain(page, picture, _stored(picture, len(data)))
+        picture = chosen_picture(path, file, page)
+        first = picture.planes[0].aspage()
+        _check_layout(path, first, max_pixels)
+        if _is_plain(path, first):
+            raster = _plain(first, picture, _stored(picture, len(data)))
         elif picture.index is None:
             raise InputError(f"{path} has its picture below a preview: save it as a TIFF of one picture")
         else:
             with quiet_native():
-                raster = read_with_pillow(path, data, max_pixels, picture.index)
+                raster = read_with_pillow(path, data, max_pixels, picture.index + 1)
+            # What is among the pages, masks and smaller levels, is not counted.
+            raster = replace(raster, notes=tuple(note for note in raster.notes if "in the file" not in note))
         missing = raster.missing
         if picture.mask is not None:
             _check_layout(path, picture.mask, max_pixels)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import numpy as np
 
-from kanfield.images.formats.raster import first_of
+from kanfield.images.formats.raster import chosen_page
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
@@ -39,20 +40,28 @@ class Picture:
     index: int | None = None
 
 
-def main_picture(file: TiffFile) -> Picture:
-    """The first picture that is neither a preview, nor a smaller level, nor a mask.
+def chosen_picture(path: Path, file: TiffFile, number: int | None = None) -> Picture:
+    """The picture that is asked for, among those that are no previews, no smaller levels and no masks.
 
-    Of a hyperstack it is the first plane, with all its channels.
+    Of a hyperstack it is a plane with all its channels.
+
+    Args:
+        path: The file's name, for errors.
+        file: The open file.
+        number: Which picture or plane, from 1; None for the first, or the largest if the first is a preview.
+
+    Raises:
+        InputError: There is no such picture.
 
     >>> import io, tifffile
     >>> data = io.BytesIO()
     >>> tifffile.imwrite(data, np.zeros((5, 2, 8, 9), np.uint8), imagej=True, metadata={"axes": "ZCYX"})
     >>> with tifffile.TiffFile(data) as file:
-    ...     len(main_picture(file).planes), main_picture(file).notes
+    ...     len(chosen_picture(Path("a.tif"), file).planes), chosen_picture(Path("a.tif"), file).notes
     (2, ('Only the first of 5 planes in the file was read (Z 5).',))
     """
     if file.is_ome or file.is_imagej:
-        stack = _hyperstack(file)
+        stack = _hyperstack(path, file, number)
         if stack is not None:
             return stack
     pages = [page.aspage() for page in file.pages]
@@ -63,8 +72,12 @@ def main_picture(file: TiffFile) -> Picture:
     if chosen is None or any(_area(page) > _area(chosen) for page in whole_below):
         others = [page for page in pages + below if not page.subfiletype & MASK]
         chosen = max(whole_below or others or pages, key=_area)
-    notes = first_of(len(whole)) if chosen in whole else ()
-    if chosen is not pages[0]:
+    if whole and (number is not None or chosen in whole):
+        place, notes = chosen_page(path, len(whole), number)
+        chosen = whole[place]
+    else:
+        notes = chosen_page(path, 1, number)[1]
+    if number is None and chosen is not pages[0]:
         size = f"{pages[0].imagewidth} x {pages[0].imagelength}"
         notes = (f"The file begins with a preview of {size} pixels: its largest picture was read.",)
     masks = (page for page in pages if page.subfiletype & MASK and _same_size(page, chosen))
@@ -111,8 +124,8 @@ def _same_size(one: TiffPage, other: TiffPage) -> bool:
     return (one.imagewidth, one.imagelength) == (other.imagewidth, other.imagelength)
 
 
-def _hyperstack(file: TiffFile) -> Picture | None:
-    """The first plane of a microscope's stack with all channels, or None where there is no stack."""
+def _hyperstack(path: Path, file: TiffFile, number: int | None) -> Picture | None:
+    """A plane of a microscope's stack with all channels, or None where there is no stack."""
     try:
         series = file.series[0]
         pages, axes, sizes = series.pages, series.get_axes(False), series.get_shape(False)
@@ -125,14 +138,14 @@ def _hyperstack(file: TiffFile) -> Picture | None:
         return None
     channel_axis = "C" if samples == 1 else None  # pictures in colour are several, not channels
     channels = next((size for axis, size in outer if axis == channel_axis), 1)
-    shape = [size for _, size in outer]
-    places: list[Any] = [
-        np.arange(channels) if axis == channel_axis else np.zeros(channels, int) for axis, _ in outer
-    ]
-    planes = [pages[place] for place in np.ravel_multi_index(places, shape).tolist()]
+    place, notes = chosen_page(path, count // channels, number)
+    shape = [size for axis, size in outer if axis != channel_axis]
+    indices = list(np.unravel_index(place, shape)) if shape else []
+    places: list[Any] = [np.arange(channels) if axis == channel_axis else indices.pop(0) for axis, _ in outer]
+    numbers = np.ravel_multi_index(tuple(np.broadcast_arrays(*places)), [size for _, size in outer])
+    planes = [pages[number] for number in np.atleast_1d(numbers).tolist()]
     others = [f"{axis} {size}" for axis, size in outer if axis != channel_axis and size > 1]
-    notes = ()
-    if others:
+    if others and number is None:
         total = count // channels
         notes = (f"Only the first of {total} planes in the file was read ({', '.join(others)}).",)
     return Picture(planes, names=_ome_names(file, channels), notes=notes)
