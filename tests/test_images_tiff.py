@@ -57,6 +57,17 @@ def test_smaller_levels_are_no_other_pictures(tmp_path: Path) -> None:
     assert np.array_equal(image.pixels[..., 0], large) and image.notes == ()
 
 
+def test_a_broken_second_page_leaves_the_first(tmp_path: Path) -> None:
+    first = integers(6, 8)
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([first, first]), photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        place = file.pages[1].offset
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    data[place : place + 40] = b"\xff" * 40
+    (tmp_path / "a.tif").write_bytes(data)
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels[..., 0], first)
+
+
 def test_what_a_sensor_saw(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a raw camera file: develop it"):
         read(tmp_path, integers(8, 8), photometric="cfa", extratags=[(33421, "H", 2, (2, 2), True)])

@@ -64,8 +64,8 @@ def chosen_picture(path: Path, file: TiffFile, number: int | None = None) -> Pic
         stack = _hyperstack(path, file, number)
         if stack is not None:
             return stack
-    pages = [page.aspage() for page in file.pages]
-    below = [sub.aspage() for page in pages for sub in page.pages or () if sub is not None]
+    pages = _readable(file.pages)
+    below = [sub for page in pages if page.subifds for sub in _readable(page.pages)]
     whole = [page for page in pages if not page.subfiletype & (_REDUCED | MASK)]
     whole_below = [page for page in below if not page.subfiletype & (_REDUCED | MASK)]
     chosen = whole[0] if whole else None
@@ -114,6 +114,16 @@ def gdal_metadata(names: tuple[str, ...], channels: int, mode: str) -> str:
             item.text = text
     # What tags hold is ASCII; other letters become numbers that XML knows.
     return ElementTree.tostring(root, encoding="us-ascii").decode().removeprefix(_DECLARATION)
+
+
+def _readable(pages: Any) -> list[TiffPage]:
+    """The pages up to the first that is broken: those before it are whole; the first of all must be."""
+    found = [pages[0].aspage()]
+    try:
+        found.extend(pages[place].aspage() for place in range(1, len(pages)))
+    except Exception:  # whatever a damaged directory makes tifffile raise
+        return found
+    return found
 
 
 def _area(page: TiffPage) -> int:
