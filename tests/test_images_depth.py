@@ -171,6 +171,13 @@ def test_premultiplied_colours_are_divided_again(dtype: str) -> None:
     assert nothing.pixels.tolist() == [[[0, 0, 0, 0]]]
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_colours_without_any_alpha_are_resized_all_the_same(dtype: str) -> None:
+    pixels = np.full((8, 8, 4), 7, dtype=dtype)
+    pixels[..., 3] = 0
+    assert np.allclose(resize_image(Image(pixels, "RGBA"), 4).pixels[..., :3], 7)
+
+
 def test_missing_pixels_do_not_bleed_when_resized() -> None:
     pixels = np.full((8, 8, 2), 5, dtype=np.float32)
     missing = np.zeros((8, 8), bool)

@@ -200,10 +200,11 @@ def _premultiplied(image: Image) -> Image:
 def _concentrated(image: Image) -> str | None:
     """A warning where nearly all values lie in a small part of the range, so that decibels say little."""
     known = image.pixels if image.missing is None else image.pixels[~image.missing]
-    some = known.ravel()[:: max(1, known.size // _SAMPLED)].astype(np.float64)
+    colours = known[..., : image.channels - image.has_alpha]
+    some = colours.ravel()[:: max(1, known.size // _SAMPLED)].astype(np.float64)
     first, last = np.quantile(some, [0.005, 0.995]).tolist()
     low, high = image.value_range
-    if last - first >= _FEW * (high - low) or _constant(image):
+    if last - first >= _FEW * (high - low) or colours.min() == colours.max():
         return None
     flat = -10 * math.log10(max(float((some / (high - low)).var()), 1e-15))
     return (
