@@ -113,7 +113,8 @@ def gdal_metadata(names: tuple[str, ...], channels: int, mode: str) -> str:
             item = ElementTree.SubElement(root, "Item", name=role.upper(), sample=str(sample), role=role)
             item.text = text
     # What tags hold is ASCII; other letters become numbers that XML knows.
-    return ElementTree.tostring(root, encoding="us-ascii").decode().removeprefix(_DECLARATION)
+    text: bytes = ElementTree.tostring(root, encoding="us-ascii")
+    return text.decode().removeprefix(_DECLARATION)
 
 
 def _readable(pages: Any) -> list[TiffPage]:
