@@ -241,6 +241,17 @@ def test_a_mask_in_the_file(tmp_path: Path) -> None:
     assert image.notes == () and np.array_equal(image.missing, ~known)
 
 
+def test_a_mask_beside_a_picture_that_pillow_reads(tmp_path: Path) -> None:
+    known = np.arange(1200).reshape(30, 40) % 7 > 0
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        colours = np.arange(3 * 256, dtype=np.uint16).reshape(3, 256) * 85
+        file.write(integers(30, 40, dtype="uint8"), photometric="palette", colormap=colours, metadata=None)
+        file.write(known, photometric="mask", subfiletype=4, metadata=None)
+    image = read_image(tmp_path / "a.tif")
+    assert image.mode == "RGB" and np.array_equal(image.missing, ~known)
+    assert image.notes == ("Palette colours converted to RGB.",)
+
+
 # --- written ------------------------------------------------------------------------------------
 
 

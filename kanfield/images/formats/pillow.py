@@ -75,7 +75,10 @@ def _decode(path: Path, data: bytes, max_pixels: int, page: int | None) -> Raste
         if picture.format not in _FORMATS:
             name = foreign_format(data) or picture.format or "a file of another kind"
             raise InputError(f"{path} is {name}, which kanfield does not read: {remedy(name)}")
-        place, page_notes = chosen_page(path, int(getattr(picture, "n_frames", 1)), page)
+        if picture.format == "TIFF":  # among its pages are masks and others that Pillow cannot count
+            place, page_notes = (page or 1) - 1, ()
+        else:
+            place, page_notes = chosen_page(path, int(getattr(picture, "n_frames", 1)), page)
         if place:
             picture.seek(place)
         check_size(path, *picture.size, max_pixels)

@@ -72,8 +72,6 @@ def read_tiff(path: Path, data: bytes, max_pixels: int, page: int | None = None)
         else:
             with quiet_native():
                 raster = read_with_pillow(path, data, max_pixels, picture.index + 1)
-            # What is among the pages, masks and smaller levels, is not counted.
-            raster = replace(raster, notes=tuple(note for note in raster.notes if "in the file" not in note))
         missing = raster.missing
         if picture.mask is not None:
             _check_layout(path, picture.mask, max_pixels)
