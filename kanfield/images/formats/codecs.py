@@ -110,7 +110,7 @@ def _avif(data: bytes) -> tuple[int, int, int]:
     config = re.search(rb"av1C\x81.(.)", data[: 2**16], re.DOTALL)
     if not sizes or config is None:
         return 0, 0, 0
-    width, height = max(sizes, key=lambda size: int(size[0] * size[1]))  # others are tiles or thumbnails
+    width, height = max(sizes, key=lambda size: size[0] * size[1])  # others are tiles or thumbnails
     deep, twelve = config[1][0] & 0x40, config[1][0] & 0x20
     return width, height, (12 if twelve else 10) if deep else 8
 
@@ -127,7 +127,7 @@ def _jxl(data: bytes) -> tuple[int, int, int]:
 
     def take(count: int) -> int:
         nonlocal bits
-        value, bits = bits & (2**count - 1), bits >> count
+        value, bits = bits & ((1 << count) - 1), bits >> count
         return value
 
     def side(small: bool) -> int:
