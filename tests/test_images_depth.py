@@ -170,6 +170,13 @@ def test_premultiplied_colours_are_divided_again(dtype: str) -> None:
     assert nothing.pixels.tolist() == [[[0, 0, 0, 0]]]
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_colours_without_any_alpha_are_resized_all_the_same(dtype: str) -> None:
+    pixels = np.full((8, 8, 4), 7, dtype=dtype)
+    pixels[..., 3] = 0
+    assert np.allclose(resize_image(Image(pixels, "RGBA"), 4).pixels[..., :3], 7)
+
+
 def test_missing_pixels_do_not_bleed_when_resized() -> None:
     pixels = np.full((8, 8, 2), 5, dtype=np.float32)
     missing = np.zeros((8, 8), bool)
@@ -318,21 +325,10 @@ def test_inverted_gray_and_premultiplied_alpha(tmp_path: Path, dtype: str) -> No
     assert straight.notes == ("Premultiplied colours divided by alpha.",)
 
 
-@pytest.mark.parametrize(
-    ("pixels", "telling"),
-    [
-        (np.zeros((4, 4, 1), np.uint32), "32-bit integer pixels of gray colours"),
-        (np.zeros((4, 4, 3), np.uint64), "64-bit integer pixels of RGB colours"),
-        (np.zeros((4, 4, 1), np.int16), "16-bit signed integer pixels of gray colours"),
-        (np.zeros((4, 4, 1), np.int8), "8-bit signed integer pixels of gray colours"),
-        (np.zeros((4, 4, 1), np.complex64), "64-bit complex pixels of gray colours"),
-        (np.zeros((4, 4, 6), np.uint16), "6 channels for RGB colours"),
-    ],
-)
-def test_tiff_that_is_refused(tmp_path: Path, pixels, telling: str) -> None:
-    save_tiff(tmp_path / "a.tif", pixels)
+def test_tiff_that_is_refused(tmp_path: Path) -> None:
+    save_tiff(tmp_path / "a.tif", np.zeros((4, 4, 1), np.complex64))
     with pytest.raises(
-        InputError, match=f"{tmp_path}/a.tif (holds|has) {telling}: kanfield reads .* convert it"
+        InputError, match=r"holds 64-bit complex pixels of gray colours: kanfield reads .* convert"
     ):
         read_image(tmp_path / "a.tif")
     save_tiff(tmp_path / "b.tif", np.zeros((4, 4, 4), np.uint16), photometric="separated")
@@ -354,7 +350,7 @@ def test_exr_that_others_wrote(tmp_path: Path, names: str, dtype: str) -> None:
             assert np.array_equal(image.pixels, np.moveaxis(planes, 0, 2).astype(np.float32))
 
 
-def test_exr_windows_parts_and_channels_that_are_not_ours(tmp_path: Path) -> None:
+def test_exr_windows_parts_and_other_channels(tmp_path: Path) -> None:
     path, plane = tmp_path / "a.exr", np.ones((4, 6), np.float32)
     window = {"dataWindow": (np.array([2, 3], np.int32), np.array([7, 6], np.int32))}
     OpenEXR.File({**window, "type": OpenEXR.scanlineimage}, {"Y": plane}).write(str(path))
@@ -362,11 +358,8 @@ def test_exr_windows_parts_and_channels_that_are_not_ours(tmp_path: Path) -> Non
     OpenEXR.File([OpenEXR.Part({"name": n}, {"Y": plane}) for n in "ab"]).write(str(path))
     assert read_image(path).notes == ("Only the first of 2 pictures in the file was read.",)
     OpenEXR.File({}, {"Z": plane, "R": plane}).write(str(path))
-    with pytest.raises(InputError, match="holds the channels R, Z: kanfield reads Y, YA, RGB or RGBA"):
-        read_image(path)
-    OpenEXR.File({}, {"Y": plane.astype(np.uint32)}).write(str(path))
-    with pytest.raises(InputError, match="holds integer channels: convert them to float"):
-        read_image(path)
+    image = read_image(path)
+    assert (image.mode, image.bands, image.notes) == ("bands", ("R", "Z"), ())
 
 
 @pytest.mark.parametrize("width", [6, 40])

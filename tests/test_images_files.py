@@ -359,7 +359,7 @@ def test_failed_deep_write_leaves_the_old_file(tmp_path: Path, monkeypatch, suff
     def fail(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tifffile, "imwrite", fail)
+    monkeypatch.setattr(tifffile, "TiffWriter", fail)
     monkeypatch.setattr(OpenEXR, "File", fail)
     monkeypatch.setattr(imagecodecs, "png_encode", fail)
     with pytest.raises(OSError, match="No space left") as caught:

@@ -48,6 +48,8 @@ class Fit:
     """Resize the longer side to this many pixels first (Lanczos)."""
     max_pixels: Whole = None
     """Decode no file with more pixels than this. Default: 178,956,970."""
+    page: Whole = None
+    """Which picture of a file that holds several (TIFF, GIF, WebP and others), from 1. Default: the first."""
     steps: Whole = None
     """Training steps. Default: the preset's."""
     seconds: Number = None

@@ -21,6 +21,7 @@ _POSITIVE = (
     "threads",
     "checkpoint_seconds",
     "max_pixels",
+    "page",
 )
 
 

@@ -31,6 +31,7 @@ class Settings:
     parameters: int | None = None
     size: int | None = None
     max_pixels: int | None = None
+    page: int | None = None
     held_out: str | None = None
     mask: str | None = None
     bands: list[str] | None = None

@@ -10,9 +10,12 @@ from pathlib import Path
 from PIL import UnidentifiedImageError
 
 from kanfield.errors import InputError
+from kanfield.images.formats.codecs import codec_of, read_with_codec
+from kanfield.images.formats.dicom import read_dicom
 from kanfield.images.formats.exr import read_exr
+from kanfield.images.formats.foreign import foreign_format, remedy
 from kanfield.images.formats.pillow import read_with_pillow
-from kanfield.images.formats.pnm import is_deep_pnm, read_deep_pnm
+from kanfield.images.formats.pnm import is_deep_pnm, is_pfm, read_deep_pnm, read_pfm
 from kanfield.images.formats.radiance import read_radiance
 from kanfield.images.formats.raster import READABLE, Raster
 from kanfield.images.formats.tiff import read_tiff
@@ -25,20 +28,27 @@ _EXR = b"v/1\x01"
 _RADIANCE = (b"#?RADIANCE", b"#?RGBE")
 
 
-def read_image(path: str | os.PathLike[str], size: int | None = None, max_pixels: int = MAX_PIXELS) -> Image:
+def read_image(
+    path: str | os.PathLike[str],
+    size: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    page: int | None = None,
+) -> Image:
     """Read an image file, upright and fully decoded, without losing depth.
 
-    PNG, JPEG, WebP, BMP, GIF, PNM and TIFF give 8-bit pixels; PNG, PNM and TIFF of 16 bits uint16; TIFF of
-    floats, Radiance HDR and OpenEXR float32. The format is recognised by content, not by suffix. Palette
-    colours become RGB or RGBA, 1-bit images gray, a transparent colour an alpha channel, CMYK RGB, by its
-    profile where it has one; of several pictures the first is read; the image's ``notes`` list each of these.
-    Other colour profiles are kept, not applied, and floats are kept as they are stored, premultiplied or not.
+    Files of up to 8 bits give uint8, of up to 16 uint16, of floats and other numbers float32. The format is
+    recognised by content, not by suffix. Palette colours become RGB or RGBA, 1-bit images gray, a transparent
+    colour an alpha channel, CMYK RGB, by its profile where it has one; three bands are taken for RGB, other
+    numbers of channels stay bands; of several pictures the first is read unless ``page`` says which; the
+    image's ``notes`` list each of these. Pixels that the file declares to have no value are missing. Other
+    colour profiles are kept, not applied, and floats are kept as they are stored, premultiplied or not.
 
     Args:
         path: The file.
         size: Pixels of the longer side to resize to, at least 2 (see :func:`resize_image`); None keeps the
             size.
         max_pixels: A file of more pixels is refused before it is decoded.
+        page: Which of a file's pictures, from 1; None for the first, with a note on the others.
 
     Returns:
         The image, with ``path`` as its source.
@@ -56,7 +66,7 @@ def read_image(path: str | os.PathLike[str], size: int | None = None, max_pixels
     """
     path = Path(path)
     data = _read_bytes(path)
-    raster = _decode(path, data, max_pixels)
+    raster = _decode(path, data, max_pixels, page)
     del data
     image = _image(path, raster.upright())
     return image if size is None else resize_image(image, size)
@@ -93,34 +103,57 @@ def _read_bytes(path: Path) -> bytes:
     return data
 
 
-def _decode(path: Path, data: bytes, max_pixels: int) -> Raster:
-    """The first picture in the file, or InputError whatever the decoder raises."""
+def _decode(path: Path, data: bytes, max_pixels: int, page: int | None) -> Raster:
+    """The picture in the file, or InputError whatever the decoder raises."""
     try:
         # Decoders warn of metadata and the like; what matters here is raised or noted.
         with quiet_warnings():
-            return _decoder(data)(path, data, max_pixels)
+            decoder = _decoder(data)
+            if decoder is read_tiff or decoder is read_with_pillow:
+                return decoder(path, data, max_pixels, page)
+            if page not in {None, 1}:
+                raise InputError(f"{path}: of this format the first picture alone is read: leave out --page")
+            return decoder(path, data, max_pixels)
     except InputError:
         raise
     except UnidentifiedImageError:
-        raise InputError(
-            f"{path} is not an image, or its header is damaged: give a {READABLE} image"
-        ) from None
+        raise InputError(_unknown(path, data)) from None
     except MemoryError:
         raise InputError(f"{path} does not fit in memory: give a smaller image") from None
     except Exception as error:  # a damaged file: OSError, SyntaxError, struct.error and others
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} is truncated or damaged ({reason}): save it again") from None
+        raise InputError(f"{path} is truncated or damaged ({reason}): {_again(data)}") from None
 
 
-def _decoder(data: bytes) -> Callable[[Path, bytes, int], Raster]:
+def _unknown(path: Path, data: bytes) -> str:
+    """What to say of a file that no decoder knows."""
+    name = foreign_format(data)
+    if name is None:
+        return f"{path} is not an image, or its header is damaged: give a {READABLE} image"
+    return f"{path} is {name}, which kanfield does not read: {remedy(name)}"
+
+
+def _again(data: bytes) -> str:
+    """What to do about a damaged file."""
+    name = foreign_format(data) if codec_of(data) else None
+    return f"save the {name} again or convert it to PNG or TIFF" if name else "save it again"
+
+
+def _decoder(data: bytes) -> Callable[..., Raster]:
     """The function that reads a file which begins like this one."""
+    if data.startswith(b"DICM", 128):  # some begin like TIFF
+        return read_dicom
     if data.startswith(_TIFF):
         return read_tiff
     if data.startswith(_EXR):
         return read_exr
     if data.startswith(_RADIANCE):
         return read_radiance
-    return read_deep_pnm if is_deep_pnm(data) else read_with_pillow
+    if is_pfm(data):
+        return read_pfm
+    if is_deep_pnm(data):
+        return read_deep_pnm
+    return read_with_codec if codec_of(data) else read_with_pillow
 
 
 def _fitting(profile: bytes | None, mode: str) -> bytes | None:

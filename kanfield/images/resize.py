@@ -80,7 +80,7 @@ def _resized_pixels(image: Image, size: tuple[int, int]) -> NDArray[Any]:
     """Pixels at the new size, channel by channel."""
     old = image.pixels
     pixels = np.empty((size[1], size[0], image.channels), dtype=old.dtype)
-    if not image.has_alpha:
+    if not image.has_alpha or not old[..., -1].any():  # where all is clear, light shines all the same
         for channel in range(image.channels):
             _store(pixels[..., channel], _lanczos(old[..., channel], size), old[..., channel])
         return pixels

@@ -150,7 +150,7 @@ class RunFolder:
         name = f"input{image.suffix}"
         if file is None:
             write_image(self.path / name, image)
-            settings = replace(settings, bands=None, nodata=None)  # the copy is of these bands
+            settings = replace(settings, page=None, bands=None, nodata=None)  # the copy is of these
             if image.height * image.width > MAX_PIXELS:
                 settings = replace(settings, max_pixels=image.height * image.width)
         self.write_config(settings, Path(name) if file is None else file.resolve())

@@ -33,8 +33,8 @@ def input_image(source: str | os.PathLike[str] | Image, settings: Settings) -> I
 
     Args:
         source: A file, or an image.
-        settings: Of these ``size``, ``max_pixels``, ``bands``, ``nodata``, ``mask``, ``value_range``,
-            ``tonemap`` and ``alpha``.
+        settings: Of these ``size``, ``max_pixels``, ``page``, ``bands``, ``nodata``, ``mask``,
+            ``value_range``, ``tonemap`` and ``alpha``.
 
     Raises:
         InputError: The image or its mask cannot be read, a setting does not fit them, or no pixel is left.
@@ -43,7 +43,7 @@ def input_image(source: str | os.PathLike[str] | Image, settings: Settings) -> I
     >>> input_image(gray, Settings(nodata=7)).missing.tolist()
     [[False, True, False]]
     """
-    image = source if isinstance(source, Image) else _read(source, settings)
+    image = source if isinstance(source, Image) else _read(source, settings, settings.page)
     if settings.bands is not None:
         image = choose_bands(image, settings.bands)
     missing = _nodata(image, settings.nodata)
@@ -112,9 +112,9 @@ def read_mask(settings: Settings) -> Image | None:
     return None if settings.mask is None else _read(settings.mask, settings)
 
 
-def _read(path: str | os.PathLike[str], settings: Settings) -> Image:
+def _read(path: str | os.PathLike[str], settings: Settings, page: int | None = None) -> Image:
     """A file in its own size."""
-    return read_image(path, max_pixels=settings.max_pixels or MAX_PIXELS)
+    return read_image(path, max_pixels=settings.max_pixels or MAX_PIXELS, page=page)
 
 
 def choose_bands(image: Image, wanted: Sequence[str]) -> Image:
@@ -200,10 +200,11 @@ def _premultiplied(image: Image) -> Image:
 def _concentrated(image: Image) -> str | None:
     """A warning where nearly all values lie in a small part of the range, so that decibels say little."""
     known = image.pixels if image.missing is None else image.pixels[~image.missing]
-    some = known.ravel()[:: max(1, known.size // _SAMPLED)].astype(np.float64)
-    first, last = np.quantile(some, [0.001, 0.999]).tolist()
+    colours = known[..., : image.channels - image.has_alpha]
+    some = colours.ravel()[:: max(1, known.size // _SAMPLED)].astype(np.float64)
+    first, last = np.quantile(some, [0.005, 0.995]).tolist()
     low, high = image.value_range
-    if last - first >= _FEW * (high - low) or _constant(image):
+    if last - first >= _FEW * (high - low) or colours.min() == colours.max():
         return None
     flat = -10 * math.log10(max(float((some / (high - low)).var()), 1e-15))
     return (

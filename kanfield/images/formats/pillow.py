@@ -8,6 +8,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,10 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from kanfield.errors import InputError
-from kanfield.images.formats.raster import READABLE, Raster, check_size, first_of
+from kanfield.images.formats.foreign import foreign_format, remedy
+from kanfield.images.formats.metadata import without_metadata
+from kanfield.images.formats.raster import Raster, check_size, chosen_page
 from kanfield.images.image import MODES, Image, row_slices
 
-_FORMATS = {"PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "PPM", "TIFF"}  # MPO: a JPEG with extra pictures
+# All but those that need another program or hold no plain pixels. MPO: a JPEG with extra pictures.
+_FORMATS = {"PNG", "JPEG", "MPO", "WEBP", "BMP", "DIB", "GIF", "PPM", "TIFF", "AVIF", "JPEG2000"}
+_FORMATS |= {"ICO", "ICNS", "PSD", "TGA", "PCX", "SGI", "SUN", "QOI", "DDS", "XBM"}
 _ORIENTATION = 0x0112
 _NAMES = {
     "P": "Palette colours",
@@ -31,8 +36,8 @@ _NAMES = {
 _limit_lock = threading.Lock()
 
 
-def read_with_pillow(path: Path, data: bytes, max_pixels: int) -> Raster:
-    """Decode the first picture of a file in a format that Pillow knows.
+def read_with_pillow(path: Path, data: bytes, max_pixels: int, page: int | None = None) -> Raster:
+    """Decode a picture of a file in a format that Pillow knows.
 
     A damaged file raises whatever Pillow raises.
 
@@ -40,6 +45,7 @@ def read_with_pillow(path: Path, data: bytes, max_pixels: int) -> Raster:
         path: The file's name, for errors.
         data: Its content.
         max_pixels: The largest size to decode.
+        page: Which of several pictures, from 1; None for the first.
 
     Raises:
         InputError: The file is too large or of a kind that is not supported.
@@ -49,29 +55,52 @@ def read_with_pillow(path: Path, data: bytes, max_pixels: int) -> Raster:
     >>> read_with_pillow(Path("a.tif"), file.getvalue(), 100).notes
     ('CMYK colours converted to RGB.',)
     """
+    try:
+        return _decode(path, data, max_pixels, page)
+    except InputError:
+        raise
+    except Exception:
+        plain = without_metadata(data)
+        if plain is None:
+            raise
+        raster = _decode(path, plain[0], max_pixels, page)
+    notes = (*raster.notes, "Metadata that cannot be read was left out.")
+    return replace(raster, icc_profile=raster.icc_profile or plain[1], notes=notes)
+
+
+def _decode(path: Path, data: bytes, max_pixels: int, page: int | None) -> Raster:
+    """A picture of a file, or whatever Pillow raises."""
     with _no_limit():
         picture = PILImage.open(io.BytesIO(data))
         if picture.format not in _FORMATS:
-            raise InputError(f"{path} is a {picture.format} file: kanfield reads {READABLE}; convert it")
+            name = foreign_format(data) or picture.format or "a file of another kind"
+            raise InputError(f"{path} is {name}, which kanfield does not read: {remedy(name)}")
+        if picture.format == "TIFF":  # among its pages are masks and others that Pillow cannot count
+            place, page_notes = (page or 1) - 1, ()
+        else:
+            place, page_notes = chosen_page(path, int(getattr(picture, "n_frames", 1)), page)
+        if place:
+            picture.seek(place)
         check_size(path, *picture.size, max_pixels)
-        deep = picture.format == "PNG" and ";16" in str(picture.tile)
+        deep = place == 0 and picture.format == "PNG" and ";16" in str(picture.tile)
         if not deep and picture.mode not in {"L", "LA", "RGB", "RGBA", *_NAMES}:
             raise InputError(
                 f"{path} holds {picture.mode} pixels: kanfield reads gray and RGB colours, "
                 "with or without alpha; convert it to RGB"
             )
-        frames = int(getattr(picture, "n_frames", 1))
         picture.load()
     # Only now: some formats hold them behind the pixels.
-    orientation = picture.getexif().get(_ORIENTATION, 1)
+    orientation, exif_notes = _orientation(picture)
     profile = picture.info.get("icc_profile") or None
     kept = None if picture.mode in {"CMYK", "YCbCr"} else profile
     if deep:
         pixels, notes = _deep_png(data, "transparency" in picture.info)
     else:
+        if picture.format == "PNG":
+            _correct_transparent_level(picture, data)
         mode, convert, notes = _conversion(picture, profile)
         pixels = _pixels(picture, mode, convert)
-    return Raster(pixels, (*notes, *first_of(frames)), kept, orientation)
+    return Raster(pixels, (*notes, *exif_notes, *page_notes), kept, orientation)
 
 
 def write_png16(file: BinaryIO, image: Image) -> None:
@@ -101,11 +130,35 @@ def _no_limit() -> Iterator[None]:
             PILImage.MAX_IMAGE_PIXELS = limit
 
 
+def _orientation(picture: PILImage.Image) -> tuple[int, tuple[str, ...]]:
+    """EXIF's number for how to turn the picture, and a note where that cannot be read."""
+    try:
+        number = picture.getexif().get(_ORIENTATION, 1)
+    except Exception:  # whatever broken EXIF data makes Pillow raise: the pixels are whole
+        return 1, ("The EXIF data cannot be read: the picture was not turned.",)
+    return (number if isinstance(number, int) else 1), ()
+
+
+def _correct_transparent_level(picture: PILImage.Image, data: bytes) -> None:
+    """Make the transparent colour of a PNG one of the levels that Pillow decodes to.
+
+    The file gives it in its own few bits, of which higher ones are to be ignored, and Pillow leaves it so.
+    """
+    level = picture.info.get("transparency")
+    highest = 2 ** data[24] - 1  # the header's bits per sample
+    if picture.mode == "L" and isinstance(level, int):
+        picture.info["transparency"] = (level & highest) * 255 // highest
+    elif picture.mode == "RGB" and isinstance(level, tuple):
+        picture.info["transparency"] = tuple(value & highest for value in level)
+
+
 def _deep_png(data: bytes, transparent: bool) -> tuple[NDArray[np.uint16], tuple[str, ...]]:
     """The pixels of a 16-bit PNG, where a transparent colour has become an alpha channel, and notes."""
     import imagecodecs
 
-    pixels = imagecodecs.png_decode(data)
+    plain = without_metadata(data)
+    assert plain is not None
+    pixels = imagecodecs.png_decode(plain[0])
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     note = f"The transparent colour converted to {MODES[pixels.shape[2]]}."
     return pixels, (note,) if transparent else ()

@@ -1,4 +1,4 @@
-"""Reading PNM files of 16 bits: PGM and PPM that Pillow would cut to 8 bits."""
+"""Reading PGM and PPM files of 16 bits, which Pillow would cut to 8, and float maps (PFM)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from kanfield.images.formats.raster import Raster, check_size
 
 # "P2" or "P5" for gray, "P3" or "P6" for RGB; width, height and highest value, with comments between.
 _HEADER = re.compile(rb"P([2356])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d{1,10})" + rb"\s")
+
+_FLOATS = re.compile(rb"P([Ff])\s+(\d{1,10})\s+(\d{1,10})\s+([-+.\deE]{1,30})\s")
 
 
 def is_deep_pnm(data: bytes) -> bool:
@@ -55,3 +57,38 @@ def read_deep_pnm(path: Path, data: bytes, max_pixels: int) -> Raster:
     for row in pixels:
         row[...] = scaled[row]
     return Raster(pixels, (f"Values up to {highest} scaled to 65535.",))
+
+
+def is_pfm(data: bytes) -> bool:
+    """Whether this is a portable float map.
+
+    >>> is_pfm(b"Pf 2 1 -1.0 ........")
+    True
+    """
+    return _FLOATS.match(data) is not None
+
+
+def read_pfm(path: Path, data: bytes, max_pixels: int) -> Raster:
+    r"""Decode a portable float map, gray or RGB; its scale is not applied.
+
+    Args:
+        path: The file's name, for errors.
+        data: Its content.
+        max_pixels: The largest size to decode.
+
+    Raises:
+        InputError: The file is too large.
+        ValueError: The file is damaged.
+
+    >>> rows = np.array([[1], [2]], dtype=">f4")  # from the bottom up
+    >>> read_pfm(Path("a.pfm"), b"Pf\n1 2\n1.0\n" + rows.tobytes(), 100).pixels.ravel().tolist()
+    [2.0, 1.0]
+    """
+    match = _FLOATS.match(data)
+    assert match is not None
+    width, height = int(match[2]), int(match[3])
+    check_size(path, width, height, max_pixels)
+    channels = 1 if match[1] == b"f" else 3
+    order = "<f4" if match[4].startswith(b"-") else ">f4"
+    stored = np.frombuffer(data, order, width * height * channels, match.end())
+    return Raster(stored.reshape(height, width, channels)[::-1].astype(np.float32))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kanfield.errors import InputError
 
-READABLE = "PNG, JPEG, WebP, BMP, GIF, PNM, TIFF, Radiance HDR or OpenEXR"
+READABLE = "PNG, JPEG, JPEG XL, JPEG 2000, WebP, AVIF, BMP, GIF, PNM, PFM, TIFF, Radiance HDR or OpenEXR"
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,28 @@ def float_pixels(pixels: NDArray[Any]) -> tuple[NDArray[np.float32], tuple[str, 
     note = f"{8 * pixels.dtype.itemsize}-bit floats converted to 32-bit."
     with np.errstate(over="ignore"):  # what does not fit becomes infinite: missing
         return pixels.astype(np.float32), (note,)
+
+
+def chosen_page(path: Path, count: int, page: int | None) -> tuple[int, tuple[str, ...]]:
+    """The place, from 0, of the picture to read of ``count``, and a note on the others.
+
+    Args:
+        path: The file's name, for errors.
+        count: How many pictures it holds.
+        page: The one that is asked for, from 1; None for the first.
+
+    Raises:
+        InputError: There is no such picture.
+
+    >>> chosen_page(Path("a.tif"), 3, 2)
+    (1, ('Picture 2 of 3 in the file was read.',))
+    """
+    if page is None:
+        return 0, first_of(count)
+    if not 1 <= page <= count:
+        held = f"{count} pictures: give --page 1 to {count}" if count > 1 else "one picture: leave out --page"
+        raise InputError(f"{path} holds {held}")
+    return page - 1, (f"Picture {page} of {count} in the file was read.",) if count > 1 else ()
 
 
 def first_of(count: int) -> tuple[str, ...]:

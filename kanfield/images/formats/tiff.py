@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -14,6 +15,14 @@ from kanfield.errors import InputError
 from kanfield.images.formats.pillow import read_with_pillow
 from kanfield.images.formats.quiet import quiet_native, quiet_tifffile
 from kanfield.images.formats.raster import Raster, check_size, first_of, float_pixels
+from kanfield.images.formats.tiff_pictures import (
+    GDAL_METADATA,
+    MASK,
+    Picture,
+    chosen_picture,
+    gdal_bands,
+    gdal_metadata,
+)
 from kanfield.images.image import BANDS, Image, row_slices
 
 if TYPE_CHECKING:
@@ -21,24 +30,26 @@ if TYPE_CHECKING:
 
 # Numbers of the TIFF standard.
 _INVERTED, _GRAY, _RGB = 0, 1, 2
-_UNSIGNED, _FLOAT = 1, 3
-_NUMBERS = {_UNSIGNED: "integer", 2: "signed integer", _FLOAT: "float", 5: "complex", 6: "complex"}
+_UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
+_NUMBERS = {_UNSIGNED: "integer", _SIGNED: "signed integer", _FLOAT: "float", 5: "complex", 6: "complex"}
 _COLOURS = {3: "palette", 4: "mask", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
-_DEPTHS = {(_UNSIGNED, 8), (_UNSIGNED, 16), (_FLOAT, 16), (_FLOAT, 32), (_FLOAT, 64)}
-_PREMULTIPLIED = 1
+_SENSOR = {32803, 34892}  # what a camera's sensor saw
+_PREMULTIPLIED, _ALPHA = 1, {1, 2}
 _TILE = 2**20  # pixels of a tile; no smaller image needs a larger one
-_ORIENTATION, _PROFILE = 274, 34675
+_ORIENTATION, _HIGHEST, _PROFILE, _NODATA = 274, 281, 34675, 42113
 
 
-def read_tiff(path: Path, data: bytes, max_pixels: int) -> Raster:
-    """Decode the first picture of a TIFF file: gray or RGB of 8 or 16 bits or floats, or what Pillow reads.
+def read_tiff(path: Path, data: bytes, max_pixels: int, page: int | None = None) -> Raster:
+    """Decode the main picture of a TIFF file: gray, RGB or other bands, or what Pillow reads.
 
-    A damaged file raises whatever tifffile raises.
+    Pixels without a value, by GDAL's no-data tag or a mask in the file, are missing. A damaged file raises
+    whatever tifffile raises.
 
     Args:
         path: The file's name, for errors.
         data: Its content.
         max_pixels: The largest size to decode.
+        page: Which of several pictures, from 1; None for the first.
 
     Raises:
         InputError: The file is too large or of a kind that is not supported.
@@ -51,59 +62,81 @@ def read_tiff(path: Path, data: bytes, max_pixels: int) -> Raster:
     import tifffile
 
     with quiet_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages.first
-        check_size(path, page.imagewidth, page.imagelength, max_pixels)
-        if page.is_tiled and page.tilewidth * page.tilelength > max(max_pixels, _TILE):
-            raise ValueError(f"tiles of {page.tilewidth} x {page.tilelength} pixels")
-        if not _is_plain(path, page):
+        picture = chosen_picture(path, file, page)
+        first = picture.planes[0].aspage()
+        _check_layout(path, first, max_pixels)
+        if _is_plain(path, first):
+            raster = _plain(first, picture, _stored(picture, len(data)))
+        elif picture.index is None:
+            raise InputError(f"{path} has its picture below a preview: save it as a TIFF of one picture")
+        else:
             with quiet_native():
-                return read_with_pillow(path, data, max_pixels)
-        _check_segments(page, len(data))
-        pixels, notes = _plain(page, page.asarray(squeeze=False))
-        orientation, profile = page.tags.valueof(_ORIENTATION, 1), page.tags.valueof(_PROFILE)
-        return Raster(pixels, (*notes, *first_of(len(file.pages))), profile, int(orientation))
+                raster = read_with_pillow(path, data, max_pixels, picture.index + 1)
+        missing = raster.missing
+        if picture.mask is not None:
+            _check_layout(path, picture.mask, max_pixels)
+            _check_segments(picture.mask, len(data))
+            hidden = picture.mask.asarray(squeeze=False).reshape(raster.pixels.shape[:2]) == 0
+            missing = hidden if missing is None else missing | hidden
+        return replace(raster, missing=missing, notes=(*raster.notes, *picture.notes))
 
 
 def write_tiff(file: BinaryIO, image: Image) -> None:
-    """Write an image as TIFF, compressed without loss, with its colour profile."""
+    """Write an image as TIFF, compressed without loss.
+
+    Its colour profile, the names of its bands, which of its pixels are missing, and how many bits its
+    integers use are kept where GDAL and others look for them.
+    """
     import tifffile
 
     extra = ["unassalpha"] if image.has_alpha else []
     if image.mode == BANDS:
         extra = ["unspecified"] * (image.channels - 1)
     gray = image.channels == 1  # with a third axis it would be taken for many pages
-    tifffile.imwrite(
-        file,
-        image.pixels[..., 0] if gray else image.pixels,
-        photometric="rgb" if image.mode.startswith("RGB") else "minisblack",
-        planarconfig=None if gray else "contig",
-        extrasamples=extra,
-        compression="deflate",
-        predictor=True,
-        iccprofile=image.icc_profile,
-        metadata=None,
-        software=False,
-    )
+    common: dict[str, Any] = {"compression": "deflate", "metadata": None, "software": False}
+    tags: list[Any] = []
+    if image.bands or image.mode == BANDS:
+        tags.append((GDAL_METADATA, "s", 0, gdal_metadata(image.bands, image.channels, image.mode), True))
+    if image.bits == 16 and image.value_range != image.full_range and _is_depth(image.value_range[1]):
+        tags.append((_HIGHEST, "H", image.channels, (int(image.value_range[1]),) * image.channels, True))
+    with tifffile.TiffWriter(file) as tiff:
+        tiff.write(
+            image.pixels[..., 0] if gray else image.pixels,
+            photometric="rgb" if image.mode.startswith("RGB") else "minisblack",
+            planarconfig=None if gray else "contig",
+            extrasamples=extra,
+            predictor=True,
+            iccprofile=image.icc_profile,
+            extratags=tags,
+            **common,
+        )
+        if image.missing is not None:
+            tiff.write(~image.missing, photometric="mask", subfiletype=MASK, **common)
+
+
+def _check_layout(path: Path, page: TiffPage, max_pixels: int) -> None:
+    """Refuse a page, as its tags claim it to be, that is too large to decode."""
+    check_size(path, page.imagewidth, page.imagelength, max_pixels)
+    if page.is_tiled and page.tilewidth * page.tilelength > max(max_pixels, _TILE):
+        raise ValueError(f"tiles of {page.tilewidth} x {page.tilelength} pixels")
 
 
 def _is_plain(path: Path, page: TiffPage) -> bool:
     """Whether tifffile reads the picture here; False leaves it to Pillow; InputError where none can."""
+    if page.photometric in _SENSOR or path.suffix.lower() == ".cr2":
+        raise InputError(f"{path} is a raw camera file: develop it with a raw converter and save it as TIFF")
     bits = page.bitspersample if isinstance(page.bitspersample, int) else max(page.bitspersample)
     space = {_INVERTED: "gray", _GRAY: "gray", _RGB: "RGB"}.get(page.photometric)
-    if space and (page.sampleformat, page.bitspersample) in _DEPTHS:
-        if page.samplesperpixel in {"gray": (1, 2), "RGB": (3, 4)}[space] and page.imagedepth == 1:
-            return True
-        raise InputError(
-            f"{path} has {page.samplesperpixel} channels for {space} colours: kanfield reads these "
-            "with or without alpha; convert it"
-        )
+    known = page.sampleformat in {_UNSIGNED, _SIGNED, _FLOAT} and isinstance(page.bitspersample, int)
+    if space and known and page.dtype is not None and (bits >= 8 or page.samplesperpixel > 4):
+        return True
     if bits <= 8 and page.sampleformat == _UNSIGNED:
         return False
     numbers = _NUMBERS.get(page.sampleformat, "other")
     space = space or _COLOURS.get(page.photometric, "other")
     raise InputError(
-        f"{path} holds {bits}-bit {numbers} pixels of {space} colours: kanfield reads TIFF of gray and RGB "
-        "colours with 8 or 16 bits or floats; convert it"
+        f"{path} holds {bits}-bit {numbers} pixels of {space} colours: kanfield reads TIFF of gray, RGB and "
+        "other bands with integers or floats; convert it"
     )
 
 
@@ -116,22 +149,109 @@ def _check_segments(page: TiffPage, size: int) -> None:
         raise ValueError(f"{max(ends) - size:,} bytes are missing")
 
 
-def _plain(page: TiffPage, stored: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Pixels (height, width, channels) of one of our types, and notes on what changed."""
-    planes, _, height, width, samples = stored.shape  # either planes or samples is 1
-    pixels = stored.reshape(planes, height, width, samples)
-    pixels = np.moveaxis(pixels[..., 0], 0, 2) if planes > 1 else pixels[0]
-    pixels = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
-    if pixels.dtype.kind == "f":
-        return float_pixels(pixels)
-    notes: tuple[str, ...] = ()
-    if page.photometric == _INVERTED:
-        colours = pixels[..., :1]
-        np.subtract(np.iinfo(pixels.dtype).max, colours, out=colours)
-    if page.extrasamples and page.extrasamples[0] == _PREMULTIPLIED:
+def _stored(picture: Picture, size: int) -> NDArray[Any]:
+    """The samples as they are stored, shape ``(height, width, channels)``."""
+    planes = []
+    for page in picture.planes:
+        _check_segments(page, size)
+        stored = page.asarray(squeeze=False)[:, 0]  # of a volume the first slice
+        # Either the first or the last axis is 1.
+        planes.append(np.moveaxis(stored[..., 0], 0, 2) if len(stored) > 1 else stored[0])
+    pixels = planes[0] if len(planes) == 1 else np.concatenate(planes, axis=2)
+    return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+
+
+def _plain(page: TiffPage, picture: Picture, pixels: NDArray[Any]) -> Raster:
+    """The pixels as one of our types, with what their channels are and which of them have no value."""
+    notes = first_of(page.imagedepth)
+    missing = _no_data(page, pixels)
+    highest = 2**page.bitspersample - 1
+    if page.photometric == _INVERTED and pixels.dtype.kind == "u":
+        np.subtract(highest, pixels[..., :1], out=pixels[..., :1])
+    descriptions, colours = gdal_bands(page)
+    channels, names = pixels.shape[2], picture.names
+    if not names and len(descriptions) == channels:
+        names = tuple(descriptions[place] for place in range(channels))
+    alphas = [kind for kind in page.extrasamples if kind in _ALPHA][:1]
+    has_alpha = bool(alphas) and page.extrasamples[-1] in _ALPHA
+    plain = channels - has_alpha
+    mode = BANDS + "A" * has_alpha
+    declared = len(colours) == channels and not {"red", "gray"} & {name.lower() for name in colours.values()}
+    if channels == 1 or (len(picture.planes) == 1 and not (declared and page.photometric == _GRAY)):
+        mode = {1: "L", 3: "RGB"}.get(plain, BANDS) + "A" * has_alpha
+    if mode.startswith("RGB") and page.photometric != _RGB:
+        order = [
+            next((place for place, name in colours.items() if name.lower() == colour), None)
+            for colour in ("red", "green", "blue")
+        ]
+        if sorted(place for place in order if place is not None) == [0, 1, 2]:
+            sequence = [*(place for place in order if place is not None), *range(3, channels)]
+            pixels = pixels[..., sequence]
+            names = tuple(names[place] for place in sequence) if names else ()
+        notes += ("Three bands taken for red, green and blue.",)
+    if mode == f"{BANDS}A":  # bands have no alpha: what is transparent has no value
+        clear = pixels[..., -1] == 0
+        missing = clear if missing is None else missing | clear
+        pixels, mode, names = pixels[..., :-1], BANDS, names[:-1]
+        notes += ("Transparent pixels count as missing.",)
+    elif alphas == [_PREMULTIPLIED] and has_alpha and pixels.dtype.kind == "u":
         _unmultiply(pixels)
-        notes = ("Premultiplied colours divided by alpha.",)
-    return pixels, notes
+        notes += ("Premultiplied colours divided by alpha.",)
+    pixels, converted = _supported(pixels)
+    orientation, profile = page.tags.valueof(_ORIENTATION, 1), page.tags.valueof(_PROFILE)
+    return Raster(
+        np.ascontiguousarray(pixels),
+        (*converted, *notes),
+        profile if isinstance(profile, bytes) else None,  # whatever a broken tag gives
+        orientation if isinstance(orientation, int) else 1,
+        mode,
+        missing,
+        names,
+        _highest(page) if pixels.dtype == np.uint16 else None,
+    )
+
+
+def _highest(page: TiffPage) -> int | None:
+    """The highest value of 16-bit samples of which the file says that they use fewer bits."""
+    value = page.tags.valueof(_HIGHEST, 0)
+    value = value[0] if isinstance(value, tuple) and value else value
+    if page.bitspersample < 16:
+        return 2 ** int(page.bitspersample) - 1
+    # Others are the highest of this picture, not of what could be.
+    return value if isinstance(value, int) and _is_depth(value) else None
+
+
+def _is_depth(highest: float) -> bool:
+    """Whether this is the highest value of 8 to 15 bits."""
+    return highest in {2**bits - 1 for bits in range(8, 16)}
+
+
+def _supported(pixels: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """The pixels as uint8, uint16 or float32, and a note where that is another type."""
+    kind, bits = pixels.dtype.kind, 8 * pixels.dtype.itemsize
+    if kind == "f":
+        return float_pixels(pixels)
+    if kind == "u" and bits <= 16:
+        return pixels, ()
+    exactly = "exactly" if bits <= 16 else "to 24 binary digits"
+    sign = "signed" if kind == "i" else "unsigned"
+    return pixels.astype(np.float32), (f"{bits}-bit {sign} integers converted to floats, {exactly}.",)
+
+
+def _no_data(page: TiffPage, pixels: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Where GDAL's tag says that pixels have no value, or None where it says nothing."""
+    try:
+        value = float(str(page.tags.valueof(_NODATA, "")).strip(" \0"))
+    except ValueError:
+        return None
+    if pixels.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            same = pixels == pixels.dtype.type(value)
+    else:
+        same = pixels == value
+    # Unsigned integers are often colours, of which one alone may well be such a value.
+    missing: NDArray[np.bool_] = same.all(axis=2) if pixels.dtype.kind == "u" else same.any(axis=2)
+    return missing
 
 
 def _unmultiply(pixels: NDArray[Any]) -> None:
