@@ -66,7 +66,8 @@ class Target:
         image, double = self.image, self.dtype == torch.float64
         values = np.empty(image.pixels.shape, dtype=np.float64 if double else np.float32)
         for rows in row_slices(image.height, image.width):
-            values[rows] = image.to_unit(image.pixels[rows])
+            with np.errstate(over="ignore"):  # of missing pixels, which nobody looks at
+                values[rows] = image.to_unit(image.pixels[rows])
         return torch.from_numpy(values.reshape(self.count, -1))
 
     def seen(self) -> NDArray[np.integer] | int:
