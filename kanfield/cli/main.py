@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -19,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: with the exit code, unless the command succeeded.
     """
+    if arguments is None:
+        _share_cores()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words in (["--version"], ["-V"]):
         print(f"kanfield {kanfield.__version__}")
@@ -36,6 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}", 1)
+
+
+def _share_cores() -> None:
+    """Let threads that wait for each other sleep, not spin: other processes may have something to compute.
+
+    OpenMP reads this once, when torch loads it, and only a process of its own may be told so.
+    """
+    if "torch" not in sys.modules and "GOMP_SPINCOUNT" not in os.environ:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _fail(message: str, code: int) -> None:
