@@ -105,10 +105,10 @@ def _go_on(kind: str, picture: Path, out: Path) -> str | None:
         if not begun:
             shutil.rmtree(out, ignore_errors=True)
         words = ["compare", "--resume", str(out)] if begun else _begin(kind, picture, out)
+    elif configs:
+        words = ["fit", "--resume", str(configs[0].parent), "--quiet"]
     else:
-        words = (
-            ["fit", "--resume", str(configs[0].parent), "--quiet"] if configs else _begin(kind, picture, out)
-        )
+        words = _begin(kind, picture, out)
     done = subprocess.run([*_KANFIELD, *words], capture_output=True, text=True, check=False)
     return None if done.returncode == 0 else f"exit code {done.returncode}: {done.stderr.strip()[-300:]}"
 
