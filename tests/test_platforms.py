@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kanfield.images import Image, write_image
+from kanfield.splines.triton.dispatch import timings_path
 
 HIDE = """
 import importlib.abc, sys
@@ -39,3 +40,15 @@ def test_a_fit_without_the_modules_of_unix(tmp_path: Path) -> None:
         [sys.executable, "-c", HIDE + FIT], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_user_without_a_home_has_a_place_for_timings(monkeypatch: pytest.MonkeyPatch) -> None:
+    pwd = pytest.importorskip("pwd")
+
+    def nobody(uid: int) -> None:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    assert timings_path("a card").is_absolute()

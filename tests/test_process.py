@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -246,8 +247,6 @@ def test_a_pool_of_forked_workers_fits(plain, tmp_path):
     code = os.path.join(tmp_path, "pool.py")
     with open(code, "w") as file:
         file.write(_POOL)
-    import subprocess
-
     done = subprocess.run(
         [sys.executable, code], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
     )
@@ -270,3 +269,32 @@ if __name__ == "__main__":
     with multiprocessing.get_context("fork").Pool(2) as pool:
         assert pool.map_async(one, range(3)).get(120) == [1, 1, 1]
 """
+
+
+# ---- how threads wait --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "policy"),
+    [
+        ("main()", "PASSIVE"),
+        ("os.environ['OMP_WAIT_POLICY'] = 'ACTIVE'; main()", "ACTIVE"),
+        ("os.environ['GOMP_SPINCOUNT'] = '7'; main()", None),
+        ("main(['--version'])", None),
+        ("sys.modules['torch'] = sys; main()", None),
+    ],
+)
+def test_only_a_process_of_its_own_is_told_how_threads_wait(call, policy):
+    code = f"""
+import os, sys
+sys.argv = ["kanfield", "--version"]
+from kanfield.cli import main
+assert "torch" not in sys.modules
+{call}
+print(os.environ.get("OMP_WAIT_POLICY"))
+"""
+    environment = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1:] == [str(policy)], done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -22,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: with the exit code, unless the command succeeded.
     """
     steady_streams()
+    if arguments is None:
+        _share_cores()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words in (["--version"], ["-V"]):
         print(f"kanfield {kanfield.__version__}")
@@ -40,6 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lost = lost_output()
     if lost is not None:
         _fail(f"standard output cannot be written ({lost.strerror}): make room, or print elsewhere", 1)
+
+
+def _share_cores() -> None:
+    """Let threads that wait for each other sleep, not spin: other processes may have something to compute.
+
+    OpenMP reads this once, when torch loads it, and only a process of its own may be told so.
+    """
+    if "torch" not in sys.modules and "GOMP_SPINCOUNT" not in os.environ:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _fail(message: str, code: int) -> None:
