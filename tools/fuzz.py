@@ -1,8 +1,8 @@
 """Damaged files of every kind that kanfield reads: each is read, or refused in one line with exit code 2.
 
-Everything else is a finding, saved with how to repeat it: a traceback, a crash, more than 10 s or 2 GB, a result that
-is not sane. The mutations depend on the seed and the case's number alone, and the same command goes on where it was
-stopped::
+Everything else is a finding, saved with how to repeat it: a traceback, a crash, more than 10 s or 2 GB, a
+result that is not sane. The mutations depend on the seed and the case's number alone, and the same command
+goes on where it was stopped::
 
     python tools/fuzz.py images --count 20000
     python tools/fuzz.py images --case 1234          # one case again, with its traceback
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import random
 import resource
 import signal
@@ -27,7 +28,7 @@ from pathlib import Path
 from fuzz_inputs import KINDS, Inputs
 
 _SECONDS = 10.0
-_START_SECONDS = 300.0  # of a worker, which imports torch and writes the files that are damaged
+_START_SECONDS = 900.0  # of a worker, which imports torch and writes the files that are damaged
 _BYTES = 2 << 30  # over what a worker takes before its first case
 _SAVE_EVERY = 50
 
@@ -56,6 +57,7 @@ def serve(connection: Connection, kind: str, folder: Path) -> None:
     """A worker: prepares, then tries every (seed, number) that arrives and sends back how it ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     inputs = KINDS[kind](folder)
+    inputs.warm_up()
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (taken + _BYTES, taken + _BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -97,6 +99,7 @@ class Worker:
             if self.connection.poll(seconds):
                 return str(self.connection.recv())
             self.process.kill()
+            self.process.join()
             return f"hang: over {seconds:g} s"
         except (EOFError, ConnectionResetError):
             self.process.join()
@@ -152,7 +155,9 @@ def fuzz(kind: str, seed: int, count: int, minutes: float, folder: Path) -> Stat
 
 def main(arguments: list[str] | None = None) -> None:
     """Parse the command line and fuzz; exit code 1 where something was found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--count", type=int, default=20_000, help="cases in all, those of before included")
     parser.add_argument("--minutes", type=float, default=1e6, help="stop after so many")
@@ -162,12 +167,17 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     folder = (options.out or Path("runs/fuzz") / f"{options.kind}-{options.seed}").resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", "1"
+    )  # before torch is imported: files are tiny, cores may be taken
     if options.case is not None:
         inputs = KINDS[options.kind](folder)
         print(inputs.attempt(random.Random(f"{options.kind}/{options.seed}/{options.case}")))
         return
     state = fuzz(options.kind, options.seed, options.count, options.minutes, folder)
-    print(f"{state.done} cases: " + ", ".join(f"{n} {outcome}" for outcome, n in sorted(state.outcomes.items())))
+    print(
+        f"{state.done} cases: " + ", ".join(f"{n} {outcome}" for outcome, n in sorted(state.outcomes.items()))
+    )
     raise SystemExit(1 if set(state.outcomes) - {"read", "refused"} else 0)
 
 

@@ -1,4 +1,4 @@
-"""The pictures that ``fuzz.py`` damages: a few hundred bytes to a few kilobytes each, of every format and variant."""
+"""The pictures that ``fuzz.py`` damages: a few kilobytes each, of every format and variant."""
 
 from __future__ import annotations
 
@@ -73,7 +73,10 @@ def _write_tiffs(folder: Path, waves: NDArray[np.float64]) -> None:
         "strips": (deep[..., 0], {"rowsperstrip": 3, "compression": "packbits"}),
     }
     for name, (pixels, options) in variants.items():
-        options = {"photometric": "rgb" if name in ("planar",) or pixels.ndim == 3 else "minisblack", **options}
+        options = {
+            "photometric": "rgb" if name in ("planar",) or pixels.ndim == 3 else "minisblack",
+            **options,
+        }
         tifffile.imwrite(folder / f"{name}.tif", pixels, metadata=None, **options)
     tifffile.imwrite(folder / "pages.tif", np.stack([deep[..., 0]] * 3), photometric="minisblack")
     tifffile.imwrite(folder / "imagej.tif", np.stack([deep[..., 0]] * 2), imagej=True)
@@ -82,7 +85,10 @@ def _write_tiffs(folder: Path, waves: NDArray[np.float64]) -> None:
 def _write_exrs(folder: Path, waves: NDArray[np.float32]) -> None:
     import OpenEXR  # type: ignore[import-not-found]
 
-    kinds = {name: getattr(OpenEXR, f"{name}_COMPRESSION") for name in ("NO", "RLE", "ZIP", "PIZ", "PXR24", "B44", "DWAA")}
+    kinds = {
+        name: getattr(OpenEXR, f"{name}_COMPRESSION")
+        for name in ("NO", "RLE", "ZIP", "PIZ", "PXR24", "B44", "DWAA")
+    }
     for name, compression in kinds.items():
         pixels = waves.astype(np.float16) if name in ("B44", "PIZ") else waves
         channels = {letter: np.ascontiguousarray(pixels[..., i]) for i, letter in enumerate("RGBA")}
@@ -101,7 +107,9 @@ def _write_others(folder: Path, waves: NDArray[np.float64]) -> None:
     for name, pixels in {"gray16": deep[..., 0], "rgb16": deep[..., :3], "rgba16": deep}.items():
         (folder / f"{name}.png").write_bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
     size = b"%d %d\n" % (_WIDTH, _HEIGHT)
-    (folder / "deep.pgm").write_bytes(b"P5\n# deep\n" + size + b"4095\n" + (deep[..., 0] >> 4).astype(">u2").tobytes())
+    (folder / "deep.pgm").write_bytes(
+        b"P5\n# deep\n" + size + b"4095\n" + (deep[..., 0] >> 4).astype(">u2").tobytes()
+    )
     (folder / "deep.ppm").write_bytes(b"P6\n" + size + b"65535\n" + deep[..., :3].astype(">u2").tobytes())
     words = b" ".join(b"%d" % value for value in deep[..., 0].ravel())
     (folder / "text.pgm").write_bytes(b"P2\n" + size + b"65535\n" + words)

@@ -17,6 +17,7 @@ from unittest import mock
 import numpy as np
 from fuzz_images import write_images
 from fuzz_mutations import mutate, mutate_safetensors
+from PIL import Image as PILImage
 
 from kanfield.errors import KanfieldError
 
@@ -77,6 +78,14 @@ class Inputs:
         kind = next(name for name, inputs in KINDS.items() if inputs is type(self))
         name, data = self.damaged(self.folder, kind, rng)
         return self.attempt_file(name, data)
+
+    def warm_up(self) -> None:
+        """Read good files, so that no case pays for imports; they must be read."""
+        for pattern in self.patterns:
+            file = min(self.seeds.glob(pattern))
+            name = file.relative_to(self.seeds).as_posix()
+            if (outcome := self.attempt_file(name, file.read_bytes())) != "read":
+                raise Wrong(f"{name}, which is not damaged: {outcome}")
 
     def attempt_file(self, name: str, data: bytes) -> str:
         """Try some content in the place of a seed; returns as :meth:`attempt`."""
@@ -177,17 +186,20 @@ def commands(*lines: tuple[object, ...]) -> None:
 class Images(Inputs):
     """Pictures of every format."""
 
-    def write_seeds(self, folder: Path) -> None:
+    def write_seeds(self, folder: Path) -> None:  # noqa: D102
         write_images(folder)
 
-    def read(self, path: Path, name: str) -> None:
+    def read(self, path: Path, name: str) -> None:  # noqa: D102
         from kanfield.images import MAX_PIXELS, read_image
 
         image = read_image(path)
         pixels = image.pixels
         if pixels.ndim != 3 or pixels.shape[:2] != (image.height, image.width):
             raise Wrong(f"shape {pixels.shape} for {image.width} x {image.height}")
-        if pixels.dtype not in (np.uint8, np.uint16, np.float32) or not 2 <= pixels[..., 0].size <= MAX_PIXELS:
+        if (
+            pixels.dtype not in (np.uint8, np.uint16, np.float32)
+            or not 2 <= pixels[..., 0].size <= MAX_PIXELS
+        ):
             raise Wrong(f"{pixels.dtype} {pixels.shape}")
         if pixels.dtype == np.float32 and np.isinf(pixels).any():  # a NaN may be a missing pixel
             raise Wrong("infinite pixels")
@@ -196,18 +208,15 @@ class Images(Inputs):
             raise Wrong(f"range {low} to {high}")
 
 
-def _write_run(out: Path, model: str = "kan", **settings: object) -> Path:
-    """Fit a tiny picture, and return the run's folder."""
-    from kanfield import fit, read_image
+def _write_run(picture: Path, out: Path, model: str, **options: object) -> Path:
+    """Fit a tiny picture, which is written if it is not there, and return the run's folder."""
+    from kanfield import fit
 
-    out.mkdir(parents=True, exist_ok=True)
-    y, x, c = np.mgrid[:12, :16, :3]
-    picture = out / "picture.png"
     if not picture.exists():
-        from PIL import Image as PILImage
-
-        PILImage.fromarray((128 + 100 * np.sin(x / 3 + c) * np.cos(y / 4)).astype(np.uint8)).save(picture)
-    return fit(read_image(picture), model=model, out=out, **{**_FIT, **settings}).path
+        y, x, c = np.mgrid[:12, :16, :3]
+        waves = 128 + 100 * np.sin(x / 3 + c) * np.cos(y / 4)
+        PILImage.fromarray(waves.astype(np.uint8)).save(picture)
+    return fit(picture, model=model, out=out, options=options, **_FIT).path
 
 
 class Runs(Inputs):
@@ -222,43 +231,57 @@ class Runs(Inputs):
         super().__init__(folder)
         _draw_no_edges()
 
-    def write_seeds(self, folder: Path) -> None:
-        run = _write_run(folder / "made", options={"widths": [4], "grids": [4, 3]})
-        shutil.copy(run / "input.png", folder / "picture.png") if (run / "input.png").exists() else None
+    def write_seeds(self, folder: Path) -> None:  # noqa: D102
+        run = _write_run(self.folder / "picture.png", folder / "made", "kan", widths=[4], grids=[4, 3])
         run.rename(folder / "run")
         shutil.rmtree(folder / "made")
         # TensorBoard's file is written and never read.
         for events in (folder / "run").glob("events.*"):
             events.unlink()
 
-    def read(self, path: Path, name: str) -> None:
+    def read(self, path: Path, name: str) -> None:  # noqa: D102
         run = self.scratch / "photo" / "kan-0001"
         run.parent.mkdir()
         (self.scratch / "run").rename(run)
         listed = ("runs", "--out", self.scratch), ("runs", "--out", self.scratch, "--json")
         resumed = ("fit", "--resume", run, "--json", "--quiet")
-        picture = ("render", run, "--out", self.scratch / "a.png", "--size", "8x8", "--quiet", "--threads", "1")
+        picture = (
+            "render",
+            run,
+            "--out",
+            self.scratch / "a.png",
+            "--size",
+            "8x8",
+            "--quiet",
+            "--threads",
+            "1",
+        )
         if path.name == "config.yaml":
             commands(*listed, picture, ("eval", run, "--json"))
         elif path.name == "metrics.json":
             commands(*listed, resumed)
         elif path.name == "best.safetensors":
-            commands(picture, ("eval", run, "--json"), ("render", run, "--out", self.scratch / "g.png", "--gradient"))
+            commands(
+                picture,
+                ("eval", run, "--json"),
+                ("render", run, "--out", self.scratch / "g.png", "--gradient"),
+            )
         else:
             (run / "metrics.json").unlink()
-            commands(*listed, resumed)
+            with contextlib.nullcontext() if path.name == "spectrum.csv" else _no_heat_map():
+                commands(*listed, resumed)
 
 
 class Settings(Inputs):
     """Files for ``fit --config``, up to the moment where a fit would begin."""
 
-    def write_seeds(self, folder: Path) -> None:
-        from kanfield.fields import FAMILIES
+    def write_seeds(self, folder: Path) -> None:  # noqa: D102
+        from kanfield.fields import family_names
 
         configs = Path(__file__).parent.parent / "configs"
         for file in [*configs.glob("*.yaml"), *configs.glob("poster/*.yaml")]:
             shutil.copy(file, folder / file.name)
-        for name in FAMILIES:
+        for name in family_names():
             (folder / f"model-{name}.yaml").write_text(f"model: {name}\nsteps: 20\nseed: 3\nsize: 8\n")
         (folder / "grid.yaml").write_text(
             "encoding: grid\nparameters: 3000\nheld_out: 0.25\noptimizer: adam\nlr: 1e-3\nprecision: fp64\n"
@@ -268,16 +291,17 @@ class Settings(Inputs):
             "steps: 20\noptions: {widths: [8, 8], grids: [8, [4, 2], 4], order: 2, init_noise: 0.1}\n"
         )
 
-    def read(self, path: Path, name: str) -> None:
+    def read(self, path: Path, name: str) -> None:  # noqa: D102
         class _Begins(Exception):
             pass
 
         picture = self.seeds.parent / "picture.png"
         if not picture.exists():
-            from PIL import Image as PILImage
-
             PILImage.new("RGB", (12, 9), (10, 200, 90)).save(picture)
-        with mock.patch("kanfield.runs.folder.RunFolder.create", side_effect=_Begins), contextlib.suppress(_Begins):
+        with (
+            mock.patch("kanfield.runs.folder.RunFolder.create", side_effect=_Begins),
+            contextlib.suppress(_Begins),
+        ):
             command("fit", picture, "--config", path, "--out", self.scratch / "runs", "--quiet", "--json")
 
 
@@ -290,20 +314,21 @@ class Plans(Inputs):
         "runs/*/seed-0/picture/*/*.png",
     )
 
-    def write_seeds(self, folder: Path) -> None:
+    def write_seeds(self, folder: Path) -> None:  # noqa: D102
         from kanfield.comparison.plan import Plan, write_plan
 
-        models = {"kan": {"widths": [4], "grids": [4, 3]}, "siren": {"width": 4, "depth": 1}}
+        picture = self.folder / "picture.png"
+        models: dict[str, dict[str, object]] = {
+            "kan": {"widths": [4], "grids": [4, 3]},
+            "siren": {"widths": [4]},
+        }
         for model, options in models.items():
-            run = _write_run(folder / "runs" / model / "seed-0", model, options=options)
+            run = _write_run(picture, folder / "runs" / model / "seed-0", model, **options)
             (run / "label.txt").write_text(f"{model}\n")
-            shutil.copy(run.parent.parent / "picture.png", folder / "picture.png")
-            (run.parent.parent / "picture.png").unlink()
-        plan = Plan([str(self.folder / "picture.png")], list(models), steps=12, threads=1, spectrum=True)
-        shutil.copy(folder / "picture.png", self.folder / "picture.png")
+        plan = Plan([str(picture)], list(models), steps=12, threads=1, spectrum=True)
         write_plan(folder, plan)
 
-    def read(self, path: Path, name: str) -> None:
+    def read(self, path: Path, name: str) -> None:  # noqa: D102
         lines: list[tuple[object, ...]] = [("compare", "--resume", self.scratch, "--json", "--quiet")]
         lines.append(("runs", "--out", self.scratch / "runs/kan/seed-0", "--json"))
         if path.name not in ("compare.yaml", "metrics.csv", "error.png", "reconstruction.png"):
@@ -317,6 +342,11 @@ def _draw_no_edges() -> None:
     from kanfield.monitors import tensorboard
 
     tensorboard.edge_figure = lambda field: None  # type: ignore[assignment]
+
+
+def _no_heat_map() -> contextlib.AbstractContextManager[object]:
+    """The figure of the spectrum takes a second, and depends on spectrum.csv alone."""
+    return mock.patch("kanfield.training.fit.spectrum_figure")
 
 
 KINDS: dict[str, type[Inputs]] = {"images": Images, "runs": Runs, "settings": Settings, "plans": Plans}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,6 +20,7 @@ from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.files import make_numbered_folder, write_text
 from kanfield.images import MAX_PIXELS, Image, write_image
+from kanfield.runs.metrics_file import read_metrics_file
 
 try:
     import fcntl
@@ -177,16 +177,13 @@ class RunFolder:
             InputError: The run is unfinished, or the file is damaged.
         """
         try:
-            content = json.loads(self.metrics.read_text(encoding="utf-8"))
+            return read_metrics_file(self.metrics)
         except FileNotFoundError:
             raise InputError(
                 f"{self.path} is unfinished: go on with kanfield fit --resume {self.path}"
             ) from None
         except ValueError:
-            content = None
-        if not isinstance(content, dict) or not {"psnr", "held_out_psnr", "seconds"} <= content.keys():
-            raise InputError(f"{self.metrics} is damaged: kanfield eval {self.path} measures anew")
-        return content
+            raise InputError(f"{self.metrics} is damaged: kanfield eval {self.path} measures anew") from None
 
 
 def _flock(file: BinaryIO, kind: int) -> bool:

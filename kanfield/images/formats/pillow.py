@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from kanfield.errors import InputError
+from kanfield.images.formats.quiet import quiet_native
 from kanfield.images.formats.raster import READABLE, Raster, check_size, first_of
 from kanfield.images.image import MODES, Image, bands
 
@@ -105,7 +106,8 @@ def _deep_png(data: bytes, transparent: bool) -> tuple[NDArray[np.uint16], tuple
     """The pixels of a 16-bit PNG, where a transparent colour has become an alpha channel, and notes."""
     import imagecodecs
 
-    pixels = imagecodecs.png_decode(data)
+    with quiet_native():  # libpng prints its warnings
+        pixels = imagecodecs.png_decode(data)
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     note = f"The transparent colour converted to {MODES[pixels.shape[2]]}."
     return pixels, (note,) if transparent else ()
