@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,13 @@ def test_images(path, capfd):
 def test_metrics(path):
     with pytest.raises(ValueError, match=r"\w"):
         read_metrics_file(path)
+
+
+def test_good_metrics_are_read(tmp_path):
+    # What the damaged ones are made of: each differs in one value.
+    content = json.loads((CORPUS / "metrics.json/text.json").read_text()) | {"ssim": 0.9}
+    (tmp_path / "metrics.json").write_text(json.dumps(content))
+    assert read_metrics_file(tmp_path / "metrics.json") == content
 
 
 @pytest.mark.parametrize("path", files("metrics.csv"))

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 _LARGEST = 1e300  # of the numbers that are added and averaged
-_REQUIRED = {"psnr": float, "seconds": float, "held_out_psnr": (float, None)}
-_TYPES: dict[str, Any] = {
-    **_REQUIRED,
-    **dict.fromkeys(("steps", "parameters", "parameters_per_pixel"), float),
-    **dict.fromkeys(("ssim", "lpips", "psnr_8bit", "wrong_pixels", "peak_memory_bytes"), (float, None)),
-    **dict.fromkeys(("model", "run"), str),
-    **dict.fromkeys(("preset", "encoding"), (str, None)),
+_REQUIRED: dict[str, Any] = {  # what every fit has written; other keys came later
+    **dict.fromkeys(("psnr", "seconds", "steps"), float),
+    **dict.fromkeys(("held_out_psnr", "ssim", "wrong_pixels"), (float, None)),
     "lossless": bool,
     "target_reached": (bool, None),
+    "run": str,
+}
+_TYPES: dict[str, Any] = {
+    **_REQUIRED,
+    **dict.fromkeys(("parameters", "parameters_per_pixel"), float),
+    **dict.fromkeys(("lpips", "psnr_8bit", "peak_memory_bytes"), (float, None)),
+    "model": str,
+    **dict.fromkeys(("preset", "encoding"), (str, None)),
     "spectrum": (dict, None),
 }
 
@@ -30,9 +34,10 @@ def read_metrics_file(path: Path) -> dict[str, Any]:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder) / "metrics.json"
-    ...     _ = file.write_text('{"psnr": 31.5, "held_out_psnr": null, "seconds": 2}')
-    ...     read_metrics_file(file)["psnr"]
-    31.5
+    ...     _ = file.write_text('{"psnr": NaN, "seconds": 2}')
+    ...     read_metrics_file(file)
+    Traceback (most recent call last):
+    ValueError: not metrics
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -44,7 +49,8 @@ def read_metrics_file(path: Path) -> dict[str, Any]:
         kinds = _TYPES[key] if isinstance(_TYPES[key], tuple) else (_TYPES[key],)
         if not any(_is_a(content[key], kind) for kind in kinds):
             raise ValueError(key)
-    low_high = content.get("value_range", [0, 1])
+    # The range of an 8- or 16-bit image is known without it.
+    low_high = content.get("value_range", None if content["wrong_pixels"] is None else [0, 1])
     if not (isinstance(low_high, list) and len(low_high) == 2 and all(_is_a(end, float) for end in low_high)):
         raise ValueError("value_range")
     bias = (content.get("spectrum") or {}).get("bias")
