@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -15,19 +16,10 @@ struct Team {
   int threads = 1;
   std::atomic<long> next{0};
   long end = 0, step = 1, chunk = 1;
+  std::once_flag begun;  // a team runs one loop
 };
 thread_local Team* team = nullptr;
 thread_local int member = 0;
-
-void run(void (*body)(void*), void* data, Team& shared) {
-  std::vector<std::thread> threads;
-  for (int t = 0; t < shared.threads; ++t)
-    threads.emplace_back([&, t] {
-      team = &shared, member = t;
-      body(data);
-    });
-  for (auto& thread : threads) thread.join();
-}
 
 }  // namespace
 
@@ -37,13 +29,13 @@ int omp_get_thread_num() { return member; }
 void GOMP_parallel(void (*body)(void*), void* data, unsigned threads, unsigned) {
   Team shared;
   shared.threads = int(threads);
-  run(body, data, shared);
-}
-void GOMP_parallel_loop_nonmonotonic_dynamic(void (*body)(void*), void* data, unsigned threads, long start, long end,
-                                             long step, long chunk, unsigned) {
-  Team shared;
-  shared.threads = int(threads), shared.next = start, shared.end = end, shared.step = step, shared.chunk = chunk;
-  run(body, data, shared);
+  std::vector<std::thread> started;
+  for (int t = 0; t < shared.threads; ++t)
+    started.emplace_back([&, t] {
+      team = &shared, member = t;
+      body(data);
+    });
+  for (auto& thread : started) thread.join();
 }
 bool GOMP_loop_nonmonotonic_dynamic_next(long* start, long* end) {
   const long first = team->next.fetch_add(team->chunk * team->step), last = first + team->chunk * team->step;
@@ -51,6 +43,10 @@ bool GOMP_loop_nonmonotonic_dynamic_next(long* start, long* end) {
   *start = first;
   *end = team->step > 0 ? std::min(last, team->end) : std::max(last, team->end);
   return true;
+}
+bool GOMP_loop_nonmonotonic_dynamic_start(long from, long to, long step, long chunk, long* start, long* end) {
+  std::call_once(team->begun, [&] { team->next = from, team->end = to, team->step = step, team->chunk = chunk; });
+  return GOMP_loop_nonmonotonic_dynamic_next(start, end);
 }
 void GOMP_loop_end_nowait() {}
 }
