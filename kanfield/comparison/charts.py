@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kanfield.errors import InputError
 from kanfield.reports.figures import SERIES, add_grid, literal, new_figure, to_svg
 
 _POINTS = 200
@@ -33,13 +34,23 @@ class Curve:
 
 
 def read_curve(path: Path) -> Curve:
-    """The evaluations that a run's ``metrics.csv`` holds."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["psnr"]]
-    columns = (
-        [float(row[key] or "nan") for row in rows] for key in ("seconds", "step", "psnr", "held_out_psnr")
-    )
-    return Curve(*(np.array(column) for column in columns))
+    """The evaluations that a run's ``metrics.csv`` holds.
+
+    Raises:
+        InputError: the file is damaged or gone.
+    """
+    keys = ("seconds", "step", "psnr", "held_out_psnr")
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["psnr"]]
+        columns = np.array([[float(row[key] or "nan") for key in keys] for row in rows]).reshape(-1, 4).T
+        if not (np.isfinite(columns[:2]).all() and (np.abs(columns[2]) < np.inf).all()):
+            raise ValueError("not a number")
+    except (OSError, ValueError, TypeError, LookupError, csv.Error):
+        raise InputError(
+            f"{path} is damaged or gone: remove {path.parent}, and kanfield compare --resume fits it again"
+        ) from None
+    return Curve(*columns)
 
 
 def psnr_chart(curves: Mapping[str, Sequence[Curve]], against: str) -> str:

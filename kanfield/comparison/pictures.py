@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
+from kanfield.errors import InputError
+
 LONGEST = 512  # pixels of a picture in a report
 _CROP_SHARE = 0.22  # of the shorter side
 _SMALLEST_CROP = 24
@@ -26,10 +28,19 @@ def data_url(picture: PILImage.Image) -> str:
 
 
 def open_picture(path: Path) -> PILImage.Image:
-    """A picture of a run folder, as RGB or gray."""
-    with PILImage.open(path) as picture:
-        picture.load()
-        return picture.convert("L" if picture.mode in ("L", "LA", "I;16", "1") else "RGB")
+    """A picture of a run folder, as RGB or gray.
+
+    Raises:
+        InputError: it is damaged or gone.
+    """
+    try:
+        with PILImage.open(path) as picture:
+            picture.load()
+            return picture.convert("L" if picture.mode in ("L", "LA", "I;16", "1") else "RGB")
+    except Exception:  # a damaged file makes a decoder raise anything
+        raise InputError(
+            f"{path} is damaged or gone: remove {path.parent}, and kanfield compare --resume fits it again"
+        ) from None
 
 
 def worst_error_crop(error_maps: Sequence[PILImage.Image]) -> tuple[int, int, int, int]:

@@ -191,7 +191,7 @@ def read_plan(folder: Path) -> Plan:
         )
     try:
         plan = coerce_fields(Plan, yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = f" ({error})" if isinstance(error, InputError) else ""
         raise InputError(
             f"{path} is damaged{reason}: correct it, or start the comparison anew in another folder"

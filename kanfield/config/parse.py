@@ -175,7 +175,7 @@ def read_settings(path: Path) -> tuple[Settings, str | None]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path} cannot be read ({reason}): give a YAML file of settings") from None
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         where = "" if line is None else f" at line {line + 1}"
         raise InputError(f"{path} is not YAML{where}: one 'key: value' per line") from None

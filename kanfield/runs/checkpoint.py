@@ -95,7 +95,7 @@ def read_checkpoint(path: Path, fingerprint: str | None = None) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             info = json.loads((file.metadata() or {}).get("kanfield", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, OSError) as error:
+    except (SafetensorError, ValueError, OSError, RecursionError) as error:
         raise InputError(f"{path} is damaged or not a safetensors file ({error})") from None
     if not isinstance(info, dict) or not isinstance(info.get("format"), int):
         raise InputError(f"{path} was not written by kanfield: give a run folder of 'kanfield fit'")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from kanfield.files import make_numbered_folder, write_text
 from kanfield.images import MAX_PIXELS, Image, missing_pixels, write_image
 from kanfield.names import command_line, folder_name
 from kanfield.runs.input_image import read_mask
+from kanfield.runs.metrics_file import read_metrics_file
 
 try:
     import fcntl
@@ -184,18 +184,15 @@ class RunFolder:
             InputError: The run is unfinished, or the file is damaged.
         """
         try:
-            content = json.loads(self.metrics.read_text(encoding="utf-8"))
+            return read_metrics_file(self.metrics)
         except FileNotFoundError:
             raise InputError(
                 f"{self.path} is unfinished: go on with "
                 + command_line("kanfield", "fit", "--resume", self.path)
             ) from None
         except ValueError:
-            content = None
-        if not isinstance(content, dict) or not {"psnr", "held_out_psnr", "seconds"} <= content.keys():
             again = command_line("kanfield", "eval", self.path)
-            raise InputError(f"{self.metrics} is damaged: {again} measures anew")
-        return content
+            raise InputError(f"{self.metrics} is damaged: {again} measures anew") from None
 
 
 def _flock(file: BinaryIO, kind: int) -> bool:

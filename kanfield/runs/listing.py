@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import re
 import shutil
@@ -121,7 +120,7 @@ def _inspect(path: Path) -> FoundRun:
     in_use, ended = _in_use(folder), folder.metrics.exists()
     metrics: dict[str, Any] = {}
     with contextlib.suppress(Exception):
-        metrics = _checked(folder.read_metrics())
+        metrics = folder.read_metrics()
     state: State = "finished" if ended else "unfinished"
     if in_use:
         state = "in use"
@@ -147,14 +146,6 @@ def _inspect(path: Path) -> FoundRun:
         and not in_use
         and (settings is not None or time.time() - changed > _STARTING),
     )
-
-
-def _checked(metrics: dict[str, Any]) -> dict[str, Any]:
-    """The metrics, if their PSNRs are numbers."""
-    psnr, held_out = metrics["psnr"], metrics["held_out_psnr"]
-    if not math.isfinite(psnr) or not (held_out is None or math.isfinite(held_out)):
-        raise ValueError("not a number")
-    return metrics
 
 
 def _files(path: Path) -> tuple[list[str], int, float]:

@@ -19,6 +19,7 @@ from PIL import Image as PILImage
 from kanfield.errors import InputError
 from kanfield.images.formats.foreign import foreign_format, remedy
 from kanfield.images.formats.metadata import without_metadata
+from kanfield.images.formats.quiet import quiet_native
 from kanfield.images.formats.raster import Raster, check_size, chosen_page
 from kanfield.images.image import MODES, Image, row_slices
 
@@ -158,7 +159,8 @@ def _deep_png(data: bytes, transparent: bool) -> tuple[NDArray[np.uint16], tuple
 
     plain = without_metadata(data)
     assert plain is not None
-    pixels = imagecodecs.png_decode(plain[0])
+    with quiet_native():  # libpng prints its warnings
+        pixels = imagecodecs.png_decode(plain[0])
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     note = f"The transparent colour converted to {MODES[pixels.shape[2]]}."
     return pixels, (note,) if transparent else ()
