@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import unicodedata
 from collections.abc import Iterable
+
+from kanfield.names import printable
 
 
 class KanfieldError(Exception):
@@ -16,7 +17,7 @@ class KanfieldError(Exception):
     exit_code = 1
 
     def __init__(self, message: object = "") -> None:
-        super().__init__("".join(map(_printable, str(message))))
+        super().__init__(printable(str(message)))
 
 
 class InputError(KanfieldError, ValueError):
@@ -35,12 +36,6 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
-
-
-def _printable(letter: str) -> str:
-    """A character as it may stand in one line: what a file or name holds may break it or steer a terminal."""
-    breaks = unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp")
-    return letter.encode("unicode_escape").decode() if breaks else letter
 
 
 def suggest(word: object, known: Iterable[object], otherwise: str | None = "use one of") -> str:
