@@ -107,7 +107,7 @@ def _garbage(path: Path) -> None:
         (lambda path: None, "No such file"),
         (_empty, "is empty"),
         (_truncated, "truncated or damaged"),
-        (_text, "not an image"),
+        (_text, "is a text file"),
         (_garbage, "damaged"),
         (Path.mkdir, "directory"),
     ],

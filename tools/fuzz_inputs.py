@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -21,7 +22,13 @@ from PIL import Image as PILImage
 
 from kanfield.errors import KanfieldError
 
-_FIT = {"steps": 12, "batch_size": 64, "threads": 1, "checkpoint_seconds": 1e-6, "spectrum": True}
+_FIT: dict[str, Any] = {
+    "steps": 12,
+    "batch_size": 64,
+    "threads": 1,
+    "checkpoint_seconds": 1e-6,
+    "spectrum": True,
+}
 
 
 class Wrong(Exception):
@@ -341,7 +348,7 @@ def _draw_no_edges() -> None:
     """The figure of the KAN's edges for TensorBoard takes longer than such a fit, and depends on no file."""
     from kanfield.monitors import tensorboard
 
-    tensorboard.edge_figure = lambda field: None  # type: ignore[assignment]
+    mock.patch.object(tensorboard, "edge_figure", return_value=None).start()
 
 
 def _no_heat_map() -> contextlib.AbstractContextManager[object]:

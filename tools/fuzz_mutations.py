@@ -105,8 +105,9 @@ def _field(data: bytes, rng: random.Random) -> bytes:
     if not data:
         return data
     size, start = rng.choice((1, 2, 4, 4, 8)), _place(data, rng)
-    order = rng.choice(("little", "big"))
-    number = (rng.choice(_NUMBERS) % 256**size).to_bytes(size, order)  # type: ignore[arg-type]
+    value: int = rng.choice(_NUMBERS) % 2 ** (8 * size)
+    number = value.to_bytes(size, "little")
+    number = number if rng.random() < 0.5 else number[::-1]
     return data[:start] + number + data[start + size :]
 
 

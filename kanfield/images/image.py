@@ -171,7 +171,8 @@ class Image:
         """
         part = self.pixels if rows is None else self.pixels[rows]
         if self._is_plain:  # by far the most frequent, and the quickest
-            return np.divide(part, self.value_range[1], dtype=np.float32).reshape(-1, self.channels)
+            values: NDArray[np.float32] = np.divide(part, self.value_range[1], dtype=np.float32)
+            return values.reshape(-1, self.channels)
         with np.errstate(over="ignore"):  # of missing pixels, which nobody looks at
             return self.to_unit(part).astype(np.float32).reshape(-1, self.channels)
 

@@ -150,11 +150,14 @@ def resume(
         say(console, f"{run.path} is finished: nothing to do")
         return run
     settings, resumed = run.settings, run.folder.last.exists()
-    changes = []
-    for name, value in (("device", device), ("threads", threads)):
-        if value is not None and value != getattr(settings, name):
-            changes.append(f"--{name} {value} in place of {getattr(settings, name) or 'the default'}")
-            settings = replace(settings, **{name: value})
+    asked = {"device": device, "threads": threads}
+    before = {name: getattr(settings, name) for name in asked}
+    settings = merge_flags(settings, asked)
+    changes = [
+        f"--{name} {value} in place of {before[name] or 'the default'}"
+        for name, value in asked.items()
+        if value not in (None, before[name])
+    ]
     check(settings)
     try:
         there = pick_device(settings.device)

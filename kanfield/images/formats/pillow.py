@@ -77,7 +77,8 @@ def _decode(path: Path, data: bytes, max_pixels: int, page: int | None) -> Raste
             name = foreign_format(data) or picture.format or "a file of another kind"
             raise InputError(f"{path} is {name}, which kanfield does not read: {remedy(name)}")
         if picture.format == "TIFF":  # among its pages are masks and others that Pillow cannot count
-            place, page_notes = (page or 1) - 1, ()
+            place = (page or 1) - 1
+            page_notes: tuple[str, ...] = ()
         else:
             place, page_notes = chosen_page(path, int(getattr(picture, "n_frames", 1)), page)
         if place:

@@ -43,7 +43,7 @@ def quiet_native() -> Iterator[None]:
     print is heard, so that nobody else's words are lost. A closed standard error stays closed.
 
     >>> with quiet_native():
-    ...     print("Warning!")
+    ...     picture = "decoded"
     """
     if threading.active_count() > 1:
         yield

@@ -213,8 +213,8 @@ def _plain(page: TiffPage, picture: Picture, pixels: NDArray[Any]) -> Raster:
 
 def _highest(page: TiffPage) -> int | None:
     """The highest value of 16-bit samples of which the file says that they use fewer bits."""
-    value = page.tags.valueof(_HIGHEST, 0)
-    value = value[0] if isinstance(value, tuple) and value else value
+    stored = page.tags.valueof(_HIGHEST, 0)
+    value: object = stored[0] if isinstance(stored, tuple) and stored else stored
     if page.bitspersample < 16:
         return 2 ** int(page.bitspersample) - 1
     # Others are the highest of this picture, not of what could be.

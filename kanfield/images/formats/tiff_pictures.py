@@ -56,7 +56,7 @@ def chosen_picture(path: Path, file: TiffFile, number: int | None = None) -> Pic
     >>> import io, tifffile
     >>> data = io.BytesIO()
     >>> tifffile.imwrite(data, np.zeros((5, 2, 8, 9), np.uint8), imagej=True, metadata={"axes": "ZCYX"})
-    >>> with tifffile.TiffFile(data) as file:
+    >>> with tifffile.TiffFile(io.BytesIO(data.getvalue())) as file:
     ...     len(chosen_picture(Path("a.tif"), file).planes), chosen_picture(Path("a.tif"), file).notes
     (2, ('Only the first of 5 planes in the file was read (Z 5).',))
     """
@@ -113,8 +113,8 @@ def gdal_metadata(names: tuple[str, ...], channels: int, mode: str) -> str:
             item = ElementTree.SubElement(root, "Item", name=role.upper(), sample=str(sample), role=role)
             item.text = text
     # What tags hold is ASCII; other letters become numbers that XML knows.
-    text: bytes = ElementTree.tostring(root, encoding="us-ascii")
-    return text.decode().removeprefix(_DECLARATION)
+    written: bytes = ElementTree.tostring(root, encoding="us-ascii")
+    return written.decode().removeprefix(_DECLARATION)
 
 
 def _readable(pages: Any) -> list[TiffPage]:
