@@ -216,7 +216,7 @@ def _highest(page: TiffPage) -> int | None:
     stored = page.tags.valueof(_HIGHEST, 0)
     value: object = stored[0] if isinstance(stored, tuple) and stored else stored
     if page.bitspersample < 16:
-        return 2 ** int(page.bitspersample) - 1
+        return (1 << int(page.bitspersample)) - 1
     # Others are the highest of this picture, not of what could be.
     return value if isinstance(value, int) and _is_depth(value) else None
 
