@@ -3,9 +3,10 @@
 Pixels are always listed in row-major order.
 """
 
+from kanfield.images.checks import BANDS, MODES
 from kanfield.images.coordinates import coordinates
 from kanfield.images.held_out import held_out_mask, missing_pixels
-from kanfield.images.image import BANDS, MODES, Image
+from kanfield.images.image import Image
 from kanfield.images.read import read_image
 from kanfield.images.resize import MAX_PIXELS, resize_image
 from kanfield.images.write import write_image

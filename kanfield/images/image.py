@@ -14,11 +14,9 @@ from PIL import Image as PILImage
 
 from kanfield.errors import InputError
 from kanfield.images import log_curve
+from kanfield.images.checks import BANDS, BITS, check_pixels, distinct, find_missing
 
-MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by number of channels
-BANDS = "bands"  # the mode of channels that are neither gray, nor RGB, nor alpha
 _RANGES = {"uint8": (0, 255), "uint16": (0, 65535)}
-_BITS = {"uint8": 8, "uint16": 16, "float32": 32}
 _BAND = 2**20  # pixels
 _OWN_RANGE = (math.nan, math.nan)
 _NAMES = {
@@ -72,12 +70,12 @@ class Image:
     premultiplied: bool = False
 
     def __post_init__(self) -> None:
-        _check_pixels(self.pixels, self.mode)
+        check_pixels(self.pixels, self.mode)
         if not self.pixels.dtype.isnative:  # torch and most decoders take no other order of bytes
             object.__setattr__(self, "pixels", self.pixels.astype(self.pixels.dtype.newbyteorder("=")))
-        _check_missing(self)
-        if self.is_float:
-            _mark_not_finite(self)
+        missing, note = find_missing(self.pixels, self.missing, str(self.source or "The image"))
+        object.__setattr__(self, "missing", missing)
+        object.__setattr__(self, "notes", (*self.notes, *note))
         if self.value_range is _OWN_RANGE:
             object.__setattr__(self, "value_range", self.used_range if self.is_float else self.full_range)
         low, high = self.value_range
@@ -106,7 +104,7 @@ class Image:
     @property
     def bits(self) -> int:
         """Bits per channel: 8 or 16 (integers) or 32 (floats)."""
-        return _BITS[self.pixels.dtype.name]
+        return BITS[self.pixels.dtype.name]
 
     @property
     def is_float(self) -> bool:
@@ -141,7 +139,7 @@ class Image:
     @property
     def used_range(self) -> tuple[float, float]:
         """The lowest and highest value of all known pixels, or (v, v + 1) where all are v."""
-        known = _distinct(self.pixels) if self.missing is None else self.pixels[~self.missing]
+        known = distinct(self.pixels) if self.missing is None else self.pixels[~self.missing]
         low, high = float(known.min()), float(known.max())
         # For huge values, adding 1 changes nothing.
         return low, (high if high > low else max(low + 1, math.nextafter(low, math.inf)))
@@ -308,63 +306,3 @@ def row_slices(height: int, width: int) -> Iterator[slice]:
     rows = max(1, _BAND // width)
     for top in range(0, height, rows):
         yield slice(top, min(top + rows, height))
-
-
-def _check_pixels(pixels: NDArray[Any], mode: str) -> None:
-    """Raise InputError where type, shape or mode are not an image's."""
-    if not isinstance(pixels, np.ndarray):
-        raise InputError(f"The pixels are a {type(pixels).__name__}: give a NumPy array")
-    if pixels.ndim != 3:
-        raise InputError(
-            f"Pixels of shape {pixels.shape} are no image: give (height, width, channels), for gray such as "
-            "pixels[..., None]"
-        )
-    if pixels.size == 0:
-        raise InputError(f"Pixels of shape {pixels.shape} are an empty image: give at least one pixel")
-    if pixels.dtype.name not in _BITS:
-        raise InputError(f"Pixels of type {pixels.dtype} are not supported: give uint8, uint16 or float32")
-    usual = MODES.get(pixels.shape[2], BANDS)
-    if mode not in {usual, BANDS}:
-        raise InputError(f"Mode {mode!r} does not fit {pixels.shape[2]} channels: give {usual!r}")
-
-
-def _check_missing(image: Image) -> None:
-    """Raise InputError where the missing pixels are not an image's; None where there are none."""
-    missing = image.missing
-    if missing is None:
-        return
-    if missing.dtype != np.bool_ or missing.shape != image.pixels.shape[:2]:
-        raise InputError(
-            f"Missing pixels of shape {missing.shape} and type {missing.dtype} do not fit: give bool of "
-            f"shape {image.pixels.shape[:2]}"
-        )
-    if missing.all():
-        raise InputError(f"{image.source or 'The image'} has no known pixel, all are missing: give another")
-    if not missing.any():
-        object.__setattr__(image, "missing", None)
-
-
-def _distinct(pixels: NDArray[Any]) -> NDArray[Any]:
-    """One of the values along an axis that is broadcast, where all are the same."""
-    return pixels[tuple(slice(0, 1 if step == 0 else None) for step in pixels.strides)]
-
-
-def _mark_not_finite(image: Image) -> None:
-    """Count NaN and infinite pixels as missing, and say how many were not known to be."""
-    some = _distinct(image.pixels)
-    with np.errstate(invalid="ignore"):
-        if math.isfinite(float(some.min()) - float(some.max())):
-            return
-    bad = ~np.isfinite(image.pixels).all(axis=2)
-    known = bad if image.missing is None else bad & ~image.missing
-    count = int(known.sum())
-    if count == 0:
-        return
-    object.__setattr__(image, "missing", bad if image.missing is None else bad | image.missing)
-    words = (
-        f"{count:,} pixels are NaN or infinite and count"
-        if count > 1
-        else "A pixel is NaN or infinite and counts"
-    )
-    object.__setattr__(image, "notes", (*image.notes, f"{words} as missing."))
-    _check_missing(image)

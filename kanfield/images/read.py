@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import UnidentifiedImageError
 
 from kanfield.errors import InputError
+from kanfield.images.checks import BANDS, MODES
 from kanfield.images.formats.codecs import codec_of, read_with_codec
 from kanfield.images.formats.dicom import read_dicom
 from kanfield.images.formats.exr import read_exr
@@ -19,7 +20,7 @@ from kanfield.images.formats.pnm import is_deep_pnm, is_pfm, read_deep_pnm, read
 from kanfield.images.formats.radiance import read_radiance
 from kanfield.images.formats.raster import READABLE, Raster
 from kanfield.images.formats.tiff import read_tiff
-from kanfield.images.image import BANDS, MODES, Image
+from kanfield.images.image import Image
 from kanfield.images.resize import MAX_PIXELS, resize_image
 from kanfield.process import quiet_warnings
 

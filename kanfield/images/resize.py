@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from kanfield.errors import InputError
-from kanfield.images.image import BANDS, Image
+from kanfield.images.checks import BANDS
+from kanfield.images.image import Image
 
 MAX_PIXELS = 178_956_970  # where Pillow refuses to decode: the bound for reading and for resizing
 # Fraction of full alpha under which there is no colour.

@@ -11,10 +11,11 @@ from PIL import Image as PILImage
 
 from kanfield.errors import InputError
 from kanfield.files import replacing
+from kanfield.images.checks import BANDS
 from kanfield.images.formats.exr import write_exr
 from kanfield.images.formats.pillow import write_png16
 from kanfield.images.formats.tiff import write_tiff
-from kanfield.images.image import BANDS, Image
+from kanfield.images.image import Image
 
 # Suffix -> Pillow's name, options of Image.save, longest side the format can hold.
 _PILLOW: dict[str, tuple[str, dict[str, Any], int]] = {

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kanfield.errors import InputError
+from kanfield.images.checks import BANDS
 from kanfield.images.formats.quiet import quiet_native
 from kanfield.images.formats.raster import Raster, check_size, first_of, float_pixels
-from kanfield.images.image import BANDS, Image
+from kanfield.images.image import Image
 
 _CHANNELS = {"RGBA": "RGBA", "RGB": "RGB", "LA": "YA", "L": "Y"}
 _CHROMA = "luminance and chroma"

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from kanfield.errors import InputError
+from kanfield.images.checks import MODES
 from kanfield.images.formats.foreign import foreign_format, remedy
 from kanfield.images.formats.metadata import without_metadata
 from kanfield.images.formats.quiet import quiet_native
 from kanfield.images.formats.raster import Raster, check_size, chosen_page
-from kanfield.images.image import MODES, Image, row_slices
+from kanfield.images.image import Image, row_slices
 
 # All but those that need another program or hold no plain pixels. MPO: a JPEG with extra pictures.
 _FORMATS = {"PNG", "JPEG", "MPO", "WEBP", "BMP", "DIB", "GIF", "PPM", "TIFF", "AVIF", "JPEG2000"}

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kanfield.errors import InputError
+from kanfield.images.checks import BANDS
 from kanfield.images.formats.pillow import read_with_pillow
 from kanfield.images.formats.quiet import quiet_native, quiet_tifffile
 from kanfield.images.formats.raster import Raster, check_size, first_of, float_pixels
@@ -23,7 +24,7 @@ from kanfield.images.formats.tiff_pictures import (
     gdal_bands,
     gdal_metadata,
 )
-from kanfield.images.image import BANDS, Image, row_slices
+from kanfield.images.image import Image, row_slices
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
