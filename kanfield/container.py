@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from pathlib import Path, PurePosixPath
 
 _GROUPS = Path("/proc/self/cgroup")  # which control groups the process is in
 _MOUNTS = Path("/sys/fs/cgroup")  # where control groups are mounted
+_LOAD = Path("/proc/loadavg")
+_LOOKS, _BETWEEN = 9, 0.01  # seconds
 
 
 def cpu_count(groups: Path = _GROUPS, mounts: Path = _MOUNTS) -> int:
@@ -26,6 +29,27 @@ def cpu_count(groups: Path = _GROUPS, mounts: Path = _MOUNTS) -> int:
         cores = os.cpu_count() or 1
     quotas = [math.ceil(quota) for quota in _quotas(groups, mounts)]
     return max(1, min([cores, *quotas]))
+
+
+def cores_are_taken(load: Path = _LOAD, cores: int | None = None) -> bool:
+    """Whether other processes compute on so many cores that this one cannot have all that it may use.
+
+    Args:
+        load: The file with the number of threads that run at this moment.
+        cores: Of the machine; None for what the system says.
+
+    >>> cores_are_taken(Path("no such file"))
+    False
+    """
+    others = []
+    for _ in range(_LOOKS):  # a single look would often meet something short
+        words = _words(load)
+        if len(words) < 4:  # only Linux has it
+            return False
+        others.append(int(words[3].partition("/")[0]) - 1)
+        time.sleep(_BETWEEN)
+    free = (cores or os.cpu_count() or 1) - sorted(others)[_LOOKS // 2]
+    return free < cpu_count()
 
 
 def memory_limits(groups: Path = _GROUPS, mounts: Path = _MOUNTS) -> list[int]:

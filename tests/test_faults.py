@@ -19,8 +19,8 @@ from kanfield.images import Image
 from kanfield.runs.checkpoint import read_checkpoint
 from kanfield.training import fit as fitting
 from kanfield.training import memory
+from kanfield.training.evaluate_run import evaluate_run
 from kanfield.training.fit import fit, resume
-from kanfield.training.results import evaluate_run
 from kanfield.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")

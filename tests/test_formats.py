@@ -13,8 +13,8 @@ from kanfield.errors import InputError
 from kanfield.images import Image, read_image, write_image
 from kanfield.metrics.image_quality import psnr
 from kanfield.runs.run import load
+from kanfield.training.evaluate_run import evaluate_run
 from kanfield.training.fit import fit
-from kanfield.training.results import evaluate_run
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
 

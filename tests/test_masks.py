@@ -12,8 +12,8 @@ from kanfield.errors import InputError
 from kanfield.images import Image, missing_pixels
 from kanfield.runs.checkpoint import read_checkpoint
 from kanfield.runs.run import load
+from kanfield.training.evaluate_run import evaluate_run
 from kanfield.training.fit import fit
-from kanfield.training.results import evaluate_run
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
 

@@ -158,3 +158,12 @@ def test_the_quota_limits_the_threads(monkeypatch):
         with process.limit_threads(4), process.limit_threads(None):
             assert torch.get_num_threads() == 4
     assert torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize(
+    ("running", "cores", "taken"), [(1, 1000, False), (2, 1, True), (1001, 1000, True), (2, 1000, False)]
+)
+def test_cores_that_others_have_taken(tmp_path, running, cores, taken):
+    load = tmp_path / "loadavg"
+    load.write_text(f"0.52 0.61 0.70 {running}/812 4242\n")
+    assert container.cores_are_taken(load, cores) is taken

@@ -25,8 +25,8 @@ from kanfield.names import LONGEST, command_line, folder_name, printable
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.listing import find_runs
 from kanfield.runs.run import load
+from kanfield.training.evaluate_run import evaluate_run
 from kanfield.training.fit import fit
-from kanfield.training.results import evaluate_run
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
 

@@ -20,7 +20,7 @@ import torch
 from kanfield import fit, load, process
 from kanfield.images import Image
 from kanfield.runs.run import Run
-from kanfield.training.results import evaluate_run
+from kanfield.training.evaluate_run import evaluate_run
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures", "_keep_threads")
 
@@ -275,23 +275,26 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize(
-    ("call", "policy"),
+    ("before", "taken", "policy"),
     [
-        ("main()", "PASSIVE"),
-        ("os.environ['OMP_WAIT_POLICY'] = 'ACTIVE'; main()", "ACTIVE"),
-        ("os.environ['GOMP_SPINCOUNT'] = '7'; main()", None),
-        ("main(['--version'])", None),
-        ("sys.modules['torch'] = sys; main()", None),
+        ("", True, "PASSIVE"),
+        ("", False, None),
+        ("os.environ['OMP_WAIT_POLICY'] = 'ACTIVE'", True, "ACTIVE"),
+        ("os.environ['GOMP_SPINCOUNT'] = '7'", True, None),
+        ("sys.modules['torch'] = sys", True, None),
+        ("sys.argv[1] = 'eval'", True, None),
     ],
 )
-def test_only_a_process_of_its_own_is_told_how_threads_wait(call, policy):
+def test_threads_sleep_where_others_compute_in_a_process_of_its_own(before, taken, policy):
     code = f"""
-import os, sys
-sys.argv = ["kanfield", "--version"]
-from kanfield.cli import main
+import importlib, os, sys
+sys.argv = ["kanfield", "fit"]
+module = importlib.import_module("kanfield.cli.main")
 assert "torch" not in sys.modules
-{call}
-print(os.environ.get("OMP_WAIT_POLICY"))
+module.cores_are_taken = lambda: {taken}
+module.parse_command = lambda words: sys.exit(print(os.environ.get("OMP_WAIT_POLICY")))
+{before}
+module.main()
 """
     environment = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     done = subprocess.run(

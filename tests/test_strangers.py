@@ -13,7 +13,7 @@ from kanfield.fields import Recipe, register
 from kanfield.fields.registry import forget
 from kanfield.images import Image
 from kanfield.runs.rendering import evaluate_field
-from kanfield.training.results import evaluate_run
+from kanfield.training.evaluate_run import evaluate_run
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
 

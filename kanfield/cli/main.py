@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import kanfield
 from kanfield.cli.commands import parse_command
 from kanfield.cli.streams import lost_output, steady_streams
+from kanfield.container import cores_are_taken
 from kanfield.errors import Interrupted, KanfieldError
 from kanfield.names import printable
 
@@ -23,9 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: with the exit code, unless the command succeeded.
     """
     steady_streams()
-    if arguments is None:
-        _share_cores()
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None and words[:1] == ["fit"]:
+        _share_cores()
     if words in (["--version"], ["-V"]):
         print(f"kanfield {kanfield.__version__}")
         return
@@ -46,12 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _share_cores() -> None:
-    """Let threads that wait for each other sleep, not spin: other processes may have something to compute.
+    """Let threads that wait for each other sleep, not spin, where other processes have taken some cores.
 
+    A thread that spins takes its core from the one it waits for. Alone, waking up costs a fit half its speed.
     OpenMP reads this once, when torch loads it, and only a process of its own may be told so.
     """
-    if "torch" not in sys.modules and "GOMP_SPINCOUNT" not in os.environ:
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    told = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys()
+    if "torch" not in sys.modules and not told and cores_are_taken():
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
 def _fail(message: str, code: int) -> None:

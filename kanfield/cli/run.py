@@ -33,7 +33,7 @@ class Eval:
     def run(self) -> None:
         """Measure, and print the metrics; no file is written."""
         from kanfield.process import limit_threads
-        from kanfield.training.results import evaluate_run
+        from kanfield.training.evaluate_run import evaluate_run
 
         with limit_threads(self.threads):
             metrics = evaluate_run(self.path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,17 @@ from rich.console import Console
 
 from kanfield import metrics
 from kanfield.config.settings import Settings
-from kanfield.errors import InputError
 from kanfield.fields.field import Field, count_parameters
 from kanfield.files import replacing, write_json
 from kanfield.images import Image, write_image
-from kanfield.machine import pick_device
 from kanfield.monitors.spectrum_log import read_spectrum
 from kanfield.monitors.tolerant import tolerated
-from kanfield.process import default_settings
-from kanfield.runs.checkpoint import environment, load_field, read_checkpoint
+from kanfield.runs.checkpoint import environment
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.progress import Progress
-from kanfield.runs.run import load, make_field
 from kanfield.training.evaluation import error_map, evaluate
 from kanfield.training.memory import peak_memory_bytes
-from kanfield.training.target import Target, fingerprint, make_target
+from kanfield.training.target import Target
 
 _FRAME_MS = 150
 
@@ -169,33 +164,3 @@ def _target_reached(settings: Settings, psnr: float, wrong: int | None) -> bool 
     if settings.lossless:
         return wrong == 0
     return None if settings.target_psnr is None else psnr >= settings.target_psnr
-
-
-@default_settings()
-def evaluate_run(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Measure a run's best weights again, on the image as it is now.
-
-    What belongs to the training (steps, seconds, first crossings) comes from the run's checkpoint.
-
-    Args:
-        path: of the run folder.
-
-    Returns:
-        The content of ``metrics.json``.
-
-    Raises:
-        InputError: the folder is not a run, has no checkpoint, or its image has changed.
-    """
-    run = load(path)
-    try:
-        device = pick_device(run.settings.device)
-    except InputError:  # fitted on another machine
-        device = pick_device("auto")
-    last = read_checkpoint(run.folder.last, fingerprint(run.image))
-    progress = Progress.from_checkpoint(last.info, run.folder.last)
-    field = make_field(run.settings, run.image.channels)
-    evaluated = progress.best_psnr is not None
-    load_field(field, read_checkpoint(run.folder.best) if evaluated else last, run.folder.best)
-    field = field.to(device)
-    target = make_target(run.settings, run.image, next(field.parameters()))
-    return measure(field, target, progress, run.settings, run.folder)[1]
