@@ -140,9 +140,8 @@ def test_the_report_is_one_file_and_shows_everything(compared):
     sources = re.findall(r'(?:src|href)="([^"]{1,40})', page)
     assert sources and all(source.startswith(("data:image/png;base64,", "#")) for source in sources)
     assert page.count("<svg") == 4 and "currentColor" in page and "var(--series-0)" in page
-    assert (
-        "activation: gelu" in page and "kanfield compare gray.png colour.png --models siren wide.yaml" in page
-    )
+    assert "activation: gelu" in page
+    assert re.search(r"kanfield compare \S*/gray.png \S*/colour.png --models siren \S*/wide.yaml", page)
 
 
 @pytest.mark.slow

@@ -61,8 +61,9 @@ def _steady(stream: TextIO | None, descriptor: int) -> TextIO:
     encoding, is_prompt = "utf-8", False
     if stream is not None:
         buffer = getattr(stream, "buffer", None)
-        if type(stream) is not io.TextIOWrapper or type(getattr(buffer, "raw", buffer)) is not io.FileIO:
-            return stream  # a notebook's, a test's, or a console of Windows
+        raw = getattr(buffer, "raw", buffer)
+        if type(stream) is not io.TextIOWrapper or type(raw) is not io.FileIO or raw.fileno() != descriptor:
+            return stream  # a notebook's, a test's, a file of the caller's, or a console of Windows
         encoding, is_prompt = stream.encoding, stream.isatty() or stream.write_through
         stream.flush()
     return io.TextIOWrapper(
