@@ -140,7 +140,7 @@ def test_exr_of_integers(tmp_path: Path) -> None:
     plane = np.arange(12, dtype=np.uint32).reshape(3, 4)
     image = exr(tmp_path, {"id": plane})
     assert np.array_equal(image.pixels[..., 0], plane)
-    assert image.notes[0] == "Integers converted to floats, to 24 binary digits."
+    assert image.notes[0] == "32-bit unsigned integers converted to floats, to 24 binary digits."
 
 
 def subsampled_exr(planes: dict[str, np.ndarray]) -> bytes:

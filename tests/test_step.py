@@ -57,7 +57,7 @@ def picture(side: int = 24, depth: type = np.uint8) -> Image:
 def test_no_step_between_two_logs_waits_for_the_device(changes: dict[str, Any], tmp_path) -> None:
     """On the meta device, which has no numbers, whatever asks for one (.item(), .cpu(), bool ...) raises."""
     image = picture()
-    target = Target(image, torch.zeros(1), None, None)
+    target = Target(image, torch.zeros(1))
     settings = resolve(Settings(steps=100, batch_size=64, **changes), image_stats(target))
     field = make_field(settings, 1).to("meta")
     trainer = Trainer(field, Target(image, next(field.parameters())), settings, RunFolder(tmp_path))

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from fuzz_inputs import KINDS, Inputs
+from fuzz_kinds import KINDS
 
 _SECONDS = 10.0
 _START_SECONDS = 900.0  # of a worker, which imports torch and writes the files that are damaged
@@ -120,7 +120,7 @@ class Worker:
 
 def save(folder: Path, kind: str, seed: int, number: int, outcome: str) -> None:
     """Keep a finding: the damaged file, and in words what happened and how to repeat it."""
-    name, data = Inputs.damaged(folder, kind, random.Random(f"{kind}/{seed}/{number}"))
+    name, data = KINDS[kind].damaged(folder, random.Random(f"{kind}/{seed}/{number}"))
     findings = folder / "findings"
     findings.mkdir(exist_ok=True)
     (findings / f"{number:06d}-{Path(name).name}").write_bytes(data)

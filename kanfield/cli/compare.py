@@ -36,6 +36,8 @@ class Compare:
     """Pixels no fit may see: checkerboard, every-second (keeps a quarter) or a fraction."""
     size: Whole = None
     """Resize the longer side of every image to this many pixels first (Lanczos)."""
+    page: Whole = None
+    """Which picture of files that hold several (TIFF, GIF, WebP and others), from 1. Default: the first."""
     bands: Names = None
     """Channels to fit, by number from 1 or by name, such as 4,3,2: three are shown as red, green and blue."""
     nodata: Number = None

@@ -26,10 +26,11 @@ from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError, Interrupted
 from kanfield.files import write_text
+from kanfield.images import Image
 from kanfield.names import command_line, folder_name, printable
 from kanfield.reports.write import make_folder, refuse_file
 from kanfield.runs.folder import RunFolder
-from kanfield.runs.input_image import input_image
+from kanfield.runs.input_image import INPUT_KEYS, input_image
 from kanfield.training.signals import Signals
 from kanfield.training.target import image_stats, make_target
 
@@ -138,9 +139,13 @@ def _fits(plan: Plan) -> Iterator[PlannedFit]:
 def _settings(plan: Plan, path: str) -> list[Settings]:
     """Resolved settings of every model for one image."""
     resolved: list[Settings] = []
+    images: dict[str, Image] = {}  # as a rule all models see one
     for model in plan.models:
         settings = plan.settings(model)
-        image = input_image(path, settings)
+        seen = repr([getattr(settings, key) for key in INPUT_KEYS])
+        if seen not in images:
+            images[seen] = input_image(path, settings)
+        image = images[seen]
         settings = resolve(settings, image_stats(make_target(settings, image, torch.zeros(1))))
         if plan.equal_parameters and resolved:
             wanted = count_parameters(resolved[0], image.channels)

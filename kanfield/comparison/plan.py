@@ -50,6 +50,7 @@ SHARED = (
     "precision",
     "max_pixels",
     "spectrum",
+    "page",
     "bands",
     "nodata",
     "value_range",
@@ -76,6 +77,7 @@ class Plan:
         precision: as in :class:`Settings`.
         max_pixels: as in :class:`Settings`.
         spectrum: as in :class:`Settings`.
+        page: as in :class:`Settings`.
         bands: as in :class:`Settings`.
         nodata: as in :class:`Settings`.
         value_range: as in :class:`Settings`.
@@ -96,6 +98,7 @@ class Plan:
     precision: str | None = None
     max_pixels: int | None = None
     spectrum: bool | None = None
+    page: int | None = None
     bands: list[str] | None = None
     nodata: float | None = None
     value_range: list[float] | None = None

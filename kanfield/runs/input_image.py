@@ -23,6 +23,8 @@ from kanfield.images import (
     resize_image,
 )
 
+# Settings that decide what a fit sees.
+INPUT_KEYS = ("size", "max_pixels", "page", "bands", "nodata", "mask", "value_range", "tonemap", "alpha")
 _SMALL_PART = 1 / 8  # of what 16 bits can hold: a camera of 12 bits fills a sixteenth
 _FEW = 0.05  # of the range, in which nearly all values lie: the rest decides what decibels count against
 _SAMPLED = 1 << 20  # values that are enough to judge that
@@ -33,8 +35,7 @@ def input_image(source: str | os.PathLike[str] | Image, settings: Settings) -> I
 
     Args:
         source: A file, or an image.
-        settings: Of these ``size``, ``max_pixels``, ``page``, ``bands``, ``nodata``, ``mask``,
-            ``value_range``, ``tonemap`` and ``alpha``.
+        settings: Of these the :data:`INPUT_KEYS`.
 
     Raises:
         InputError: The image or its mask cannot be read, a setting does not fit them, or no pixel is left.

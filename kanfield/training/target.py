@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -25,7 +26,6 @@ class Target:
         image: what is fitted.
         like: a tensor of the field, whose device and precision the samples take.
         held_out: pixels that are not trained on but scored apart, bool ``(height * width,)``, or None.
-        missing: pixels that are neither trained on nor scored, likewise; None for those of the image.
 
     >>> target = Target(Image(np.array([[[0], [255]]], dtype=np.uint8), "L"), torch.zeros(1))
     >>> x, y = target.samples(torch.tensor([1]))
@@ -38,11 +38,10 @@ class Target:
         image: Image,
         like: Tensor,
         held_out: NDArray[np.bool_] | None = None,
-        missing: NDArray[np.bool_] | None = None,
     ) -> None:
-        if missing is None and image.missing is not None:
-            missing = image.missing.ravel()
-        self.image, self.held_out, self.missing = image, held_out, missing
+        self.image, self.held_out = image, held_out
+        # Neither trained on nor scored.
+        self.missing = None if image.missing is None else image.missing.ravel()
         self.count = image.height * image.width
         self.device, self.dtype = like.device, like.dtype
         # Rows and columns of the very coordinates that rendering uses.
@@ -51,15 +50,17 @@ class Target:
         self._y = coordinates(height, width, window=(0, 0, width, height), shape=(height, 1))[:, 1].to(like)
         # Where values are more than pixels in proportion, they are worked out once.
         self._in_unit = image.is_float or image.log_scale is not None or image.premultiplied
-        if self._in_unit:
-            self._unsigned, self._pixels = False, self._values().to(like.device)
-            return
-        # Torch takes no negative strides and warns of what is read-only: only such pixels are copied.
-        pixels = np.require(image.pixels, requirements=("C", "W")).reshape(self.count, -1)
         # Devices index few types: 16 bits travel as int16, and are unsigned again when they are read.
-        self._unsigned = pixels.dtype == np.uint16
-        stored = pixels.view(np.int16) if self._unsigned else pixels
-        self._pixels = torch.from_numpy(stored).to(like.device)
+        self._unsigned = image.bits == 16 and not self._in_unit
+
+    @cached_property
+    def _pixels(self) -> Tensor:
+        """What samples are taken from, on the device; made with the first, since some look at masks alone."""
+        if self._in_unit:
+            return self._values().to(self.device)
+        # Torch takes no negative strides and warns of what is read-only: only such pixels are copied.
+        pixels = np.require(self.image.pixels, requirements=("C", "W")).reshape(self.count, -1)
+        return torch.from_numpy(pixels.view(np.int16) if self._unsigned else pixels).to(self.device)
 
     def _values(self) -> Tensor:
         """The image's values in [0, 1], shape ``(height * width, c)``."""

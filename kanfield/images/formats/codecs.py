@@ -9,7 +9,7 @@ import numpy as np
 
 from kanfield.errors import InputError
 from kanfield.images.formats.metadata import jpeg_segments
-from kanfield.images.formats.raster import Raster, check_size, first_of, float_pixels
+from kanfield.images.formats.raster import Raster, check_size, first_of, supported_pixels
 
 _JXL_CODESTREAM, _JXL_BOXES = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
 _JP2_CODESTREAM, _JP2_BOXES = b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n"
@@ -61,21 +61,15 @@ def read_with_codec(path: Path, data: bytes, max_pixels: int) -> Raster:
         pixels = getattr(imagecodecs, f"{name}_decode")(data)
     except imagecodecs.DelayedImportError:
         raise InputError(f"{path} needs an imagecodecs with {name}: convert it to PNG or TIFF") from None
-    frames = (
-        len(pixels) if pixels.ndim == 4 or (pixels.ndim == 3 and pixels.shape[1:] == (height, width)) else 1
-    )
-    pixels = pixels[0] if frames > 1 or pixels.ndim == 4 else pixels
+    several = pixels.ndim == 4 or (pixels.ndim == 3 and pixels.shape[1:] == (height, width))
+    frames, pixels = (len(pixels), pixels[0]) if several else (1, pixels)
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     if pixels.shape[:2] not in {(height, width), (width, height)}:  # the other one is turned upright
         raise ValueError(f"{pixels.shape[1]} x {pixels.shape[0]} pixels instead of {width} x {height}")
     if name == "jpeg8" and pixels.shape[2] == 4:
         raise InputError(f"{path} holds CMYK colours of {bits} bits: convert it to RGB")
-    notes: tuple[str, ...] = first_of(frames)
-    if pixels.dtype.kind == "f":
-        pixels, converted = float_pixels(pixels)
-        notes = (*converted, *notes)
-    elif pixels.dtype not in (np.uint8, np.uint16):
-        pixels, notes = pixels.astype(np.float32), ("Integers converted to floats.", *notes)
+    pixels, converted = supported_pixels(pixels)
+    notes = (*converted, *first_of(frames))
     highest = 2**bits - 1 if 8 < bits < 16 and pixels.dtype == np.uint16 else None
     return Raster(np.ascontiguousarray(pixels), notes, max_value=highest)
 

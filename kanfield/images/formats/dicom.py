@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kanfield.errors import InputError
-from kanfield.images.formats.raster import Raster, check_size
+from kanfield.images.formats.raster import Raster, check_size, first_of
 
 _SPACES = {"MONOCHROME1", "MONOCHROME2", "RGB"}
 
@@ -44,14 +44,14 @@ def read_dicom(path: Path, data: bytes, max_pixels: int) -> Raster:
     space, frames = str(file.get("PhotometricInterpretation", "")), int(file.get("NumberOfFrames") or 1)
     if space not in _SPACES:
         raise InputError(f"{path} is DICOM of {space} colours: convert it to PNG or TIFF")
-    check_size(path, size[0], size[1] * frames, max(max_pixels, 1))  # all of them are decoded
+    check_size(path, size[0], size[1] * frames, max_pixels)  # all of them are decoded
     try:
         stored = file.pixel_array
     except Exception as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} is DICOM that cannot be decoded ({reason}): convert it to TIFF") from None
     pixels = (stored[0] if frames > 1 else stored).reshape(size[1], size[0], -1)
-    notes = (f"Only the first of {frames} pictures in the file was read.",) if frames > 1 else ()
+    notes = first_of(frames)
     padding = file.get("PixelPaddingValue")
     missing = None if padding is None else (pixels == int(padding)).all(axis=2)
     slope, intercept = float(file.get("RescaleSlope") or 1), float(file.get("RescaleIntercept") or 0)

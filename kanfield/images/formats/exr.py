@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kanfield.errors import InputError
 from kanfield.images.checks import BANDS
 from kanfield.images.formats.quiet import quiet_native
-from kanfield.images.formats.raster import Raster, check_size, first_of, float_pixels
+from kanfield.images.formats.raster import Raster, check_size, first_of, supported_pixels
 from kanfield.images.image import Image
 
 _CHANNELS = {"RGBA": "RGBA", "RGB": "RGB", "LA": "YA", "L": "Y"}
@@ -59,7 +59,7 @@ def read_exr(path: Path, data: bytes, max_pixels: int) -> Raster:
     stored = [channels[name].pixels for name in names]
     if mode == _CHROMA:
         stored, mode = _rgb(stored, height, width), "RGB"
-    pixels, converted = _floats(np.stack(stored, axis=2))
+    pixels, converted = supported_pixels(np.stack(stored, axis=2))
     if pixels.shape[:2] != (height, width):
         raise ValueError(f"{pixels.shape[1]} x {pixels.shape[0]} pixels instead of {width} x {height}")
     notes = (*converted, *notes, *_window_note(header), *first_of(parts))
@@ -132,13 +132,6 @@ def _full(plane: NDArray[np.float32], height: int, width: int) -> NDArray[np.flo
             doubled = both.reshape(*plane.shape[:axis], -1, *plane.shape[axis + 1 :])
             plane = np.take(doubled, range(length), axis)
     return plane
-
-
-def _floats(pixels: NDArray[Any]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """The pixels as float32, and a note where they were others."""
-    if pixels.dtype.kind == "f":
-        return float_pixels(pixels)
-    return pixels.astype(np.float32), ("Integers converted to floats, to 24 binary digits.",)
 
 
 def _window_note(header: dict[str, tuple[np.ndarray, np.ndarray]]) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ def read_with_pillow(path: Path, data: bytes, max_pixels: int, page: int | None 
         return _decode(path, data, max_pixels, page)
     except InputError:
         raise
-    except Exception:
+    except Exception:  # whatever Pillow raises: the fault may lie in metadata alone
         plain = without_metadata(data)
         if plain is None:
             raise

@@ -83,18 +83,27 @@ def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
         raise InputError(f"{path} has {width} x {height} pixels, over {max_pixels:,}: raise --max-pixels")
 
 
-def float_pixels(pixels: NDArray[Any]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Convert pixels of any float type to float32.
+def supported_pixels(pixels: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Pixels as uint8, uint16 or float32.
+
+    Args:
+        pixels: Integers or floats of any size.
 
     Returns:
         The pixels, and a note where their type changed.
 
-    >>> float_pixels(np.zeros((1, 2, 1), dtype=np.float64))[1]
-    ('64-bit floats converted to 32-bit.',)
+    >>> supported_pixels(np.zeros((1, 2, 1), dtype=np.int32))[1]
+    ('32-bit signed integers converted to floats, to 24 binary digits.',)
     """
-    if pixels.dtype == np.float32:
-        return pixels.astype(np.float32, copy=False), ()
-    note = f"{8 * pixels.dtype.itemsize}-bit floats converted to 32-bit."
+    kind, bits = pixels.dtype.kind, 8 * pixels.dtype.itemsize
+    if pixels.dtype == np.float32 or (kind == "u" and bits <= 16):
+        return pixels, ()
+    if kind == "f":
+        note = f"{bits}-bit floats converted to 32-bit."
+    else:
+        exactly = "exactly" if bits <= 16 else "to 24 binary digits"
+        sign = "signed" if kind == "i" else "unsigned"
+        note = f"{bits}-bit {sign} integers converted to floats, {exactly}."
     with np.errstate(over="ignore"):  # what does not fit becomes infinite: missing
         return pixels.astype(np.float32), (note,)
 

@@ -15,7 +15,7 @@ from kanfield.errors import InputError
 from kanfield.images.checks import BANDS
 from kanfield.images.formats.pillow import read_with_pillow
 from kanfield.images.formats.quiet import quiet_native, quiet_tifffile
-from kanfield.images.formats.raster import Raster, check_size, first_of, float_pixels
+from kanfield.images.formats.raster import Raster, check_size, first_of, supported_pixels
 from kanfield.images.formats.tiff_pictures import (
     GDAL_METADATA,
     MASK,
@@ -198,7 +198,7 @@ def _plain(page: TiffPage, picture: Picture, pixels: NDArray[Any]) -> Raster:
     elif alphas == [_PREMULTIPLIED] and has_alpha and pixels.dtype.kind == "u":
         _unmultiply(pixels)
         notes += ("Premultiplied colours divided by alpha.",)
-    pixels, converted = _supported(pixels)
+    pixels, converted = supported_pixels(pixels)
     orientation, profile = page.tags.valueof(_ORIENTATION, 1), page.tags.valueof(_PROFILE)
     return Raster(
         np.ascontiguousarray(pixels),
@@ -225,18 +225,6 @@ def _highest(page: TiffPage) -> int | None:
 def _is_depth(highest: float) -> bool:
     """Whether this is the highest value of 8 to 15 bits."""
     return highest in {2**bits - 1 for bits in range(8, 16)}
-
-
-def _supported(pixels: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """The pixels as uint8, uint16 or float32, and a note where that is another type."""
-    kind, bits = pixels.dtype.kind, 8 * pixels.dtype.itemsize
-    if kind == "f":
-        return float_pixels(pixels)
-    if kind == "u" and bits <= 16:
-        return pixels, ()
-    exactly = "exactly" if bits <= 16 else "to 24 binary digits"
-    sign = "signed" if kind == "i" else "unsigned"
-    return pixels.astype(np.float32), (f"{bits}-bit {sign} integers converted to floats, {exactly}.",)
 
 
 def _no_data(page: TiffPage, pixels: NDArray[Any]) -> NDArray[np.bool_] | None:
