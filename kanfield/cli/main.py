@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _share_cores() -> None:
     """Let threads that wait for each other sleep, not spin, where other processes have taken some cores.
 
-    A thread that spins takes its core from the one it waits for; alone, waking up would take half as long again.
+    A thread that spins takes its core from the one it waits for; alone, waking up takes longer.
     OpenMP reads this once, when torch loads it, and only a process of its own may be told so.
     """
     told = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys()
