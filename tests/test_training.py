@@ -303,9 +303,10 @@ def test_unseen_pixels_never_stop_a_run(image, tmp_path):
 
 def test_psnr_is_that_of_the_float_values_on_seen_pixels():
     field = torch.nn.Linear(2, 1)
-    picture = Image(np.random.default_rng(0).integers(0, 256, (2, 5, 1), dtype=np.uint8), "L")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 1), dtype=np.uint8)
     held_out, missing = np.arange(10) >= 6, np.arange(10) == 0
-    result = evaluate(field, Target(picture, torch.zeros(1), held_out, missing))
+    picture = Image(pixels, "L", missing=missing.reshape(2, 5))
+    result = evaluate(field, Target(picture, torch.zeros(1), held_out))
     values = ((field(coordinates(2, 5)) + 1) / 2).clamp(0, 1).detach().numpy()
     error = np.square(values - picture.values())
     assert result.psnr == pytest.approx(-10 * math.log10(error[1:6].mean()), abs=1e-4)
