@@ -269,3 +269,16 @@ def test_bands_names_and_missing_pixels_come_back(tmp_path: Path, dtype: str, ch
     assert back.mode == ("bands" if channels > 1 else "L")
     assert np.array_equal(back.missing, missing)
     assert np.array_equal(back.pixels[~missing], pixels[~missing])
+
+
+def test_a_file_that_claims_more_than_its_bytes_can_hold_is_refused_before_it_is_decoded():
+    # 5 kB of deflate whose tags claim 2 GB of pixels, within the usual limit of pixels.
+    path = Path(__file__).parent / "corpus/images/009642-float.tif"
+    with pytest.raises(InputError, match=r"cannot hold [\d,]{9,} bytes of pixels"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("compression", ["deflate", "lzw", "packbits", None])
+def test_the_emptiest_pixels_are_no_claim(tmp_path, compression):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((600, 800), np.uint16), compression=compression)
+    assert not read_image(tmp_path / "a.tif").pixels.any()

@@ -27,7 +27,6 @@ from pathlib import Path
 
 from fuzz_kinds import KINDS
 
-_SECONDS = 10.0
 _START_SECONDS = 900.0  # of a worker, which imports torch and writes the files that are damaged
 _BYTES = 2 << 30  # over what a worker takes before its first case
 _SAVE_EVERY = 50
@@ -79,7 +78,8 @@ def serve(connection: Connection, kind: str, folder: Path) -> None:
 class Worker:
     """A process that tries cases, started anew after one that killed it."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
+    def __init__(self, kind: str, folder: Path, seconds: float) -> None:
+        self._seconds = seconds
         self.connection, theirs = multiprocessing.get_context("spawn").Pipe()
         self.process = multiprocessing.get_context("spawn").Process(
             target=serve, args=(theirs, kind, folder), daemon=True
@@ -92,7 +92,7 @@ class Worker:
     def attempt(self, seed: int, number: int) -> str:
         """How a case ended; the worker is gone after a crash or a hang."""
         self.connection.send((seed, number))
-        return self._answer(_SECONDS)
+        return self._answer(self._seconds)
 
     def _answer(self, seconds: float) -> str:
         try:
@@ -128,13 +128,13 @@ def save(folder: Path, kind: str, seed: int, number: int, outcome: str) -> None:
     (findings / f"{number:06d}.txt").write_text(f"{again}\nin place of {name}\n{outcome}\n", encoding="utf-8")
 
 
-def fuzz(kind: str, seed: int, count: int, minutes: float, folder: Path) -> State:
-    """Try cases up to number ``count``, or for so many minutes, from where the folder's state is."""
+def fuzz(kind: str, seed: int, count: int, minutes: float, seconds: float, folder: Path) -> State:
+    """Try cases of up to so many seconds, up to number ``count`` or for so many minutes, from the folder's state."""
     state, worker, end = State.read(folder / "state.json"), None, time.monotonic() + 60 * minutes
     try:
         while state.done < count and time.monotonic() < end:
             if worker is None or not worker.alive:
-                worker = Worker(kind, folder)
+                worker = Worker(kind, folder, seconds)
             outcome = worker.attempt(seed, state.done)
             short = outcome.split(":")[0]
             if short not in ("read", "refused"):
@@ -161,6 +161,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--count", type=int, default=20_000, help="cases in all, those of before included")
     parser.add_argument("--minutes", type=float, default=1e6, help="stop after so many")
+    parser.add_argument("--limit", type=float, default=10.0, help="seconds after which a case hangs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--case", type=int, help="try this one alone, in this process")
     parser.add_argument("--out", type=Path, help="default: runs/fuzz/KIND-SEED")
@@ -174,7 +175,7 @@ def main(arguments: list[str] | None = None) -> None:
         inputs = KINDS[options.kind](folder)
         print(inputs.attempt(random.Random(f"{options.kind}/{options.seed}/{options.case}")))
         return
-    state = fuzz(options.kind, options.seed, options.count, options.minutes, folder)
+    state = fuzz(options.kind, options.seed, options.count, options.minutes, options.limit, folder)
     print(
         f"{state.done} cases: " + ", ".join(f"{n} {outcome}" for outcome, n in sorted(state.outcomes.items()))
     )
