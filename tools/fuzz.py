@@ -129,7 +129,7 @@ def save(folder: Path, kind: str, seed: int, number: int, outcome: str) -> None:
 
 
 def fuzz(kind: str, seed: int, count: int, minutes: float, seconds: float, folder: Path) -> State:
-    """Try cases of up to so many seconds, up to number ``count`` or for so many minutes, from the folder's state."""
+    """Try cases of ``seconds`` at most up to number ``count``, or for so many minutes, from the last one."""
     state, worker, end = State.read(folder / "state.json"), None, time.monotonic() + 60 * minutes
     try:
         while state.done < count and time.monotonic() < end:

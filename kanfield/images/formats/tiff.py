@@ -37,8 +37,8 @@ _COLOURS = {3: "palette", 4: "mask", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
 _SENSOR = {32803, 34892}  # what a camera's sensor saw
 _PREMULTIPLIED, _ALPHA = 1, {1, 2}
 _TILE = 2**20  # pixels of a tile; no smaller image needs a larger one
-# The most bytes of pixels that a byte can hold: packed bits take eight times their room, and of the compressions
-# without loss LZW, deflate (twice) and PackBits have a bound.
+# The most bytes of pixels that a byte can hold: packed bits take eight times their room, and of the
+# compressions LZW, deflate (twice) and PackBits have a bound.
 _EXPANSION = {1: 8, 5: 8 * 4096, 8: 8 * 1032, 32946: 8 * 1032, 32773: 8 * 64}
 _ORIENTATION, _HIGHEST, _PROFILE, _NODATA = 274, 281, 34675, 42113
 
@@ -145,7 +145,7 @@ def _is_plain(path: Path, page: TiffPage) -> bool:
 
 
 def _check_segments(page: TiffPage, size: int) -> None:
-    """Raise ValueError where strips, tiles or bytes are missing: tifffile would leave holes in the picture."""
+    """Raise ValueError where strips, tiles or bytes are missing: tifffile would leave holes."""
     ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
     if len(ends) != math.prod(page.chunked) or 0 in page.databytecounts:
         raise ValueError("parts of the picture are missing")
