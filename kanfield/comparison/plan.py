@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from kanfield.config.checks import check
+from kanfield.config.checks import check, check_integers
 from kanfield.config.parse import coerce_fields, read_settings
 from kanfield.config.resolve import merge_flags
 from kanfield.config.settings import Settings
@@ -123,6 +123,7 @@ class Plan:
             raise InputError("which images? kanfield compare IMAGE... or a folder of them")
         if not self.models:
             raise InputError("--models names none: give families such as kan siren, or files of settings")
+        check_integers(self)
         if self.seeds < 1:
             raise InputError(f"--seeds {self.seeds} is impossible: give 1 or more")
         _require_distinct(self.labels(), "--models")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 from kanfield.config.presets import PRESETS
 from kanfield.config.settings import Settings
@@ -11,6 +13,7 @@ from kanfield.errors import InputError
 # Of one step: ten are applied at a time, and KANLayer.smooth_coefficients takes up to 0.25.
 MAX_SMOOTHNESS = 0.02
 MATRIX_PRECISIONS = ("tf32x3", "tf32", "bf16")  # of a GPU's matrix units, for products inside the splines
+LARGEST = 2**63 - 1  # integers of torch and NumPy, and what a float can hold, end here or soon after
 _POSITIVE = (
     "parameters",
     "steps",
@@ -28,6 +31,25 @@ _POSITIVE = (
 def preset_of(settings: Settings) -> str:
     """Return the preset that fills the gaps: the one named, or what the goal suggests."""
     return settings.preset or ("lossless" if settings.lossless else "smooth")
+
+
+def check_integers(settings: Any) -> None:
+    """Look for whole numbers that no machine integer holds.
+
+    Args:
+        settings: any dataclass of settings.
+
+    Raises:
+        InputError: there is one; the message names the option.
+
+    >>> check_integers(Settings(steps=10**30))
+    Traceback (most recent call last):
+    kanfield.errors.InputError: --steps is too large: give a number below 2^63
+    """
+    for key, value in vars(settings).items():
+        for number in value if isinstance(value, Iterable) else (value,):
+            if isinstance(number, int) and abs(number) > LARGEST:
+                raise InputError(f"--{key.replace('_', '-')} is too large: give a number below 2^63")
 
 
 def check(s: Settings) -> None:
@@ -48,6 +70,7 @@ def check(s: Settings) -> None:
         fine = value is None or (math.isfinite(value) and value > 0)
         require(fine, f"--{key} {value} is impossible: give a number above zero")
 
+    check_integers(s)
     require(
         s.model == "kan" or s.preset is None,
         f"--preset {s.preset} is the KAN's: leave it out with --model {s.model}",

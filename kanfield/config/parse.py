@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import textwrap
@@ -13,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
+from kanfield.config.checks import LARGEST
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError, suggest
 from kanfield.files import find_moved
@@ -77,16 +79,17 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
     elif hint is float:
         # YAML reads 1e-3 (without a dot) as text.
         if isinstance(value, (int, float, str)) and not isinstance(value, bool):
-            try:
+            with contextlib.suppress(ValueError, OverflowError):
                 return float(value)
-            except ValueError:
-                pass
     elif hint is Path:
         if isinstance(value, (str, Path)):
             return Path(value)
     elif hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
-    elif hint not in _NAMES or (isinstance(value, hint) and (hint is bool or not isinstance(value, bool))):
+    elif hint is int:
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST:
+            return value
+    elif hint not in _NAMES or isinstance(value, hint):
         return value
     shown = textwrap.shorten(repr(value), 60, placeholder="...")
     raise InputError(f"{where}: {shown} is not what belongs there ({describe(hint)})")

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from tyro.conf import arg
 
+from kanfield.config.checks import check_integers
 from kanfield.config.parse import coerce_fields
 from kanfield.errors import InputError, suggest
 
@@ -116,6 +117,7 @@ def resolve_settings(settings: _Settings) -> _Settings:
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, (int, float)) and not isinstance(number, bool) and number < 0:
                 raise InputError(f"--{name.replace('_', '-')} {number} is impossible: give zero or more")
+    check_integers(settings)
     settings.check()
     paths = {key: _absolute(value) for key, value in vars(settings).items() if key not in _HOW}
     return dataclasses.replace(settings, **paths)
