@@ -27,7 +27,7 @@ from pathlib import Path
 
 from fuzz_kinds import KINDS
 
-_START_SECONDS = 900.0  # of a worker, which imports torch and writes the files that are damaged
+_START_SECONDS = 3600.0  # of a worker, which imports torch and writes the files that are damaged
 _BYTES = 2 << 30  # over what a worker takes before its first case
 _SAVE_EVERY = 50
 

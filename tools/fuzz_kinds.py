@@ -185,7 +185,9 @@ def _draw_no_edges() -> None:
 
 def _no_heat_map() -> contextlib.AbstractContextManager[object]:
     """The figure of the spectrum takes a second, and depends on spectrum.csv alone."""
-    return mock.patch("kanfield.training.fit.spectrum_figure")
+    from matplotlib.figure import Figure
+
+    return mock.patch("kanfield.training.fit.spectrum_figure", side_effect=lambda curve: Figure((1, 1)))
 
 
 KINDS: dict[str, type[Inputs]] = {"images": Images, "runs": Runs, "settings": Settings, "plans": Plans}

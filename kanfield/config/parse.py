@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import textwrap
 import types
 import typing
 from collections.abc import Sequence
@@ -91,8 +90,16 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
             return value
     elif hint not in _NAMES or isinstance(value, hint):
         return value
-    shown = textwrap.shorten(repr(value), 60, placeholder="...")
-    raise InputError(f"{where}: {shown} is not what belongs there ({describe(hint)})")
+    raise InputError(f"{where}: {_shown(value)} is not what belongs there ({describe(hint)})")
+
+
+def _shown(value: Any) -> str:
+    """A value in one line; long ones end in dots."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python prints no number of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def coerce_fields(kind: type[T], content: Any, prefix: str = "") -> T:
