@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from kanfield.errors import InputError
 from kanfield.files import replacing
 from kanfield.images import Image
 from kanfield.monitors.base import Row
@@ -20,14 +21,15 @@ class CsvAppender:
         path: The file.
         names: Columns.
         resumed_at: Step of the checkpoint, or None for a new run.
+
+    Raises:
+        InputError: The file of a resumed run is damaged.
     """
 
     def __init__(self, path: Path, names: Sequence[str], resumed_at: int | None) -> None:
         kept: list[dict[str, str]] = []
         if resumed_at is not None and path.is_file():
-            with open(path, newline="", encoding="utf-8") as file:
-                kept = [r for r in csv.DictReader(file) if (r["step"] or "").isdigit()]
-                kept = [r for r in kept if int(r["step"]) <= resumed_at and None not in r.values()]
+            kept = _read_rows(path, names, resumed_at)
         with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, names)
             writer.writeheader()
@@ -42,6 +44,21 @@ class CsvAppender:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _read_rows(path: Path, names: Sequence[str], last: int) -> list[dict[str, str]]:
+    """Rows up to a step. One that was cut off with its process, at the end, is left out."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows = [row for row in reader if None not in row.values()]
+        if rows and reader.fieldnames != list(names):
+            raise ValueError("other columns")
+        if any(None in row for row in rows):
+            raise ValueError("too many values")
+        return [row for row in rows if int(row["step"]) <= last]
+    except (ValueError, csv.Error):
+        raise InputError(f"{path} is damaged: move it away, and the run goes on with a new one") from None
 
 
 class CsvLog:

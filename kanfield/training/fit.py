@@ -191,10 +191,12 @@ def _train(
             introduce_resumed(console, trainer, differences, changes)
         with contextlib.ExitStack() as closing:
             plain = to_plain(settings, str(image.source))
+            rows = CsvLog(folder.rows, position)
+            closing.callback(rows.close)
             board: Any = Tolerant(
                 lambda: TensorBoardLog(folder.path, plain, position), "TensorBoard's file", console
             )
-            monitors: list[Monitor] = [board, CsvLog(folder.rows, position)]
+            monitors: list[Monitor] = [board]
             if settings.timelapse:
                 frames: Any = Tolerant(lambda: FrameLog(folder.frames), "the timelapse", console)
                 monitors.append(frames)
@@ -206,7 +208,7 @@ def _train(
                 monitors.append(terminal)
             for monitor in monitors:
                 closing.callback(monitor.close)
-            trainer.monitors = monitors
+            trainer.monitors = [rows, *monitors]
             if settings.spectrum:
                 trainer.spectrum = _spectrum_log(trainer, board, position)
                 closing.callback(trainer.spectrum.close)
