@@ -36,5 +36,5 @@ class Work:
         again = command_line("kanfield", "fit", "--resume", self.path)
         say(
             console,
-            f"{count} tiles fitted here, none is left; the picture is written by kanfield fit, or by {again}",
+            f"{count} tiles fitted here, none is left; the picture comes with: {again}",
         )

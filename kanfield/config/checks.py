@@ -94,7 +94,7 @@ def check(s: Settings) -> None:
     )
     require(
         s.tiles is None or s.tiles == 1 or s.tiles >= LEAST_TILE,
-        f"--tiles {s.tiles} is impossible: give a side of {LEAST_TILE} pixels or more, such as 512, or 1 for one field",
+        f"--tiles {s.tiles} is impossible: give a side of {LEAST_TILE} pixels or more, or 1 for one field",
     )
     require(s.size is None or s.size >= 2, f"--size {s.size} is too small: give 2 pixels or more")
     require(s.optimizer in (None, "muon", "adam"), f"--optimizer {s.optimizer} is unknown: use muon or adam")

@@ -14,6 +14,7 @@ from kanfield import metrics
 from kanfield.files import replacing, write_json
 from kanfield.images import Image, write_image
 from kanfield.tiles.held_out import held_out_window
+from kanfield.tiles.progress import write_table
 from kanfield.tiles.run import TiledRun, field_bands
 from kanfield.training.evaluation import error_map
 from kanfield.training.results import mean_ssim, target_reached, view_8bit
@@ -52,6 +53,7 @@ def collect(run: TiledRun) -> dict[str, Any]:
         _write_tiff(measure)
         write_image(folder.reconstruction, like.with_pixels(np.concatenate(measure.kept)).to_8bit())
     write_image(folder.error_map, Image(np.concatenate(measure.errors), "L"))
+    write_table(run)
     content = measure.content()
     write_json(folder.metrics, content)
     return content

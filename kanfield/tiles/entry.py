@@ -29,7 +29,7 @@ from kanfield.runs.run import load as load_one
 from kanfield.tiles.collect import collect, measure_again
 from kanfield.tiles.folder import Split, TiledFolder
 from kanfield.tiles.held_out import held_out_share
-from kanfield.tiles.picture import Picture, Survey, file_reader, stored_reader, survey
+from kanfield.tiles.picture import Picture, Survey, file_reader, survey
 from kanfield.tiles.plan import Plan, plan_for
 from kanfield.tiles.run import TiledRun
 from kanfield.tiles.supervise import CORES, devices_of, supervise
@@ -83,7 +83,7 @@ def fit(
     if plan is None:
         if workers is not None:
             raise InputError(
-                f"--workers {workers}: one field is fitted by one process; leave it out or give --tiles"
+                f"--workers {workers}: one field takes one process; leave it out, or give --tiles"
             )
         return single.fit_picture(picture, file, settings, Path(out), console)
     _check_workers(workers)
@@ -141,7 +141,7 @@ def load(path: str | os.PathLike[str]) -> Run:
 
 @default_settings()
 def evaluate_run(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Measure a run again, on the image as it is now; see :func:`kanfield.training.evaluate_run.evaluate_run`.
+    """Measure a run again, on the image as it is now; see :mod:`kanfield.training.evaluate_run`.
 
     Args:
         path: Of the run folder.
@@ -327,8 +327,8 @@ def _introduce(run: TiledRun, notes: tuple[str, ...], console: Console | None) -
     join = command_line("kanfield", "work", run.path)
     for line in (
         *notes,
-        f"{plan.width} x {plan.height} pixels in {plan.columns.count} x {plan.rows.count} tiles, each a field "
-        f"of {width} x {height} pixels that overlaps its neighbours by {2 * plan.overlap}",
+        f"{plan.width} x {plan.height} pixels in {plan.columns.count} x {plan.rows.count} tiles, each a "
+        f"field of {width} x {height} pixels that overlaps its neighbours by {2 * plan.overlap}",
         f"run folder {run.path}; other processes and hosts join it with: {join}",
     ):
         say(console, line)

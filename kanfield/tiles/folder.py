@@ -1,4 +1,4 @@
-"""The run folder of a tiled fit: ``tiles.json`` says how the picture is split; a tile that is done is a folder."""
+"""The run folder of a tiled fit: ``tiles.json`` says how it is split; a tile that is done is a folder."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class TiledFolder(RunFolder):
         return folder
 
     def publish(self, folder: RunFolder, name: str) -> None:
-        """Make a work folder a done tile; where another worker was first, its result is the same and stays."""
+        """Make a work folder a done tile; where another was first, its result is the same and stays."""
         try:
             folder.path.rename(self.tiles / name)
         except OSError:

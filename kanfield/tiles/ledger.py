@@ -1,8 +1,8 @@
 """Which worker fits which tile: claims in the run folder, kept alive by a counter that others watch.
 
 No clock is ever compared with another host's. A claim is a file that only one process can make; its owner
-raises a counter in it every few seconds, and whoever sees the same counter for as long as the lease by its own
-clock takes the tile over. Claims only save work: what is done is decided by one rename
+raises a counter in it every few seconds, and whoever sees the same counter for as long as the lease, by its
+own clock, takes the tile over. Claims only save work: what is done is decided by one rename
 (:meth:`kanfield.tiles.folder.TiledFolder.publish`), and a tile fitted twice is the same tile.
 """
 
@@ -111,9 +111,8 @@ class Ledger:
         for path in sorted(self._folder.deaths.iterdir()):
             reasons.setdefault(path.name.rpartition(".")[0], []).append(path.read_text(encoding="utf-8"))
         done = self._folder.done()
-        return {
-            name: found[-1] for name, found in reasons.items() if len(found) >= TRIES and name not in done
-        }
+        tried = {name: found for name, found in reasons.items() if len(found) >= TRIES}
+        return {name: found[-1] for name, found in tried.items() if name not in done}
 
     def settled(self) -> bool:
         """Whether every tile is done or given up."""

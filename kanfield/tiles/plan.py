@@ -148,6 +148,6 @@ def plan_for(settings: Settings, height: int, width: int) -> Plan | None:
     for name in ("spectrum", "timelapse"):
         if getattr(settings, name):
             raise InputError(
-                f"--{name} is of one field, and a picture of {width} x {height} pixels is split: add --tiles 1"
+                f"--{name} is of one field, and {width} x {height} pixels are split into many: add --tiles 1"
             )
     return Plan(height, width, side)

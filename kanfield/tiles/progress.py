@@ -87,14 +87,13 @@ class Progress:
             self._print()
 
     def close(self) -> None:
-        """Print the last line for good, and put the table's rows in order."""
+        """Print the last line for good."""
         if self._live is not None:
             self._live.stop()
         elif self._line:
             self._print()
         self._table.close()
         self._board.close()
-        write_table(self._run)
 
     def _print(self) -> None:
         if self._console is not None:

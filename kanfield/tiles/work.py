@@ -128,6 +128,6 @@ def _judge(error: Exception, folder: TiledFolder) -> None:
             again = command_line("kanfield", "fit", "--resume", folder.path)
             reason = getattr(cause, "strerror", None) or " ".join(str(cause).split())
             raise RunFailed(
-                f"{folder.path} cannot be written ({reason}); tiles that are done are kept: make room, then {again}"
+                f"{folder.path} cannot be written ({reason}); what is done is kept: make room, then {again}"
             ) from None
         cause = cause.__context__

@@ -74,9 +74,8 @@ class TiffWindows:
             columns: Pixel columns, inside the picture.
         """
         with quiet_native(), quiet_tifffile():
-            stored = (
-                self._mapped(rows, columns) if self._page.is_memmappable else self._decoded(rows, columns)
-            )
+            read = self._mapped if self._page.is_memmappable else self._decoded
+            stored = read(rows, columns)
         stored = np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))
         return plain_raster(self._page, self._picture, stored)
 
@@ -105,7 +104,6 @@ class TiffWindows:
                 top, left = row * down, column * across
                 first, last = max(top, rows.start), min(top + part.shape[1], rows.stop)
                 begin, end = max(left, columns.start), min(left + part.shape[2], columns.stop)
-                result[
-                    first - rows.start : last - rows.start, begin - columns.start : end - columns.start
-                ] = part[0, first - top : last - top, begin - left : end - left]
+                target = result[first - rows.start : last - rows.start, begin - columns.start :]
+                target[:, : end - begin] = part[0, first - top : last - top, begin - left : end - left]
         return result
