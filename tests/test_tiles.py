@@ -199,7 +199,10 @@ def test_where_all_fields_round_to_the_right_value_so_does_the_blend():
 def test_windows_of_a_tiff_are_those_of_the_whole(tmp_path, options, kind):
     whole = pixels().astype("uint8" if kind == "gray" else kind)
     tifffile.imwrite(
-        tmp_path / "a.tif", whole[..., 0] if kind == "gray" else whole, **options, photometric="minisblack" if kind == "gray" else "rgb"
+        tmp_path / "a.tif",
+        whole[..., 0] if kind == "gray" else whole,
+        **options,
+        photometric="minisblack" if kind == "gray" else "rgb",
     )
     truth, windows = read_image(tmp_path / "a.tif"), open_windows(tmp_path / "a.tif")
     assert (windows.height, windows.width) == (80, 96)

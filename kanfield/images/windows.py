@@ -103,6 +103,8 @@ def open_windows(path: Path, page: int | None = None) -> Windows | None:
     ...     open_windows(Path(folder, "a.npy")).read(slice(1, 2), slice(0, 3)).pixels.ravel().tolist()
     [4, 5, 6]
     """
+    if not path.resolve().is_file():  # a pipe can be read once
+        return None
     try:
         with open(path, "rb") as file:
             begins = file.read(8)

@@ -36,6 +36,8 @@ from kanfield.tiles.supervise import CORES, devices_of, supervise
 from kanfield.training import evaluate_run as one
 from kanfield.training import fit as single
 
+_QUICK = 1 << 24  # pixels that are looked at in a moment
+
 
 @default_settings()
 def fit(
@@ -76,7 +78,7 @@ def fit(
     windows = _windows(image, settings)
     plan = None if windows is None else plan_for(settings, windows.height, windows.width)
     if windows is not None and plan is not None:
-        _check_workers(workers)
+        _check(settings, workers)
         return _fit_file(windows, settings, plan, Path(out), console, workers)
     file, picture = single.read_picture(image, settings)
     plan = plan_for(settings, picture.height, picture.width)
@@ -86,7 +88,7 @@ def fit(
                 f"--workers {workers}: one field takes one process; leave it out, or give --tiles"
             )
         return single.fit_picture(picture, file, settings, Path(out), console)
-    _check_workers(workers)
+    _check(settings, workers)
     return _fit_decoded(picture, file, settings, plan, Path(out), console, workers)
 
 
@@ -120,7 +122,7 @@ def resume(
     if run.folder.metrics.exists():
         say(console, f"{run.path} is finished: nothing to do")
         return run
-    _check_workers(workers)
+    _check(run.settings, workers)
     if threads is not None:
         raise InputError(f"--threads {threads}: {path} has workers with threads of their own: give --workers")
     return _train(run, devices_of(device or run.settings.device, workers), console)
@@ -198,7 +200,8 @@ def _fit_file(
         raise InputError(f"{windows.path} has no known pixel, all are missing: give another")
     settings = replace(settings, alpha=with_defaults(settings, corner)[0].alpha)
     single.refuse_exact_floats(settings, corner)
-    say(console, f"looking at {plan.width} x {plan.height} pixels of {windows.path}")
+    if plan.height * plan.width > _QUICK:
+        say(console, f"looking at all {plan.width} x {plan.height} pixels of {windows.path}")
     found = survey(_Masked(plan, file_reader(windows, settings), mask), plan)
     settings, summary = with_defaults(settings, found.summary)
     like = _blank(summary, plan)
@@ -306,6 +309,7 @@ def _begin(
     folder.write_split(Split(plan, replace(like, source=None, notes=()), found.checks, order))
     image, file = (like, source) if isinstance(source, Path) else (source, None)
     folder.keep_inputs(settings, image, file)
+    folder.last.parent.rmdir()  # weights lie in the tiles' folders
     run = TiledRun(folder)
     _introduce(run, like.notes, console)
     return _train(run, devices_of(settings.device, workers), console)
@@ -313,6 +317,8 @@ def _begin(
 
 def _train(run: TiledRun, devices: list[str | None], console: Console | None) -> Run:
     with run.folder.lock(), single.translate_errors(run.folder):
+        for left in run.path.glob(".*.tmp"):  # half-written files of a process that was killed
+            left.unlink(missing_ok=True)
         pick_device(devices[0] or run.settings.device)
         run.picture.window(*run.split.plan.core(run.split.plan.tiles[0]))  # is it there?
         supervise(run, devices[: len(run.split.order)], console)
@@ -334,6 +340,9 @@ def _introduce(run: TiledRun, notes: tuple[str, ...], console: Console | None) -
         say(console, line)
 
 
-def _check_workers(workers: int | None) -> None:
+def _check(settings: Settings, workers: int | None) -> None:
+    """Refuse what would be refused after a look at all pixels, which may take minutes."""
+    if settings.held_out is not None:
+        held_out_share(settings.held_out, settings.seed)
     if workers is not None and not 1 <= workers <= 4096:
         raise InputError(f"--workers {workers} is impossible: give a number of processes above zero")

@@ -58,7 +58,6 @@ class TiledFolder(RunFolder):
         """Make the folders of a new run."""
         for folder in (self.tiles, self.claims, self.deaths):
             folder.mkdir(exist_ok=True)
-        self.last.parent.rmdir()  # weights lie in the tiles' folders
 
     def tile(self, tile: Tile) -> RunFolder:
         """The folder of a tile that is done."""
