@@ -86,8 +86,14 @@ class Measure:
         self.kept: list[NDArray[Any]] = []
         self.errors: list[NDArray[np.uint8]] = []
         self._views: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
-        self._seen, self._held_out = (np.zeros(like.channels) for _ in range(2))
-        self._counts = {"seen": 0, "held_out": 0, "missing": 0, "wrong": 0}
+        self._seen, self._held_out, self._seams = (np.zeros(like.channels) for _ in range(3))
+        self._counts = {"seen": 0, "held_out": 0, "seams": 0, "missing": 0, "wrong": 0}
+        self._blended = [
+            np.any([np.abs(np.arange(axis.length) + 0.5 - border) < axis.overlap for border in inner], axis=0)
+            if (inner := axis.borders[1:-1])
+            else np.zeros(axis.length, bool)
+            for axis in (run.split.plan.rows, run.split.plan.columns)
+        ]
         self._ssim: list[tuple[float, int]] = []
         self._last: tuple[NDArray[Any], NDArray[Any]] | None = None
         self._squared_8bit, self._values_8bit = 0, 0
@@ -121,6 +127,7 @@ class Measure:
         for name, which, sums in (
             ("seen", known & ~unseen, self._seen),
             ("held_out", known & unseen, self._held_out),
+            ("seams", known & ~unseen & self._is_blended(rows), self._seams),
         ):
             counts[name] += int(which.sum())
             sums += squared[which].sum(axis=0)
@@ -130,6 +137,11 @@ class Measure:
         self.errors.append(error[phase::every, ::every].copy())
         if not counts["missing"]:
             self._compare(truth, drawn)
+
+    def _is_blended(self, rows: slice) -> NDArray[np.bool_]:
+        """Where several tiles have a say, shape ``(rows, width)``."""
+        down, across = self._blended
+        return down[rows, None] | across[None, :]
 
     def _compare(self, truth: Image, drawn: Image) -> None:
         """What is measured of stored pixels, where all are known."""
@@ -161,6 +173,8 @@ class Measure:
         return {
             "psnr": 0.0 if psnr is None else psnr,
             "held_out_psnr": _psnr(self._held_out.mean(), counts["held_out"]),
+            "seam_psnr": _psnr(self._seams.mean(), counts["seams"]),
+            "inside_psnr": _psnr((self._seen - self._seams).mean(), counts["seen"] - counts["seams"]),
             "band_psnr": {
                 name: _psnr(each, counts["seen"])
                 for name, each in zip(like.band_names, self._seen.tolist(), strict=True)
