@@ -181,7 +181,7 @@ def test_a_tile_that_fails_is_given_up_and_the_others_are_fitted(begun, monkeypa
 
     monkeypatch.setattr(Trainer, "_step", fail)
     assert work(begun.path) == 8
-    assert Ledger(begun.folder, begun.split.order).given_up() == {"0001-0001": "no such number"}
+    assert Ledger(begun.folder, begun.split.order).given_up() == {"0001-0001": "no such number and more"}
     assert entry.load(begun.path).render(crop=(40, 35, 50, 45)).pixels.std() == 0  # gray, and it can be seen
 
 
@@ -268,7 +268,7 @@ for name in json.loads((run / "tiles.json").read_text())["order"]:
 def test_a_tile_that_kills_its_worker_three_times_is_given_up(begun, monkeypatch):
     monkeypatch.setattr(children, "_START", FAKE)
     with pytest.raises(RunFailed) as end, begun.folder.lock():
-        supervise.supervise(begun, [None], None)
+        supervise.supervise(begun, ["cpu"], None)
     said = str(end.value)
     assert said.startswith(
         "1 of 9 tiles failed: 0000-0001 (its worker was killed by SIGKILL); the others are"
@@ -282,7 +282,7 @@ def test_workers_that_end_before_they_begin_end_the_run(begun, monkeypatch):
     with pytest.raises(
         RunFailed, match=r"workers end before they take a tile \(ended with code 1: no such libr"
     ):
-        supervise.supervise(begun, [None, None], None)
+        supervise.supervise(begun, ["cpu", "cpu"], None)
 
 
 SAYS = "import sys; print('kanfield: no room', file=sys.stderr); sys.exit(1)"
@@ -291,7 +291,7 @@ SAYS = "import sys; print('kanfield: no room', file=sys.stderr); sys.exit(1)"
 def test_what_a_worker_says_ends_the_run_with_its_words_and_code(begun, monkeypatch):
     monkeypatch.setattr(children, "_START", SAYS)
     with pytest.raises(RunFailed, match=r"^no room$"):
-        supervise.supervise(begun, [None], None)
+        supervise.supervise(begun, ["cpu"], None)
 
 
 # ---- processes ---------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ from kanfield.errors import InputError
 from kanfield.images import Image, missing_pixels
 from kanfield.images.image import row_slices
 from kanfield.images.windows import Windows, open_windows
-from kanfield.machine import pick_device
 from kanfield.monitors.tolerant import say
 from kanfield.names import command_line
 from kanfield.process import default_settings
@@ -315,11 +314,10 @@ def _begin(
     return _train(run, devices_of(settings.device, workers), console)
 
 
-def _train(run: TiledRun, devices: list[str | None], console: Console | None) -> Run:
+def _train(run: TiledRun, devices: list[str], console: Console | None) -> Run:
     with run.folder.lock(), single.translate_errors(run.folder):
         for left in run.path.glob(".*.tmp"):  # half-written files of a process that was killed
             left.unlink(missing_ok=True)
-        pick_device(devices[0] or run.settings.device)
         run.picture.window(*run.split.plan.core(run.split.plan.tiles[0]))  # is it there?
         supervise(run, devices[: len(run.split.order)], console)
         say(console, "drawing and measuring the whole picture")

@@ -49,7 +49,8 @@ class Claim:
             if self._descriptor >= 0:
                 self._beats += 1
                 sign = {"worker": self._worker, "host": socket.gethostname(), "pid": os.getpid()}
-                os.pwrite(self._descriptor, json.dumps({**sign, "beat": f"{self._beats:012d}"}).encode(), 0)
+                os.lseek(self._descriptor, 0, os.SEEK_SET)
+                os.write(self._descriptor, json.dumps({**sign, "beat": f"{self._beats:012d}"}).encode())
                 os.fsync(self._descriptor)
 
     @property
@@ -245,7 +246,9 @@ class Ledger:
 
 
 def _runs(pid: int) -> bool:
-    """Whether a process of this host is there."""
+    """Whether a process of this host is there, as far as one can ask."""
+    if os.name == "nt":  # where signal 0 is no question
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

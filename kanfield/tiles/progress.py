@@ -70,7 +70,10 @@ class Progress:
             self._pixels += (rows.stop - rows.start) * (columns.stop - columns.start)
         self._squared += content["squared_error"]
         self._values += content["values"]
-        self._board.add(tile, self._done, self.psnr)
+        if self._done > self._before:
+            self._board.add(tile, self._done, self.psnr)
+        else:
+            self._board.draw(tile)
 
     @property
     def psnr(self) -> float | None:
@@ -127,7 +130,7 @@ class _Board:
         self._mosaic: NDArray[Any] = np.zeros((*shape, like.channels), like.pixels.dtype)
 
     def add(self, tile: Tile, done: int, psnr: float | None) -> None:
-        self._draw(tile)
+        self.draw(tile)
         self._events.scalar("tiles/done", done, done)
         if psnr is not None:
             self._events.scalar("psnr", psnr, done)
@@ -136,7 +139,7 @@ class _Board:
             self._events.image("mosaic", picture.pixels, done)
         self._events.flush()
 
-    def _draw(self, tile: Tile) -> None:
+    def draw(self, tile: Tile) -> None:
         """Draw a tile's core into the mosaic, at the positions of the mosaic's own pixels."""
         run, plan = self._run, self._run.split.plan
         height, width = self._mosaic.shape[:2]

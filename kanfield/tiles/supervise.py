@@ -14,6 +14,7 @@ from rich.console import Console
 from kanfield.child import child
 from kanfield.container import cpu_count
 from kanfield.errors import InputError, RunFailed
+from kanfield.machine import pick_device
 from kanfield.names import command_line
 from kanfield.tiles.ledger import TRIES, Ledger
 from kanfield.tiles.progress import Progress
@@ -24,17 +25,18 @@ from kanfield.training.signals import Signals
 CORES = 2  # of a worker without a GPU; more would change the last bits, so that all workers have as many
 _POLL = 0.2  # seconds
 _PATIENCE = 60.0  # seconds that workers have to save and end
+_STOPPED = {0, 129, 130, 143}  # exit codes of a worker that found nothing left, or was told to end
 _SHOWN = 3  # failed tiles that are named
 
 
 class _Worker:
     """A process that works on the run."""
 
-    def __init__(self, words: Sequence[str], device: str | None) -> None:
+    def __init__(self, run: TiledRun, device: str) -> None:
         self.device = device
         self._stack = contextlib.ExitStack()
-        given = [*words, "--device", device] if device else [*words]
-        self.process: subprocess.Popen[str] = self._stack.enter_context(child(given))
+        words = ["work", str(run.path), "--quiet", "--device", device]
+        self.process: subprocess.Popen[str] = self._stack.enter_context(child(words))
 
     def end(self) -> str:
         """Close what is open of it, and return the last line that it has said."""
@@ -44,23 +46,27 @@ class _Worker:
         return ["", *said.strip().splitlines()][-1]
 
 
-def devices_of(settings_device: str, workers: int | None) -> list[str | None]:
+def devices_of(device: str, workers: int | None) -> list[str]:
     """The device of every worker: one for each GPU, or one for every two cores.
 
     Args:
-        settings_device: As ``--device`` names it.
+        device: As ``--device`` names it.
         workers: How many; None for the rule.
 
+    Raises:
+        InputError: There is no such device here.
+
     >>> devices_of("cpu", 3)
-    [None, None, None]
+    ['cpu', 'cpu', 'cpu']
     """
-    gpus = torch.cuda.device_count() if settings_device in ("auto", "cuda") else 0
-    if gpus:
+    kind, gpus = pick_device(device).type, torch.cuda.device_count()
+    if kind == "cuda" and ":" not in device:
         return [f"cuda:{number % gpus}" for number in range(workers or gpus)]
-    return [None] * (workers or max(1, cpu_count() // CORES))
+    usual = max(1, cpu_count() // CORES) if kind == "cpu" else 1
+    return [device] * (workers or usual)
 
 
-def supervise(run: TiledRun, devices: Sequence[str | None], console: Console | None) -> None:
+def supervise(run: TiledRun, devices: Sequence[str], console: Console | None) -> None:
     """Have every tile fitted, by this machine's workers and whoever else joins.
 
     Args:
@@ -77,7 +83,6 @@ def supervise(run: TiledRun, devices: Sequence[str | None], console: Console | N
     ledger.forgive()
     ledger.clear_dead()
     known = run.folder.done()
-    words = ["work", str(run.path), "--quiet"]
     with contextlib.ExitStack() as closing, Signals() as signals:
         progress = Progress(run, known, console)
         closing.callback(progress.close)
@@ -92,7 +97,7 @@ def supervise(run: TiledRun, devices: Sequence[str | None], console: Console | N
                 missing.remove(worker.device)
             open_tiles = len(run.split.order) - len(run.folder.done()) - len(ledger.given_up())
             for device in missing[: max(0, open_tiles - len(workers))]:
-                workers.append(_Worker(words, device))
+                workers.append(_Worker(run, device))
             for worker in [each for each in workers if each.process.poll() is not None]:
                 workers.remove(worker)
                 barren = _bury(worker, ledger, barren, signals)
@@ -120,7 +125,7 @@ def _bury(worker: _Worker, ledger: Ledger, barren: int, signals: Signals) -> int
     """Note how a worker ended; returns how many in a row have died without a tile."""
     code, pid = worker.process.returncode, worker.process.pid
     line = worker.end()
-    if code == 0 or signals.received is not None:
+    if code in _STOPPED or signals.received is not None:
         return barren
     said = line.removeprefix("kanfield: ")
     if said != line and code in (1, 2):  # in words, for a person; a crash ends otherwise

@@ -11,7 +11,7 @@ from rich.console import Console
 from safetensors import SafetensorError
 
 from kanfield.config.checks import check
-from kanfield.errors import InputError, Interrupted, KanfieldError, RunFailed
+from kanfield.errors import InputError, Interrupted, RunFailed
 from kanfield.machine import pick_device
 from kanfield.monitors.tolerant import say
 from kanfield.names import command_line
@@ -104,12 +104,13 @@ def work(
                 except Interrupted:
                     if signals.received is not None:
                         raise
-                except (KanfieldError, OSError, RuntimeError, MemoryError, ArithmeticError) as error:
+                except Exception as error:  # whatever it is, the other tiles go on
                     if claim.lost:
                         continue  # its new owner has moved the folder away
                     _judge(error, folder)
-                    ledger.note_death(claim.name, str(error).splitlines()[0] if str(error) else "no memory")
-                    say(console, f"tile {claim.name} failed: {error}", "yellow")
+                    reason = " ".join(str(error).split()) or type(error).__name__
+                    ledger.note_death(claim.name, reason)
+                    say(console, f"tile {claim.name} failed: {reason}", "yellow")
                 else:
                     count += 1
                     say(console, f"tile {claim.name} is done")

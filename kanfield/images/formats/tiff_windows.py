@@ -97,7 +97,8 @@ class TiffWindows:
         for row in range(rows.start // down, math.ceil(rows.stop / down)):
             for column in range(columns.start // across, math.ceil(columns.stop / across)):
                 index = row * count + column
-                data = os.pread(self._file.fileno(), page.databytecounts[index], page.dataoffsets[index])
+                self._file.seek(page.dataoffsets[index])
+                data = self._file.read(page.databytecounts[index])
                 part, _, _ = page.decode(data, index, jpegtables=page.jpegtables)
                 if part is None:
                     raise ValueError("parts of the picture are missing")
