@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -283,7 +283,7 @@ def _extra_samples(like: Image) -> list[str]:
     return [] if like.channels in (1, 3) else ["unspecified"] * (like.channels - 1)
 
 
-def _tiles(bands: Iterator[NDArray[Any]], like: Image) -> Iterator[NDArray[Any]]:
+def _tiles(bands: Iterator[NDArray[Any]], like: Image) -> Generator[NDArray[Any], None, None]:
     """Squares of the drawing in the order in which TIFF has them; those at its ends are filled up."""
     across = -(-like.width // _TILE)
     held: list[NDArray[Any]] = []
