@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import shutil
@@ -16,13 +17,14 @@ import numpy as np
 import pytest
 import tifffile
 from conftest import refused
+from rich.console import Console
 from test_tiles import SMALL, pixels
 
 from kanfield import child as children
 from kanfield.child import child
 from kanfield.errors import InputError, Interrupted, RunFailed
 from kanfield.images import read_image
-from kanfield.tiles import entry, ledger, supervise
+from kanfield.tiles import entry, ledger, progress, supervise
 from kanfield.tiles import work as working
 from kanfield.tiles.folder import TiledFolder
 from kanfield.tiles.ledger import Ledger
@@ -417,3 +419,26 @@ def test_a_damaged_split_is_one_line(begun):
     begun.folder.split.write_text("{}")
     with pytest.raises(InputError, match=r"tiles\.json is damaged or missing: fit the picture again"):
         entry.load(begun.path)
+
+
+# ---- progress ----------------------------------------------------------------------------------
+
+
+def test_progress_is_one_line_that_is_printed_when_it_has_changed(begun, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    console = Console(file=io.StringIO(), width=200)
+    line = progress.Progress(begun, set(), console)
+    content = {"psnr": 20.0, "squared_error": 1.0, "values": 100, "parameters": 0, "steps": 20}
+    for number, name in enumerate(begun.split.order[:3]):
+        now[0] += 3
+        line.show(2, 0)
+        line.show(2, 0)
+        line.add(name, {**content, "squared_error": number + 1.0})
+    line.show(1, 1)
+    line.close()
+    said = console.file.getvalue().splitlines()
+    assert len(said) == 3 and said[0].startswith("tiles 0/9 done, 2 running, 0 failed  -- dB so far")
+    assert said[-1].startswith("tiles 3/9 done, 1 running, 1 failed  16.99 dB so far")
+    assert said[-1].endswith("0:00:15 left") and " px/s" in said[-1]
+    assert len(begun.folder.table.read_text().splitlines()) == 4

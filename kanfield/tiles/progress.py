@@ -46,7 +46,7 @@ class Progress:
         self._started = time.monotonic()
         self._printed = self._started - _PLAIN_SECONDS
         self._line = ""
-        self._shown: tuple[int, int, int] | None = None
+        self._state = self._shown = (-1, 0, 0)  # tiles done, running and failed: now, and as printed last
         self._live: Live | None = None
         if console is not None and console.is_terminal:
             self._live = Live(console=console, refresh_per_second=4, transient=False)
@@ -82,18 +82,17 @@ class Progress:
 
     def show(self, running: int, failed: int) -> None:
         """Show the line; off a terminal only every few seconds."""
-        line, changed = self._text(running, failed), (self._done, running, failed)
-        is_new, self._line, self._shown = changed != self._shown, line, changed
+        self._line, self._state = self._text(running, failed), (self._done, running, failed)
         if self._live is not None:
             self._live.update(Text(self._line, overflow="ellipsis", no_wrap=True))
-        elif is_new and time.monotonic() - self._printed >= _PLAIN_SECONDS:
+        elif self._state != self._shown and time.monotonic() - self._printed >= _PLAIN_SECONDS:
             self._print()
 
     def close(self) -> None:
         """Print the last line for good."""
         if self._live is not None:
             self._live.stop()
-        elif self._line:
+        elif self._state != self._shown:
             self._print()
         self._table.close()
         self._board.close()
@@ -101,7 +100,7 @@ class Progress:
     def _print(self) -> None:
         if self._console is not None:
             self._console.print(self._line, markup=False, highlight=False, soft_wrap=True)
-        self._printed = time.monotonic()
+        self._printed, self._shown = time.monotonic(), self._state
 
     def _text(self, running: int, failed: int) -> str:
         plan = self._run.split.plan
