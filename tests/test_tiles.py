@@ -374,3 +374,12 @@ def test_a_large_result_is_written_as_a_tiled_bigtiff(here, finished, monkeypatc
     small = read_image(run.path / "reconstruction.png").pixels
     assert np.array_equal(small, drawn[::5, ::5])
     assert run.metrics["psnr"] == pytest.approx(finished.metrics["psnr"], abs=1e-9)
+
+
+@pytest.mark.slow
+def test_lossless_holds_for_the_whole_when_it_holds_for_every_tile(here, tmp_path):
+    y, x = np.mgrid[:40, :44]
+    waves = (100 + 40 * np.sin(x / 9) + 30 * np.cos(y / 11)).astype(np.uint8)[..., None]
+    run = entry.fit(Image(waves, "L"), out=tmp_path, tiles=32, lossless=True, threads=1)
+    assert run.metrics["lossless"] and run.metrics["wrong_pixels"] == 0 and run.metrics["tiles"] == 4
+    assert np.array_equal(run.render().pixels, waves)
