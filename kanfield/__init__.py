@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from kanfield.fields.kan_layer import KANLayer as KANLayer
     from kanfield.images import read_image as read_image
     from kanfield.runs.run import Run as Run
-    from kanfield.runs.run import load as load
-    from kanfield.training.fit import fit as fit
+    from kanfield.tiles.entry import fit as fit
+    from kanfield.tiles.entry import load as load
 
 # torch takes seconds to import: a name brings its module only when it is asked for.
 _HOMES = {
     "KAN": "kanfield.fields.kan",
     "KANLayer": "kanfield.fields.kan_layer",
     "Run": "kanfield.runs.run",
-    "fit": "kanfield.training.fit",
-    "load": "kanfield.runs.run",
+    "fit": "kanfield.tiles.entry",
+    "load": "kanfield.tiles.entry",
     "read_image": "kanfield.images",
 }
 

@@ -235,10 +235,10 @@ def test_a_killed_fit_is_a_row_with_its_error(tmp_path, monkeypatch):
     from kanfield.training.signals import Signals
 
     kill = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-    monkeypatch.setattr("kanfield.comparison.child._START", kill)
+    monkeypatch.setattr("kanfield.child._START", kill)
     assert module._run([], Signals(), tmp_path) == "killed by SIGKILL"
     loud = "import sys; print('kanfield: no room', file=sys.stderr); sys.exit(1)"
-    monkeypatch.setattr("kanfield.comparison.child._START", loud)
+    monkeypatch.setattr("kanfield.child._START", loud)
     assert module._run([], Signals(), tmp_path) == "no room"
     assert os.listdir(tmp_path) == []
 
@@ -247,7 +247,7 @@ def test_a_fit_that_leaves_no_run_is_a_row_with_its_error(tmp_path, monkeypatch)
     from kanfield.comparison import compare as module
 
     (image, _) = write_pictures(tmp_path)
-    monkeypatch.setattr("kanfield.comparison.child._START", "")
+    monkeypatch.setattr("kanfield.child._START", "")
     result, folder = module.compare(Plan([str(image)], ["siren"], steps=3), tmp_path / "out")
     assert "the fit left no run in" in result.rows[0]["error"]
     assert "siren failed in 1 of 1 fits" in (folder / "report.html").read_text()

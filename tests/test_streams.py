@@ -16,7 +16,7 @@ import pytest
 from PIL import Image as PILImage
 from rich.console import Console
 
-from kanfield.comparison.child import child
+from kanfield.child import child
 from kanfield.errors import Interrupted, RunFailed
 from kanfield.monitors.tensorboard import TensorBoardLog
 from kanfield.monitors.tolerant import Tolerant, tolerated

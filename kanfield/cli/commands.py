@@ -23,6 +23,7 @@ from kanfield.cli.runs import Runs
 from kanfield.cli.spectrum import Spectrum
 from kanfield.cli.study import Study
 from kanfield.cli.values import Text
+from kanfield.cli.work import Work
 from kanfield.errors import InputError, suggest
 from kanfield.studies.catalogue import STUDIES
 
@@ -49,6 +50,7 @@ class Completion:
 
 COMMANDS: dict[str, Any] = {
     "fit": Fit,
+    "work": Work,
     "eval": Eval,
     "render": Render,
     "compare": Compare,

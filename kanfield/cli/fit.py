@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from kanfield.cli.printing import print_metrics, progress_console
-from kanfield.cli.values import File, Flag, Grids, Names, Number, Options, Range, Text, Whole, Widths
+from kanfield.cli.values import File, Flag, Grids, Names, Number, Options, Range, Text, Tiles, Whole, Widths
 from kanfield.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,6 +50,11 @@ class Fit:
     """Decode no file with more pixels than this. Default: 178,956,970."""
     page: Whole = None
     """Which picture of a file that holds several (TIFF, GIF, WebP and others), from 1. Default: the first."""
+    tiles: Tiles = None
+    """Split the picture into tiles of at most N pixels a side, a field each; 1: one field. Default: auto, 512
+    above 4,194,304 pixels."""
+    workers: Whole = None
+    """Processes that fit tiles. Default: one per GPU, or per two cores; kanfield work adds others."""
     steps: Whole = None
     """Training steps. Default: the preset's."""
     seconds: Number = None
@@ -108,21 +113,23 @@ class Fit:
     def run(self) -> None:
         """Fit, or go on with a run, and print its metrics."""
         from kanfield.runs.folder import RunFolder
-        from kanfield.training.fit import fit, resume
+        from kanfield.tiles.entry import fit, resume
 
         console = progress_console(self.quiet)
         flags = self._settings()
         if self.resume is not None:
             self._check_resume(flags)
             folder = self.resume[0] if self.resume else RunFolder.latest_unfinished(self.out).path
-            run = resume(folder, console=console, device=self.device, threads=self.threads)
+            run = resume(
+                folder, console=console, device=self.device, threads=self.threads, workers=self.workers
+            )
         else:
             settings, image = self._merged(flags)
-            run = fit(image, settings, out=self.out, console=console)
+            run = fit(image, settings, out=self.out, console=console, workers=self.workers)
         print_metrics(run.metrics, self.json, self.quiet)
 
     def _settings(self) -> dict[str, Any]:
-        others = {"image", "resume", "out", "config", "json", "quiet"}
+        others = {"image", "resume", "out", "config", "workers", "json", "quiet"}
         given = {k: v for k, v in vars(self).items() if k not in others and v is not None and v is not False}
         options = {**given.pop("options", {}), **{k: given.pop(k) for k in _OPTIONS if k in given}}
         given |= {"options": options} if options else {}

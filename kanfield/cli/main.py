@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     steady_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments is None and words[:1] == ["fit"]:
+    if arguments is None and words[:1] in (["fit"], ["work"]):
         _share_cores()
     if words in (["--version"], ["-V"]):
         print(f"kanfield {kanfield.__version__}")

@@ -33,7 +33,7 @@ class Eval:
     def run(self) -> None:
         """Measure, and print the metrics; no file is written."""
         from kanfield.process import limit_threads
-        from kanfield.training.evaluate_run import evaluate_run
+        from kanfield.tiles.entry import evaluate_run
 
         with limit_threads(self.threads):
             metrics = evaluate_run(self.path)
@@ -68,7 +68,7 @@ class Render:
         """Draw the picture and write it."""
         from kanfield.images import write_image
         from kanfield.process import limit_threads
-        from kanfield.runs.run import load
+        from kanfield.tiles.entry import load
 
         if self.scale is not None and self.size is not None:
             raise InputError("--scale and --size contradict each other: give one")

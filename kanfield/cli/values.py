@@ -71,11 +71,16 @@ def _box(text: str) -> tuple[float, float, float, float]:
     return x0, y0, x1, y1
 
 
+def _tiles(text: str) -> int | None:
+    return None if text == "auto" else int(text)
+
+
 # The help describes the defaults itself; tyro's own hint would only add "(default: None)".
 PLAIN = tyro.conf.arg(help_behavior_hint="")
 
 Flag = Annotated[bool, PLAIN]
 Whole = Annotated[int | None, _spec("a whole number", "N", int), PLAIN]
+Tiles = Annotated[int | None, _spec("auto or a side in pixels such as 512", "auto|N", _tiles), PLAIN]
 Number = Annotated[float | None, _spec("a number", "X", float), PLAIN]
 Widths = Annotated[list[int] | None, _spec("widths such as 64,64", "W,W", _ints), PLAIN]
 Grids = Annotated[

@@ -16,7 +16,7 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
-from kanfield.comparison.child import child
+from kanfield.child import child
 from kanfield.comparison.equal_parameters import count_parameters, match_parameters
 from kanfield.comparison.plan import LABEL_FILE, SECONDS, Plan, absolute, has_plan, read_plan, write_plan
 from kanfield.comparison.report import write_report

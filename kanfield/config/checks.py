@@ -12,6 +12,7 @@ from kanfield.errors import InputError
 
 # Of one step: ten are applied at a time, and KANLayer.smooth_coefficients takes up to 0.25.
 MAX_SMOOTHNESS = 0.02
+LEAST_TILE = 16  # pixels a side
 MATRIX_PRECISIONS = ("tf32x3", "tf32", "bf16")  # of a GPU's matrix units, for products inside the splines
 LARGEST = 2**63 - 1  # integers of torch and NumPy, and what a float can hold, end here or soon after
 _POSITIVE = (
@@ -113,6 +114,10 @@ def check(s: Settings) -> None:
     require(
         not (s.lossless and s.alpha == "premultiplied"),
         "alpha: premultiplied contradicts --lossless, which needs colours that alpha hides: leave it out",
+    )
+    require(
+        s.tiles is None or s.tiles == 1 or s.tiles >= LEAST_TILE,
+        f"--tiles {s.tiles} is impossible: give a side of {LEAST_TILE} pixels or more, or 1 for one field",
     )
     require(s.size is None or s.size >= 2, f"--size {s.size} is too small: give 2 pixels or more")
     require(s.optimizer in (None, "muon", "adam"), f"--optimizer {s.optimizer} is unknown: use muon or adam")

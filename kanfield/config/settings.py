@@ -32,6 +32,7 @@ class Settings:
     size: int | None = None
     max_pixels: int | None = None
     page: int | None = None
+    tiles: int | None = None
     held_out: str | None = None
     mask: str | None = None
     bands: list[str] | None = None

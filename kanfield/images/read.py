@@ -24,7 +24,7 @@ from kanfield.images.image import Image
 from kanfield.images.resize import MAX_PIXELS, resize_image
 from kanfield.process import quiet_warnings
 
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _EXR = b"v/1\x01"
 _RADIANCE = (b"#?RADIANCE", b"#?RGBE")
 
@@ -69,11 +69,11 @@ def read_image(
     data = _read_bytes(path)
     raster = _decode(path, data, max_pixels, page)
     del data
-    image = _image(path, raster.upright())
+    image = image_of(path, raster.upright())
     return image if size is None else resize_image(image, size)
 
 
-def _image(path: Path, raster: Raster) -> Image:
+def image_of(path: Path, raster: Raster) -> Image:
     """The image in a raster that is upright."""
     mode = raster.mode or MODES.get(raster.pixels.shape[2], BANDS)
     image = Image(
@@ -144,7 +144,7 @@ def _decoder(data: bytes) -> Callable[..., Raster]:
     """The function that reads a file which begins like this one."""
     if data.startswith(b"DICM", 128):  # some begin like TIFF
         return read_dicom
-    if data.startswith(_TIFF):
+    if data.startswith(TIFF):
         return read_tiff
     if data.startswith(_EXR):
         return read_exr

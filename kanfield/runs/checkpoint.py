@@ -110,13 +110,14 @@ def read_checkpoint(path: Path, fingerprint: str | None = None) -> Checkpoint:
     return Checkpoint(tensors, info)
 
 
-def load_field(field: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
+def load_field(field: nn.Module, checkpoint: Checkpoint, path: Path, assign: bool = False) -> None:
     """Load a checkpoint's weights into a field.
 
     Args:
         field: Where they go.
         checkpoint: Where they come from.
         path: Its file, for errors.
+        assign: Whether the field takes the very tensors, which may be mapped from disk, and no copies.
 
     Raises:
         InputError: Names or shapes differ from the field's.
@@ -124,7 +125,7 @@ def load_field(field: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
     weights = {n: t for n, t in checkpoint.tensors.items() if not n.startswith(f"{_OPTIMIZER}.")}
     weights.pop(FOCUS, None)
     try:
-        field.load_state_dict(weights)
+        field.load_state_dict(weights, assign=assign)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise InputError(f"{path} does not fit the run's config.yaml ({reason})") from None

@@ -23,7 +23,7 @@ _WRITTEN = re.compile(
     r"config\.yaml|label\.txt|metrics\.(json|csv)|spectrum\.csv|(mask|error|spectrum)\.png"
     r"|(input|reconstruction)\.\w+"
     r"|checkpoints/(last|best)\.safetensors|events\.out\.tfevents\.[^/]+|timelapse(\.webp|/[^/]+\.png)"
-    r"|(checkpoints/|timelapse/)?\.[^/]+\.tmp"
+    r"|(checkpoints/|timelapse/)?\.[^/]+\.tmp|tiles\.(json|csv)|(pixels|missing)\.npy|(tiles|claims|deaths)/.+"
 )
 
 

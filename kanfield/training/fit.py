@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,20 +76,54 @@ def fit(
     ...     fit(picture, out=folder, options={"widths": [4], "grids": [8, 8]}, steps=20).metrics["steps"]
     20
     """
+    settings = merged(settings, overrides)
+    file, picture = read_picture(image, settings)
+    return fit_picture(picture, file, settings, Path(out), console)
+
+
+def merged(settings: Settings | None, overrides: Mapping[str, Any]) -> Settings:
+    """Settings with single ones laid over them, as :func:`fit` takes both.
+
+    Raises:
+        InputError: A setting is unknown or impossible.
+
+    >>> merged(None, {"steps": 200}).steps
+    200
+    """
     if settings is not None and not isinstance(settings, Settings):
         raise InputError("settings: give Settings, or each by its name, as in fit(image, steps=200)")
-    given = settings_from(overrides, "fit: ")
+    given = settings_from(dict(overrides), "fit: ")
     chosen = {key: getattr(given, key) for key in overrides}
     settings = merge_flags(settings or Settings(), chosen)
     check(settings)
+    return settings
+
+
+def read_picture(image: str | os.PathLike[str] | Image, settings: Settings) -> tuple[Path | None, Image]:
+    """What is to be fitted, in memory.
+
+    Args:
+        image: As for :func:`fit`.
+        settings: Of the fit.
+
+    Returns:
+        Its file, or None where it cannot be read a second time, and the image as the settings say.
+
+    Raises:
+        InputError: It cannot be used.
+    """
     file = Path(image) if isinstance(image, (str, os.PathLike)) else None
     image = _image(image, settings)
     if file is not None and not file.resolve().is_file():  # a pipe, which can be read once
         file, image = None, replace(image, source=None)
-    if settings.lossless and image.is_float:
-        raise InputError(
-            "--lossless: floating-point pixels are never exactly met; give --target-psnr instead"
-        )
+    return file, image
+
+
+def fit_picture(
+    image: Image, file: Path | None, settings: Settings, out: Path, console: Console | None
+) -> Run:
+    """Fit one field to what :func:`read_picture` returned; see :func:`fit`."""
+    refuse_exact_floats(settings, image)
     settings, image = with_defaults(settings, image)
     target = make_target(settings, image, torch.zeros(1))
     settings = resolve(settings, image_stats(target))
@@ -97,6 +131,34 @@ def fit(
         if image.missing is not None:
             raise InputError("--spectrum: an image with parts missing has no spectrum; leave it out")
         bands_of(image)
+    device = check_device(settings, image)
+    folder = RunFolder.create(out, image.source or Path("image"), settings.model)
+    settings = folder.keep_inputs(settings, image, file)
+    return _train(folder, image, settings, device, console, resumed=False)
+
+
+def refuse_exact_floats(settings: Settings, image: Image) -> None:
+    """Refuse ``--lossless`` for floating-point pixels.
+
+    Raises:
+        InputError: That is what is asked for.
+    """
+    if settings.lossless and image.is_float:
+        raise InputError(
+            "--lossless: floating-point pixels are never exactly met; give --target-psnr instead"
+        )
+
+
+def check_device(settings: Settings, image: Image) -> torch.device:
+    """The device of a fit, on which its field can be built, held and computed.
+
+    Args:
+        settings: Resolved settings.
+        image: What one field is fitted to, or a blank one of its size.
+
+    Raises:
+        InputError: There is no such device, or the field is not one for it.
+    """
     device = pick_device(settings.device)
     if device.type == "mps" and settings.precision == "fp64":
         raise InputError("--precision fp64: mps has no double precision; leave it out, or use --device cpu")
@@ -106,9 +168,7 @@ def fit(
         double = settings.precision == "fp64"
         like = torch.empty(0, device=device, dtype=torch.float64 if double else torch.float32)
         choose_backend(like, "fp32" if double else settings.precision)
-    folder = RunFolder.create(Path(out), image.source or Path("image"), settings.model)
-    settings = folder.keep_inputs(settings, image, file)
-    return _train(folder, image, settings, device, console, resumed=False)
+    return device
 
 
 def _image(image: str | os.PathLike[str] | Image, settings: Settings) -> Image:
@@ -178,7 +238,7 @@ def _train(
     resumed: bool,
     changes: Sequence[str] = (),
 ) -> Run:
-    with folder.lock(), limit_threads(settings.threads), Signals() as signals, _translate_errors(folder):
+    with folder.lock(), limit_threads(settings.threads), Signals() as signals, translate_errors(folder):
         _remove_leftovers(folder)
         field = make_field(settings, image.channels).to(device)
         target = make_target(settings, image, next(field.parameters()))
@@ -242,7 +302,7 @@ def _spectrum_log(trainer: Trainer, board: TensorBoardLog, resumed_at: int | Non
 
 
 @contextlib.contextmanager
-def _translate_errors(folder: RunFolder) -> Iterator[None]:
+def translate_errors(folder: RunFolder) -> Iterator[None]:
     """Turn OS and out-of-memory errors into a one-line RunFailed that says what is kept."""
     resume = command_line("kanfield", "fit", "--resume", folder.path)
     try:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Distinct streams of random numbers from one seed.
-EPOCHS, FOCUS, EVALUATION = 0, 1, 2
+EPOCHS, FOCUS, EVALUATION, HELD_OUT = 0, 1, 2, 3
 
 ROUNDS = 4  # of mixing
 

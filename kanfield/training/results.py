@@ -66,7 +66,7 @@ def measure(
         "missing_pixels": 0 if target.missing is None else int(target.missing.sum()),
         "lossless": wrong == 0,
         "wrong_pixels": wrong,
-        "target_reached": _target_reached(settings, result.psnr, wrong),
+        "target_reached": target_reached(settings, result.psnr, wrong),
         "seconds": round(progress.seconds, 3),
         "steps": progress.step,
         "best_step": progress.best_step,
@@ -92,17 +92,17 @@ def _compare(target: Target, picture: Image) -> dict[str, Any]:
         reason = "part of the image is unknown (--mask, or pixels without a value)"
         return {"psnr_8bit": None, "ssim": None, "lpips": None, "lpips_reason": reason}
     image = target.image
-    a, b = _view(image), _view(picture)
+    a, b = view_8bit(image), view_8bit(picture)
     distance, reason_or_none = metrics.lpips(a, b)
     return {
         "psnr_8bit": metrics.psnr_8bit(a, b),
-        "ssim": _ssim(image, picture),
+        "ssim": mean_ssim(image, picture),
         "lpips": distance,
         "lpips_reason": reason_or_none,
     }
 
 
-def _view(image: Image) -> NDArray[np.uint8]:
+def view_8bit(image: Image) -> NDArray[np.uint8]:
     """What a viewer sees, 8 bits a channel; premultiplied colours as they are over black."""
     pixels = image.to_8bit().pixels
     if not image.premultiplied:
@@ -112,7 +112,7 @@ def _view(image: Image) -> NDArray[np.uint8]:
     return np.concatenate([over_black.astype(np.uint8), alpha], axis=2)
 
 
-def _ssim(image: Image, picture: Image) -> float | None:
+def mean_ssim(image: Image, picture: Image) -> float | None:
     """Structural similarity where decibels are counted, the mean over bands."""
     if not (image.is_float or image.premultiplied or image.log_scale is not None):
         return metrics.ssim(image.pixels, picture.pixels, image.value_range)
@@ -160,7 +160,8 @@ def write_timelapse(frames: Path, target: Path) -> None:
         imageio.imwrite(temporary, pictures, extension=".webp", duration=durations, loop=0, quality=90)
 
 
-def _target_reached(settings: Settings, psnr: float, wrong: int | None) -> bool | None:
+def target_reached(settings: Settings, psnr: float, wrong: int | None) -> bool | None:
+    """Whether the goal of a fit is met; None without one."""
     if settings.lossless:
         return wrong == 0
     return None if settings.target_psnr is None else psnr >= settings.target_psnr

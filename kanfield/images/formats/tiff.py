@@ -68,9 +68,9 @@ def read_tiff(path: Path, data: bytes, max_pixels: int, page: int | None = None)
     with quiet_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as file:
         picture = chosen_picture(path, file, page)
         first = picture.planes[0].aspage()
-        _check_layout(path, first, max_pixels)
-        if _is_plain(path, first):
-            raster = _plain(first, picture, _stored(picture, len(data)))
+        check_layout(path, first, max_pixels)
+        if is_plain(path, first):
+            raster = plain_raster(first, picture, _stored(picture, len(data)))
         elif picture.index is None:
             raise InputError(f"{path} has its picture below a preview: save it as a TIFF of one picture")
         else:
@@ -78,8 +78,8 @@ def read_tiff(path: Path, data: bytes, max_pixels: int, page: int | None = None)
                 raster = read_with_pillow(path, data, max_pixels, picture.index + 1)
         missing = raster.missing
         if picture.mask is not None:
-            _check_layout(path, picture.mask, max_pixels)
-            _check_segments(picture.mask, len(data))
+            check_layout(path, picture.mask, max_pixels)
+            check_segments(picture.mask, len(data))
             hidden = picture.mask.asarray(squeeze=False).reshape(raster.pixels.shape[:2]) == 0
             missing = hidden if missing is None else missing | hidden
         return replace(raster, missing=missing, notes=(*raster.notes, *picture.notes))
@@ -118,14 +118,14 @@ def write_tiff(file: BinaryIO, image: Image) -> None:
             tiff.write(~image.missing, photometric="mask", subfiletype=MASK, **common)
 
 
-def _check_layout(path: Path, page: TiffPage, max_pixels: int) -> None:
+def check_layout(path: Path, page: TiffPage, max_pixels: int) -> None:
     """Refuse a page, as its tags claim it to be, that is too large to decode."""
     check_size(path, page.imagewidth, page.imagelength, max_pixels)
     if page.is_tiled and page.tilewidth * page.tilelength > max(max_pixels, _TILE):
         raise ValueError(f"tiles of {page.tilewidth} x {page.tilelength} pixels")
 
 
-def _is_plain(path: Path, page: TiffPage) -> bool:
+def is_plain(path: Path, page: TiffPage) -> bool:
     """Whether tifffile reads the picture here; False leaves it to Pillow; InputError where none can."""
     if page.photometric in _SENSOR or path.suffix.lower() == ".cr2":
         raise InputError(f"{path} is a raw camera file: develop it with a raw converter and save it as TIFF")
@@ -144,7 +144,7 @@ def _is_plain(path: Path, page: TiffPage) -> bool:
     )
 
 
-def _check_segments(page: TiffPage, size: int) -> None:
+def check_segments(page: TiffPage, size: int) -> None:
     """Raise ValueError where strips, tiles or bytes are missing: tifffile would leave holes."""
     ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
     if len(ends) != math.prod(page.chunked) or 0 in page.databytecounts:
@@ -159,7 +159,7 @@ def _stored(picture: Picture, size: int) -> NDArray[Any]:
     """The samples as they are stored, shape ``(height, width, channels)``."""
     planes = []
     for page in picture.planes:
-        _check_segments(page, size)
+        check_segments(page, size)
         stored = page.asarray(squeeze=False)[:, 0]  # of a volume the first slice
         # Either the first or the last axis is 1.
         planes.append(np.moveaxis(stored[..., 0], 0, 2) if len(stored) > 1 else stored[0])
@@ -167,7 +167,7 @@ def _stored(picture: Picture, size: int) -> NDArray[Any]:
     return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
 
 
-def _plain(page: TiffPage, picture: Picture, pixels: NDArray[Any]) -> Raster:
+def plain_raster(page: TiffPage, picture: Picture, pixels: NDArray[Any]) -> Raster:
     """The pixels as one of our types, with what their channels are and which of them have no value."""
     notes = first_of(page.imagedepth)
     missing = _no_data(page, pixels)

@@ -1,4 +1,4 @@
-"""A fit of a comparison in a process of its own, which ends when the comparison does."""
+"""The command ``kanfield`` in a process of its own, which ends when the one that started it does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 # Unlike python -m kanfield, this imports nothing from the working folder, which may hold a file random.py.
 _START = (
     "import sys; sys.path = [path for path in sys.path if path]; "
-    "from kanfield.comparison.child import end_with_parent; end_with_parent(); "
+    "from kanfield.child import end_with_parent; end_with_parent(); "
     "from kanfield.cli import main; main()"
 )
 

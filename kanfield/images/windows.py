@@ -1,0 +1,125 @@
+"""Rectangles of image files that are larger than memory: TIFF, BigTIFF and NumPy's .npy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from kanfield.errors import InputError
+from kanfield.images.formats.raster import Raster, supported_pixels
+from kanfield.images.formats.tiff_windows import TiffWindows
+from kanfield.images.image import Image
+from kanfield.images.read import TIFF, image_of
+
+_NPY = b"\x93NUMPY"
+
+
+class _Source(Protocol):
+    height: int
+    width: int
+
+    def read(self, rows: slice, columns: slice) -> Raster: ...
+
+
+class Windows:
+    """An image file, of which rectangles are read; nothing else of it is ever in memory.
+
+    Args:
+        path: The file.
+        source: What decodes its rectangles.
+
+    Attributes:
+        height: Pixel rows.
+        width: Pixel columns.
+    """
+
+    def __init__(self, path: Path, source: _Source) -> None:
+        self.path, self._source = path, source
+        self.height, self.width = source.height, source.width
+
+    def read(self, rows: slice, columns: slice) -> Image | None:
+        """A rectangle as :func:`kanfield.read_image` gives the whole picture.
+
+        Args:
+            rows: Pixel rows, inside the picture.
+            columns: Pixel columns, inside the picture.
+
+        Returns:
+            The image of ``rows`` and ``columns``; None where none of its pixels has a value. The value range
+            of floats is that of the rectangle.
+
+        Raises:
+            InputError: This part of the file is damaged.
+        """
+        try:
+            raster = self._source.read(rows, columns)
+        except Exception as error:  # whatever a damaged file makes decoders raise
+            reason = " ".join(str(error).split()) or type(error).__name__
+            where = f"rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}"
+            raise InputError(
+                f"{self.path} is truncated or damaged at {where} ({reason}): save it again"
+            ) from None
+        if _nothing_known(raster):
+            return None
+        return image_of(self.path, raster)
+
+
+class _NpyFile:
+    """An array of shape ``(height, width)`` or ``(height, width, channels)`` in a .npy file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        array = self._open()
+        if array.ndim not in (2, 3) or array.size == 0 or array.dtype.kind not in "uif":
+            raise ValueError("not an image's array")
+        self.height, self.width = int(array.shape[0]), int(array.shape[1])
+
+    def _open(self) -> Any:
+        return np.load(self._path, mmap_mode="r", allow_pickle=False)
+
+    def read(self, rows: slice, columns: slice) -> Raster:
+        # Mapped anew each time, so that what was read before does not count as this process's memory.
+        part = np.array(self._open()[rows, columns])
+        part = part.astype(part.dtype.newbyteorder("="), copy=False)
+        pixels, notes = supported_pixels(part if part.ndim == 3 else part[..., None])
+        return Raster(pixels, notes)
+
+
+def open_windows(path: Path, page: int | None = None) -> Windows | None:
+    """Open an image file for reading rectangles.
+
+    Args:
+        path: The file.
+        page: Which of several pictures, from 1; None for the first.
+
+    Returns:
+        None where the file is of another format, or has to be decoded as a whole.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/a.npy", np.arange(12, dtype=np.uint8).reshape(3, 4))
+    ...     open_windows(Path(folder, "a.npy")).read(slice(1, 2), slice(0, 3)).pixels.ravel().tolist()
+    [4, 5, 6]
+    """
+    if not path.resolve().is_file():  # a pipe can be read once
+        return None
+    try:
+        with open(path, "rb") as file:
+            begins = file.read(8)
+        if begins.startswith(TIFF):
+            return Windows(path, TiffWindows(path, page))
+        if begins.startswith(_NPY) and page in (None, 1):
+            return Windows(path, _NpyFile(path))
+    except Exception:  # whatever is wrong with it, reading it as a whole says so in words
+        return None
+    return None
+
+
+def _nothing_known(raster: Raster) -> bool:
+    pixels = raster.pixels
+    known = np.ones(pixels.shape[:2], dtype=bool) if raster.missing is None else ~raster.missing
+    if pixels.dtype.kind == "f":
+        known &= np.isfinite(pixels).all(axis=2)
+    return not known.any()

@@ -1,0 +1,1 @@
+"""Pictures that are larger than one field: overlapping tiles, a field each, blended without seams."""

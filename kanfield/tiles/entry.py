@@ -1,0 +1,192 @@
+"""``fit``, ``resume``, ``load`` and ``evaluate_run`` for any picture: of one field, or of many tiles."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from kanfield.config.settings import Settings
+from kanfield.errors import InputError
+from kanfield.images import Image
+from kanfield.images.windows import Windows, open_windows
+from kanfield.monitors.tolerant import say
+from kanfield.names import command_line
+from kanfield.process import default_settings
+from kanfield.runs.folder import RunFolder
+from kanfield.runs.run import Run
+from kanfield.runs.run import load as load_one
+from kanfield.tiles.begin import begin_decoded, begin_file
+from kanfield.tiles.collect import collect, measure_again
+from kanfield.tiles.folder import TiledFolder
+from kanfield.tiles.held_out import held_out_share
+from kanfield.tiles.picture import survey
+from kanfield.tiles.plan import plan_for
+from kanfield.tiles.run import TiledRun
+from kanfield.tiles.supervise import devices_of, supervise
+from kanfield.training import evaluate_run as one
+from kanfield.training import fit as single
+
+
+@default_settings()
+def fit(
+    image: str | os.PathLike[str] | Image,
+    settings: Settings | None = None,
+    *,
+    out: str | os.PathLike[str] = "runs",
+    console: Console | None = None,
+    workers: int | None = None,
+    **overrides: Any,
+) -> Run:
+    """Fit one field to an image, or a field to each tile of a large one; what ``kanfield fit`` does.
+
+    Args:
+        image: A file, or what :func:`kanfield.read_image` returned.
+        settings: Of the fit; gaps are filled from the preset. ``tiles`` says whether and how it is split.
+        out: Where the run folder ``<image-stem>/<model>-<NNNN>`` is made.
+        console: Where progress goes; None for silence.
+        workers: Processes that fit tiles; None for one per GPU, or per two cores.
+        **overrides: Single settings by name, e.g. ``steps=200`` (see
+            :class:`kanfield.config.settings.Settings`).
+
+    Returns:
+        The finished run.
+
+    Raises:
+        InputError: The image or a setting cannot be used; nothing was written.
+        RunFailed: Training diverged, tiles failed or memory ran out; what could be saved is.
+        Interrupted: SIGINT or SIGTERM came; the run is saved.
+
+    >>> import tempfile, numpy as np
+    >>> picture = Image(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), "L")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fit(picture, out=folder, options={"widths": [4], "grids": [8, 8]}, steps=20).metrics["steps"]
+    20
+    """
+    settings = single.merged(settings, overrides)
+    windows = _windows(image, settings)
+    plan = None if windows is None else plan_for(settings, windows.height, windows.width)
+    if windows is not None and plan is not None:
+        _check(settings, workers)
+        return _train(begin_file(windows, settings, plan, Path(out), console), workers, console)
+    file, picture = single.read_picture(image, settings)
+    plan = plan_for(settings, picture.height, picture.width)
+    if plan is None:
+        if workers is not None:
+            raise InputError(
+                f"--workers {workers}: one field takes one process; leave it out, or give --tiles"
+            )
+        return single.fit_picture(picture, file, settings, Path(out), console)
+    _check(settings, workers)
+    return _train(begin_decoded(picture, file, settings, plan, Path(out), console), workers, console)
+
+
+@default_settings()
+def resume(
+    path: str | os.PathLike[str],
+    *,
+    console: Console | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    workers: int | None = None,
+) -> Run:
+    """Go on with a run where it was left; a finished run is returned as it is.
+
+    Args:
+        path: Of the run folder.
+        console: Where progress goes; None for silence.
+        device: Where the rest is trained; None for the run's own.
+        threads: CPU threads of the rest; None for as many as the run's settings say. Not of tiles, whose
+            workers keep the run's.
+        workers: As for :func:`fit`; of a run of tiles.
+
+    Raises:
+        InputError: The folder is not a run, its image has changed or gone, or its device is not here.
+    """
+    run = load(path)
+    if not isinstance(run, TiledRun):
+        if workers is not None:
+            raise InputError(f"--workers {workers}: {path} is a run of one field; leave it out")
+        return single.resume(path, console=console, device=device, threads=threads)
+    if run.folder.metrics.exists():
+        say(console, f"{run.path} is finished: nothing to do")
+        return run
+    _check(run.settings, workers)
+    if threads is not None:
+        raise InputError(f"--threads {threads}: {path} has workers with threads of their own: give --workers")
+    return _train(run, workers, console, device)
+
+
+def load(path: str | os.PathLike[str]) -> Run:
+    """Open a run folder.
+
+    Args:
+        path: Of the folder.
+
+    Raises:
+        InputError: It is not one, or its config.yaml is damaged.
+    """
+    folder = TiledFolder(RunFolder.open(Path(path)).path)
+    return TiledRun(folder) if folder.split.is_file() else load_one(path)
+
+
+@default_settings()
+def evaluate_run(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Measure a run again, on the image as it is now; see :mod:`kanfield.training.evaluate_run`.
+
+    Args:
+        path: Of the run folder.
+
+    Returns:
+        The content of ``metrics.json``.
+
+    Raises:
+        InputError: The folder is not a run, or its image has changed; of tiles, not all are done.
+    """
+    run = load(path)
+    if not isinstance(run, TiledRun):
+        return one.evaluate_run(path)
+    left = len(run.split.order) - len(run.folder.done())
+    if left:
+        again = command_line("kanfield", "fit", "--resume", run.path)
+        raise InputError(f"{run.path} is unfinished, {left:,} tiles are left: go on with {again}")
+    picture = run.picture
+    found = survey(picture, run.split.plan)
+    if dict(run.split.checks) != found.checks:
+        raise InputError(
+            f"{run.folder.config} names an image that is not the one of this run: put that one back"
+        )
+    return measure_again(run)
+
+
+def _windows(image: str | os.PathLike[str] | Image, settings: Settings) -> Windows | None:
+    """The file by windows, where it is one that can be and nothing asks for all of it at once."""
+    if isinstance(image, Image) or settings.tiles == 1 or settings.size or settings.tonemap:
+        return None
+    windows = open_windows(Path(image), settings.page) if isinstance(image, (str, os.PathLike)) else None
+    pixels = 0 if windows is None else windows.height * windows.width
+    if settings.max_pixels is not None and pixels > settings.max_pixels:
+        return None  # reading it as a whole refuses it in words
+    return windows
+
+
+def _train(run: TiledRun, workers: int | None, console: Console | None, device: str | None = None) -> Run:
+    devices = devices_of(device or run.settings.device, workers)
+    with run.folder.lock(), single.translate_errors(run.folder):
+        for left in run.path.glob(".*.tmp"):  # half-written files of a process that was killed
+            left.unlink(missing_ok=True)
+        run.picture.window(*run.split.plan.core(run.split.plan.tiles[0]))  # is it there?
+        supervise(run, devices[: len(run.split.order)], console)
+        say(console, "drawing and measuring the whole picture")
+        collect(run)
+    return TiledRun(run.folder)
+
+
+def _check(settings: Settings, workers: int | None) -> None:
+    """Refuse what would be refused after a look at all pixels, which may take minutes."""
+    if settings.held_out is not None:
+        held_out_share(settings.held_out, settings.seed)
+    if workers is not None and not 1 <= workers <= 4096:
+        raise InputError(f"--workers {workers} is impossible: give a number of processes above zero")

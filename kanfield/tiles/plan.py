@@ -1,0 +1,153 @@
+"""Where the tiles of a picture lie: cores that cover it, and the frame that each field is trained on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+from kanfield.config.settings import Settings
+from kanfield.errors import InputError
+
+FROM = 1 << 22  # pixels above which a picture is split unless --tiles says otherwise
+SIDE = 512  # pixels of a core, at most, where it is split without being told how
+_LEAST_OVERLAP, _OVERLAP_SHARE = 4, 32  # pixels to either side of a border; of the side, one in so many
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a picture, in equal parts that reach ``overlap`` pixels over their borders.
+
+    Attributes:
+        length: Pixels of the picture.
+        count: Parts.
+        overlap: Pixels to either side of an inner border in which two parts are blended.
+
+    >>> axis = Axis(100, 3, 4)
+    >>> axis.borders, axis.frame, [axis.start(number) for number in range(3)]
+    ((0, 33, 67, 100), 42, [0, 29, 58])
+    """
+
+    length: int
+    count: int
+    overlap: int
+
+    @cached_property
+    def borders(self) -> tuple[int, ...]:
+        """Where parts begin and end; sizes differ by a pixel at most, so that none is left with a few."""
+        return tuple(
+            (2 * number * self.length + self.count) // (2 * self.count) for number in range(self.count + 1)
+        )
+
+    @cached_property
+    def frame(self) -> int:
+        """Pixels that every part's field sees: the largest part and its overlaps."""
+        largest = max(b - a for a, b in zip(self.borders, self.borders[1:], strict=False))
+        return min(self.length, largest + 2 * self.overlap)
+
+    def start(self, number: int) -> int:
+        """The first pixel of a part's frame; at the ends of the picture it reaches further in instead."""
+        return min(max(self.borders[number] - self.overlap, 0), self.length - self.frame)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile of a plan: its number down, and its number across.
+
+    >>> Tile(3, 12).name
+    '0003-0012'
+    """
+
+    row: int
+    column: int
+
+    @property
+    def name(self) -> str:
+        """What its files are called."""
+        return f"{self.row:04d}-{self.column:04d}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a picture is split.
+
+    Attributes:
+        height: Pixel rows of the picture.
+        width: Pixel columns.
+        side: Pixels of a tile's core, at most.
+
+    >>> plan = Plan(80, 96, 32)
+    >>> len(plan.tiles), plan.frame, plan.core(Tile(0, 1)), plan.window(Tile(0, 1))
+    (9, (35, 40), (slice(0, 27, None), slice(32, 64, None)), (slice(0, 35, None), slice(28, 68, None)))
+    """
+
+    height: int
+    width: int
+    side: int
+
+    @property
+    def overlap(self) -> int:
+        """Pixels to either side of a border in which tiles are blended."""
+        return max(_LEAST_OVERLAP, self.side // _OVERLAP_SHARE)
+
+    @cached_property
+    def rows(self) -> Axis:
+        """The axis down."""
+        return Axis(self.height, math.ceil(self.height / self.side), self.overlap)
+
+    @cached_property
+    def columns(self) -> Axis:
+        """The axis across."""
+        return Axis(self.width, math.ceil(self.width / self.side), self.overlap)
+
+    @cached_property
+    def tiles(self) -> tuple[Tile, ...]:
+        """All tiles, row by row."""
+        return tuple(Tile(r, c) for r in range(self.rows.count) for c in range(self.columns.count))
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """Rows and columns that every tile's field sees."""
+        return self.rows.frame, self.columns.frame
+
+    def core(self, tile: Tile) -> tuple[slice, slice]:
+        """Rows and columns that are the tile's own: the cores of all tiles cover the picture once."""
+        (top, bottom), (left, right) = (
+            axis.borders[number : number + 2]
+            for axis, number in ((self.rows, tile.row), (self.columns, tile.column))
+        )
+        return slice(top, bottom), slice(left, right)
+
+    def window(self, tile: Tile) -> tuple[slice, slice]:
+        """Rows and columns that the tile's field is trained on."""
+        top, left = self.rows.start(tile.row), self.columns.start(tile.column)
+        height, width = self.frame
+        return slice(top, top + height), slice(left, left + width)
+
+
+def plan_for(settings: Settings, height: int, width: int) -> Plan | None:
+    """The plan that ``--tiles`` asks for; None for one field.
+
+    Args:
+        settings: Of these ``tiles``: None splits pictures of over :data:`FROM` pixels into tiles of
+            :data:`SIDE`, 1 never splits, any other number is the side of a tile.
+        height: Pixel rows of the picture.
+        width: Pixel columns.
+
+    Raises:
+        InputError: A setting cannot be had with tiles.
+
+    >>> plan_for(Settings(), 1000, 1000), plan_for(Settings(), 8000, 8000).frame
+    (None, (532, 532))
+    """
+    side = settings.tiles
+    if side is None:
+        side = SIDE if height * width > FROM else 1
+    if side == 1 or max(height, width) <= side:
+        return None
+    for name in ("spectrum", "timelapse"):
+        if getattr(settings, name):
+            raise InputError(
+                f"--{name} is of one field, and {width} x {height} pixels are split into many: add --tiles 1"
+            )
+    return Plan(height, width, side)
