@@ -226,4 +226,4 @@ def test_a_browser_draws_two_runs(scene, tmp_path):
             timeout=300,
             check=True,
         ).stdout
-    assert page.count("dB in view") == 2 and page.count('class="pane"') == 3
+    assert page.count(" dB</span>") == 2 and page.count('class="pane"') == 3

@@ -19,6 +19,7 @@ from kanfield.view.scene import DEEPER, SIDE, Scene
 
 HOST = "127.0.0.1"
 _KEPT = 1024  # squares
+_POLICY = "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'"
 _STATIC = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/view.css": ("view.css", "text/css; charset=utf-8"),
@@ -130,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Cache-Control", "no-store")
-        self.send_header("Content-Security-Policy", "default-src 'self'; img-src 'self' data: blob:")
+        self.send_header("Content-Security-Policy", _POLICY)
         self.end_headers()
         self.wfile.write(content)
 

@@ -43,35 +43,52 @@ function addPane(run, layer) {
     });
     if (layers) layers.replaceWith(fresh); else bar.append(fresh);
     layers = fresh;
-    const bounds = pane.viewer.world.getItemCount() ? pane.viewer.viewport.getBounds() : null;
+    const wanted = isOpen(pane) ? stance(pane) : null;
     pane.viewer.addOnceHandler("open", () => {
-      const other = panes.find((each) => each !== pane && each.viewer.world.getItemCount());
-      const wanted = bounds || (other && other.viewer.viewport.getBounds());
-      if (wanted) pane.viewer.viewport.fitBounds(wanted, true);
-      moved(pane);
+      const open = panes.find((each) => each !== pane && isOpen(each)), now = open && stance(open);
+      if (now || wanted) take(pane, now || wanted); else pane.viewer.viewport.goHome(true);
     });
     pane.viewer.open(source(pane.run, pane.layer));
+    note.textContent = "";
   }
   pane.viewer = OpenSeadragon({
     element: inner, showNavigationControl: false, animationTime: 0.3, maxZoomPixelRatio: 1, minZoomImageRatio: 0.5,
-    visibilityRatio: 0.2, imageSmoothingEnabled: false, crossOriginPolicy: false, drawer: "canvas",
+    visibilityRatio: 0.2, imageSmoothingEnabled: false, crossOriginPolicy: false, timeout: 120000, drawer: "canvas",
     gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true }, blendTime: 0,
   });
   bar.append(runs); panes.push(pane); show(); bar.append(note, close);
+  panes.forEach((each) => each.viewer.forceResize());
   close.addEventListener("click", () => {
     panes.splice(panes.indexOf(pane), 1); pane.viewer.destroy(); element.remove();
   });
+  note.title = "PSNR of what is in view";
   pane.viewer.addHandler("viewport-change", () => moved(pane));
   inner.addEventListener("pointermove", (event) => point(pane, event));
   inner.addEventListener("pointerleave", () => panes.forEach((each) => { each.cursor.style.display = "none"; }));
 }
 
+// Centre and pixels of the screen across the picture: bounds would grow from pane to pane, since their shapes differ.
+function stance(pane) {
+  const viewport = pane.viewer.viewport, centre = viewport.getCenter();
+  return { x: centre.x, y: centre.y, across: viewport.getZoom() * viewport.getContainerSize().x };
+}
+
+function take(pane, wanted) {
+  const now = stance(pane), viewport = pane.viewer.viewport;
+  const same = Math.abs(now.across / wanted.across - 1) < 1e-4
+    && Math.hypot(now.x - wanted.x, now.y - wanted.y) * wanted.across < 0.5;
+  if (same) return;
+  viewport.zoomTo(wanted.across / viewport.getContainerSize().x, null, true);
+  viewport.panTo(new OpenSeadragon.Point(wanted.x, wanted.y), true);
+}
+
+function isOpen(pane) { return pane.viewer.world.getItemCount() > 0; }
+
 function moved(pane) {
-  if (moving) return;
+  if (moving || !isOpen(pane)) return;
   moving = true;
-  const bounds = pane.viewer.viewport.getBounds();
-  for (const each of panes)
-    if (each !== pane && each.viewer.world.getItemCount()) each.viewer.viewport.fitBounds(bounds, true);
+  const wanted = stance(pane);
+  for (const each of panes) if (each !== pane && isOpen(each)) take(each, wanted);
   moving = false;
   clearTimeout(measured);
   measured = setTimeout(measure, 250);
@@ -92,7 +109,7 @@ async function measure() {
     if (!["field", "error"].includes(pane.layer)) { pane.note.textContent = ""; continue; }
     const answer = await fetch(`psnr/${pane.run}?box=${inView(pane).join(",")}`);
     const psnr = answer.ok ? (await answer.json()).psnr : null;
-    pane.note.textContent = psnr === null ? "" : psnr === "exact" ? "exact in view" : `${psnr.toFixed(2)} dB in view`;
+    pane.note.textContent = psnr === null ? "" : psnr === "exact" ? "exact" : `${psnr.toFixed(2)} dB`;
   }
 }
 
