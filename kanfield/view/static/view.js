@@ -150,4 +150,5 @@ fetch("runs.json").then((answer) => answer.json()).then((content) => {
   known = content;
   if (known.runs[0].layers.includes("image")) addPane(0, "image");
   known.runs.forEach((run, number) => addPane(number, "field"));
+  panes[0].viewer.addOnceHandler("open", () => setTimeout(whole, 100));  // once all panes have their size
 });
