@@ -23,6 +23,7 @@ from kanfield.cli.runs import Runs
 from kanfield.cli.spectrum import Spectrum
 from kanfield.cli.study import Study
 from kanfield.cli.values import Text
+from kanfield.cli.view import View
 from kanfield.cli.work import Work
 from kanfield.errors import InputError, suggest
 from kanfield.studies.catalogue import STUDIES
@@ -53,6 +54,7 @@ COMMANDS: dict[str, Any] = {
     "work": Work,
     "eval": Eval,
     "render": Render,
+    "view": View,
     "compare": Compare,
     "spectrum": Spectrum,
     "study": Study,

@@ -1,0 +1,1 @@
+"""``kanfield view``: a page that zooms into fields, drawn by the fields themselves."""
