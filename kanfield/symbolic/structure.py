@@ -1,0 +1,370 @@
+"""Small networks that a formula's structure proposes: its coordinates, its outer function, its terms.
+
+Most formulae of textbooks are ``F(sum of products of one-variable functions)``, on the inputs or on sums,
+differences, products or quotients of two of them. Such networks are fitted to the samples directly; which of
+them predicts samples that it has not seen says what the structure is.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import RBFInterpolator
+
+from kanfield.symbolic.candidates import OUTER, inverted, unit
+from kanfield.symbolic.edges import Spline
+from kanfield.symbolic.fit import refit, rmse
+from kanfield.symbolic.functions import Function
+from kanfield.symbolic.network import Edge, Network, Node, cover
+from kanfield.symbolic.snap import Samples
+
+Array = NDArray[np.float64]
+Term = frozenset[int]  # the coordinates whose functions are multiplied
+
+_SUBSAMPLE = 300  # samples that structures are compared on
+_MAX_TERMS = 4
+_MAX_COORDINATES = 5  # subsets of more are too many
+_ROUGH_CELLS = 4
+_GAIN = 0.75  # of the interpolation error, that a simpler set of coordinates leaves at most
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """An input, or two of them joined.
+
+    Attributes:
+        kind: ``"x"``, ``"x-y"``, ``"x+y"``, ``"x*y"`` or ``"x/y"``.
+        sources: one or two inputs, by their numbers.
+    """
+
+    kind: str
+    sources: tuple[int, ...]
+
+    def values(self, x: Array) -> Array:
+        """The coordinate of samples ``(N, n)``, shape ``(N,)``."""
+        first, second = x[:, self.sources[0]], x[:, self.sources[-1]]
+        with np.errstate(all="ignore"):
+            return {
+                "x": lambda: first,
+                "x-y": lambda: first - second,
+                "x+y": lambda: first + second,
+                "x*y": lambda: first * second,
+                "x/y": lambda: first / second,
+            }[self.kind]()
+
+    def node(self, functions: Mapping[str, Function], x: Array) -> Node:
+        """The node of a network that computes it."""
+        first, second = self.sources
+        sign = 1.0 if x[:, second].min() > 0 else -1.0
+        other = {
+            "x-y": unit(functions["x"], -1.0),
+            "x/y": unit(functions["1/x"], sign, scale=sign),
+        }.get(self.kind, unit(functions["x"]))
+        edges = (Edge(first, unit(functions["x"])), Edge(second, other))
+        return Node(edges, product=self.kind in ("x*y", "x/y"), bias=None)
+
+
+def plain(count: int) -> tuple[Coordinate, ...]:
+    """The inputs themselves."""
+    return tuple(Coordinate("x", (number,)) for number in range(count))
+
+
+def columns(coordinates: Sequence[Coordinate], x: Array) -> Array:
+    """Coordinates of samples, ``(N, m)``."""
+    return np.stack([coordinate.values(x) for coordinate in coordinates], 1)
+
+
+def interpolation_error(z: Array, y: Array, z_val: Array, y_val: Array) -> float:
+    """How well cubic radial functions on some coordinates predict unseen samples, relative to the spread."""
+    low, span = z.min(0), np.ptp(z, axis=0)
+    if (span <= 0).any() or not np.isfinite(z).all() or not np.isfinite(z_val).all():
+        return np.inf
+    z, z_val = (z - low) / span, (z_val - low) / span
+    try:
+        fitted = RBFInterpolator(z, y, kernel="cubic", smoothing=1e-7, degree=1)
+        error = float(np.sqrt(np.mean((fitted(z_val) - y_val) ** 2)))
+    except (np.linalg.LinAlgError, ValueError):  # samples that coincide, or lie on a plane
+        return np.inf
+    return error / (float(np.std(y)) or 1.0)
+
+
+def reduce_coordinates(samples: Samples) -> list[tuple[Coordinate, ...]]:
+    """Fewer coordinates that hold all that the target depends on, found by interpolation.
+
+    An input is left out, or two are joined, where that makes the prediction of unseen samples better: in fewer
+    dimensions the same samples lie closer together.
+
+    Args:
+        samples: of the task.
+
+    Returns:
+        Sets of coordinates, the most reduced one first, the inputs themselves last.
+    """
+    x, y = samples.x[:_SUBSAMPLE], samples.y[:_SUBSAMPLE]
+    x_val, y_val = samples.x_val[:_SUBSAMPLE], samples.y_val[:_SUBSAMPLE]
+
+    def error_of(chosen: tuple[Coordinate, ...]) -> float:
+        return interpolation_error(columns(chosen, x), y, columns(chosen, x_val), y_val)
+
+    present = plain(x.shape[1])
+    found = [present]
+    error = error_of(present)
+    while len(present) > 1:
+        simpler = list(_simpler(present, x))
+        errors = [error_of(each) for each in simpler]
+        best = int(np.argmin(errors))
+        if errors[best] > _GAIN * error:
+            break
+        present, error = simpler[best], errors[best]
+        found.insert(0, present)
+    return found
+
+
+def _simpler(present: tuple[Coordinate, ...], x: Array) -> Iterator[tuple[Coordinate, ...]]:
+    for left_out in range(len(present)):
+        yield present[:left_out] + present[left_out + 1 :]
+    simple = [place for place, coordinate in enumerate(present) if coordinate.kind == "x"]
+    for first, second in itertools.combinations(simple, 2):
+        rest = tuple(c for place, c in enumerate(present) if place not in (first, second))
+        pair = (present[first].sources[0], present[second].sources[0])
+        for joined in joined_pairs(pair, x):
+            yield (joined, *rest)
+
+
+def joined_pairs(pair: tuple[int, int], x: Array) -> list[Coordinate]:
+    """What two inputs can be joined to; a quotient only where the divisor keeps its sign."""
+    found = [Coordinate(kind, pair) for kind in ("x-y", "x+y", "x*y")]
+    for first, second in (pair, pair[::-1]):
+        if x[:, second].min() > 0 or x[:, second].max() < 0:
+            return [*found, Coordinate("x/y", (first, second))]
+    return found
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A network on the inputs whose shape was proposed, fitted to the samples.
+
+    Attributes:
+        text: the shape in words.
+        network: with splines on its inner edges.
+        error: on validation samples, relative to the target's spread.
+        score: the error and the number of parameters together; the smaller, the better.
+    """
+
+    text: str
+    network: Network
+    error: float
+    score: float
+
+
+def propose(
+    samples: Samples,
+    coordinates: tuple[Coordinate, ...],
+    functions: Mapping[str, Function],
+    names: tuple[str, ...],
+    seed: int = 0,
+    go_on: Callable[[], bool] = lambda: True,
+) -> list[Structure]:
+    """Fit networks ``F(sum of products)`` for every outer function, and sort them by what they predict.
+
+    Args:
+        samples: of the task.
+        coordinates: what the products' functions see, at most five.
+        functions: the table.
+        names: of the inputs.
+        seed: of the random starts.
+        go_on: asked between fits; False ends the search with what there is.
+
+    Returns:
+        For every outer function its best network, the best first.
+    """
+    if len(coordinates) > _MAX_COORDINATES:
+        return []
+    found: list[Structure] = []
+    sign = -1.0 if samples.y.max() <= 0 and samples.y_val.max() <= 0 else 1.0
+    for name in ("", *OUTER):
+        outer = functions.get(name) if name else None
+        if name and outer is None:
+            continue
+        if found and not go_on():
+            break
+        task = _inner_task(samples, coordinates, outer, sign)
+        if task is None:
+            continue
+        terms, error = _choose_terms(task, functions, seed)
+        network = _fitted(task, terms, functions, seed, cells=8, starts=2)
+        error = _error(task, network)
+        whole = compose(coordinates, network, outer, sign, functions, names, samples.x)
+        parameters = len(network.parameters)
+        text = f"{name or 'y'}: " + " + ".join("*".join(f"f({i})" for i in sorted(t)) for t in terms)
+        score = float(np.log(error + 1e-9)) + 0.02 * parameters
+        found.append(Structure(text, whole, error, score))
+    return sorted(found, key=lambda s: s.score)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Samples of what an outer function sees, with the weights that make their errors those of the output."""
+
+    z: Array
+    t: Array
+    w: Array
+    z_val: Array
+    t_val: Array
+    w_val: Array
+    spread: float
+
+
+def _inner_task(
+    samples: Samples, coordinates: Sequence[Coordinate], outer: Function | None, sign: float
+) -> _Task | None:
+    z, z_val = columns(coordinates, samples.x), columns(coordinates, samples.x_val)
+    y, y_val = samples.y, samples.y_val
+    if outer is None:
+        return _Task(z, y, np.ones(len(y)), z_val, y_val, np.ones(len(y_val)), samples.spread)
+    t, t_val = inverted(outer, sign * y), inverted(outer, sign * y_val)
+    if t is None or t_val is None:
+        return None
+    w, w_val = (np.minimum(np.abs(outer.slope(v)), 1e6) for v in (t, t_val))
+    if not (np.isfinite(w).all() and np.isfinite(w_val).all()) or not w.any():
+        return None
+    return _Task(z, t, w, z_val, t_val, w_val, samples.spread)
+
+
+def _error(task: _Task, network: Network) -> float:
+    error = float(np.sqrt(np.mean((task.w_val * (network(task.z_val) - task.t_val)) ** 2)))
+    return error / (task.spread or 1.0) if np.isfinite(error) else np.inf
+
+
+def _choose_terms(
+    task: _Task, functions: Mapping[str, Function], seed: int
+) -> tuple[tuple[Term, ...], float]:
+    """The set of products that predicts best, by adding them one by one and leaving out what is not needed."""
+    count = task.z.shape[1]
+    few = _Task(
+        *(part[:_SUBSAMPLE] for part in (task.z, task.t, task.w, task.z_val, task.t_val, task.w_val)),
+        task.spread,
+    )
+    pool = [
+        frozenset(chosen) for size in range(1, count + 1) for chosen in itertools.combinations(range(count), size)
+    ]
+    known: dict[frozenset[Term], float] = {}
+
+    def error_of(terms: frozenset[Term]) -> float:
+        if terms not in known:
+            ordered = tuple(sorted(terms, key=lambda t: (len(t), sorted(t))))
+            known[terms] = _error(few, _fitted(few, ordered, functions, seed, _ROUGH_CELLS, 1))
+        return known[terms]
+
+    def price(terms: frozenset[Term]) -> float:
+        return float(np.log(error_of(terms) + 1e-6)) + 0.1 * sum(map(len, terms))
+
+    additive = frozenset(frozenset([place]) for place in range(count))
+    beam = sorted({*(frozenset([term]) for term in pool), additive}, key=price)[:2]
+    best = beam[0]
+    for _ in range(_MAX_TERMS - 1):
+        grown = {terms | {term} for terms in beam for term in pool if term not in terms}
+        shrunk = {terms - {term} for terms in grown for term in terms if len(terms) > 2}
+        beam = sorted((grown | shrunk) if count <= 3 else grown, key=price)[:2]
+        if not beam or price(beam[0]) >= price(best):
+            break
+        best = beam[0]
+    for term in sorted(best, key=len, reverse=True):
+        if len(best) > 1 and price(best - {term}) < price(best):
+            best = best - {term}
+    return tuple(sorted(best, key=lambda t: (len(t), sorted(t)))), error_of(best)
+
+
+def _fitted(
+    task: _Task,
+    terms: Sequence[Term],
+    functions: Mapping[str, Function],
+    seed: int,
+    cells: int,
+    starts: int,
+) -> Network:
+    """A sum of products of splines, fitted to what the outer function sees."""
+    random = np.random.default_rng(seed)
+    best, best_error = None, np.inf
+    has_products = any(len(term) > 1 for term in terms)
+    for _ in range(starts if has_products else 1):
+        network = _fresh(task, terms, functions, random, cells)
+        network = refit(network, task.z, task.t, weight=task.w, iterations=20 if starts == 1 else 60, tolerance=1e-5)
+        error = _error(task, network)
+        if best is None or error < best_error:
+            best, best_error = network, error
+    assert best is not None
+    return best
+
+
+def _fresh(
+    task: _Task,
+    terms: Sequence[Term],
+    functions: Mapping[str, Function],
+    random: np.random.Generator,
+    cells: int,
+) -> Network:
+    count = task.z.shape[1]
+    mean = float(np.average(task.t, weights=task.w**2 + 1e-300))
+    scale = float(np.std(task.t)) or 1.0
+
+    def spline(place: int, level: float, spread: float) -> Spline:
+        low, high = cover(task.z[:, place])
+        greville = (np.arange(cells + 3) - 1) / cells * 2 - 1
+        coef = level + spread * (random.standard_normal() * greville + 0.3 * random.standard_normal(cells + 3))
+        return Spline(low, high, coef)
+
+    nodes, last = [], []
+    for term in terms:
+        places = sorted(term)
+        if len(places) == 1:
+            last.append(Edge(places[0], spline(places[0], 0.0, 0.1 * scale)))
+            continue
+        root = scale ** (1 / len(places))
+        edges = tuple(Edge(place, spline(place, root, 0.3 * root)) for place in places)
+        last.append(Edge(count + len(nodes), unit(functions["x"])))
+        nodes.append(Node(edges, product=True))
+    names = tuple(f"z{place}" for place in range(count))
+    return Network(names, (*nodes, Node(tuple(last), bias=mean)))
+
+
+def compose(
+    coordinates: Sequence[Coordinate],
+    network: Network,
+    outer: Function | None,
+    sign: float,
+    functions: Mapping[str, Function],
+    names: tuple[str, ...],
+    x: Array,
+) -> Network:
+    """The network on the inputs: coordinates before it, and the outer function after it."""
+    first, nodes, where = len(names), [], []
+    for coordinate in coordinates:
+        if coordinate.kind == "x":
+            where.append(coordinate.sources[0])
+        else:
+            where.append(first + len(nodes))
+            nodes.append(coordinate.node(functions, x))
+    shift = first + len(nodes) - len(coordinates)
+    for node in network.nodes:
+        edges = tuple(
+            Edge(where[e.source] if e.source < len(coordinates) else e.source + shift, e.function)
+            for e in node.edges
+        )
+        nodes.append(Node(edges, node.product, node.bias))
+    if outer is not None:
+        nodes.append(Node((Edge(first + len(nodes) - 1, unit(outer, sign)),)))
+    return Network(names, tuple(nodes))
+
+
+def improve(structure: Structure, samples: Samples) -> Structure:
+    """The structure with its whole network refitted to the target itself, where that helps."""
+    network = refit(structure.network, samples.x, samples.y, iterations=15, tolerance=1e-5)
+    error = rmse(network, samples.x_val, samples.y_val) / (samples.spread or 1.0)
+    if error >= structure.error:
+        return structure
+    return Structure(structure.text, network, error, structure.score)
