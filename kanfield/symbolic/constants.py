@@ -13,7 +13,7 @@ from kanfield.symbolic.fit import refit, rmse
 from kanfield.symbolic.functions import CONSTANTS
 from kanfield.symbolic.network import Edge, Network
 from kanfield.symbolic.numbers import simple_number
-from kanfield.symbolic.snap import Samples
+from kanfield.symbolic.samples import Samples
 
 Array = NDArray[np.float64]
 
@@ -69,18 +69,19 @@ def polish(network: Network, samples: Samples) -> Network:
     network = refit(tidy(network), samples.x, samples.y, iterations=40, tolerance=0.0)
     floor = _ROUND_OFF * (samples.spread or 1.0)
     refused: set[tuple[int, int, str]] = set()
-    while True:
+    while _slots(network):
         base = rmse(network, samples.x, samples.y)
         errors = _standard_errors(network, samples, base)
         chosen = _closest(network, errors, refused)
         if chosen is None:
-            return network
+            break
         place, number = chosen
         rounded = refit(_fixed(network, place, number), samples.x, samples.y, iterations=15, tolerance=0.0)
         if rmse(rounded, samples.x, samples.y) <= _WORSE * base + floor:
             network = rounded
         else:
             refused.add(place)
+    return network
 
 
 def _slots(network: Network) -> list[tuple[tuple[int, int, str], float]]:
@@ -124,9 +125,7 @@ def _closest(
 def _fixed(network: Network, place: tuple[int, int, str], number: sympy.Expr) -> Network:
     at, spot, letter = place
     if letter == "bias":
-        return network.with_node(
-            at, dataclasses.replace(network.nodes[at], bias=float(number), fixed=True)
-        )
+        return network.with_node(at, dataclasses.replace(network.nodes[at], bias=float(number), fixed=True))
     f = network.edge((at, spot)).function
     assert isinstance(f, Named)
     constants = f.constants.copy()

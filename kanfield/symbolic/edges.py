@@ -159,7 +159,9 @@ class Named:
         columns: dict[str, Any] = {"d": lambda: np.ones_like(x), "c": lambda: self.function(u)}
         if inner is not None:
             columns |= {"a": lambda: inner * x, "b": lambda: inner}
-        return np.stack([columns[letter]() for letter in self.free], 1) if self.free else np.empty((len(x), 0))
+        return (
+            np.stack([columns[letter]() for letter in self.free], 1) if self.free else np.empty((len(x), 0))
+        )
 
     def expression(self, x: Any) -> Any:
         """The SymPy expression of the edge at the expression ``x``."""

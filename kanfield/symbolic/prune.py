@@ -8,15 +8,16 @@ from numpy.typing import NDArray
 from kanfield.symbolic.edges import Spline, spline_basis
 from kanfield.symbolic.fit import follow, refit, rmse
 from kanfield.symbolic.network import Key, Network
-from kanfield.symbolic.snap import Samples, edge_values
+from kanfield.symbolic.samples import Samples
+from kanfield.symbolic.snap import edge_values
 
 Array = NDArray[np.float64]
 
 STRENGTHS = (1e-2, 1e-3)  # of the penalty, one after the other
 _ROUNDS = 4
-_STEPS = 6  # of every round
+_STEPS = 5  # of every round
 _SMALLEST = 1e-4  # size of an edge, relative to its layer's, below which the penalty stops growing
-_SHARES = (0.3, 0.1, 0.03, 0.01, 0.003)  # attributions below which edges are left out together
+_SHARES = (0.3, 0.1, 0.05, 0.02, 0.005)  # attributions below which edges are left out together
 _WORSE = 1.5  # how much leaving edges out may raise the error on validation samples
 _GOOD = 1e-2  # relative error that may be given up for fewer edges: refinement brings it down again
 
@@ -66,7 +67,9 @@ def _penalty(network: Network, samples: Samples, strength: float) -> Array:
             size, width = sizes[number, spot], len(edge.function.parameters)
             if isinstance(edge.function, Spline):
                 slope = 1.0 - (np.log(size / total + 1e-12) + entropy)  # of size plus entropy, by the size
-                weight = strength * samples.spread**2 * max(slope, 0.0) / (total * max(size, _SMALLEST * total))
+                weight = (
+                    strength * samples.spread**2 * max(slope, 0.0) / (total * max(size, _SMALLEST * total))
+                )
                 f = edge.function
                 basis = spline_basis(known[edge.source], f.lower, f.upper, f.size)
                 _, r = np.linalg.qr(basis - basis.mean(0))
@@ -110,23 +113,16 @@ def prune(network: Network, samples: Samples) -> Network:
     network = refit(network, samples.x, samples.y, iterations=8, tolerance=1e-5)
     error = rmse(network, samples.x_val, samples.y_val) / spread
     for share in _SHARES:
-        while True:
-            weak = sorted(
-                (size, key) for key, size in attributions(network, samples.x).items() if size < share
-            )
-            edges = len(list(network.edges()))
-            for some in dict.fromkeys((len(weak), (len(weak) + 1) // 2, 1)):
-                if not 0 < some < edges:
-                    continue
-                smaller = network.without({key for _, key in weak[:some]})
-                if not smaller.nodes[-1].edges:
-                    continue
-                smaller = follow(smaller, samples.x)
-                smaller = refit(smaller, samples.x, samples.y, iterations=20, tolerance=1e-5)
-                new = rmse(smaller, samples.x_val, samples.y_val) / spread
-                if new <= max(_WORSE * error, _GOOD):
-                    network, error = smaller, min(error, new) if new > _GOOD else max(error, new)
-                    break
-            else:
+        sizes = attributions(network, samples.x)
+        weak = sorted((size, key) for key, size in sizes.items() if size < share)
+        for some in dict.fromkeys((len(weak), (len(weak) + 1) // 2)):
+            smaller = network.without({key for _, key in weak[:some]})
+            if not some or not smaller.nodes[-1].edges:
+                continue
+            smaller = follow(smaller, samples.x)
+            smaller = refit(smaller, samples.x, samples.y, iterations=10, tolerance=1e-4)
+            new = rmse(smaller, samples.x_val, samples.y_val) / spread
+            if new <= max(_WORSE * error, _GOOD):
+                network, error = smaller, max(new, error)
                 break
     return network

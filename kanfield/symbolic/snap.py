@@ -15,34 +15,17 @@ from kanfield.symbolic.edges import Named, Spline
 from kanfield.symbolic.fit import refit, rmse
 from kanfield.symbolic.functions import FUNCTIONS, Function
 from kanfield.symbolic.network import Edge, Key, Network
+from kanfield.symbolic.samples import Samples
 
 Array = NDArray[np.float64]
 
 _BEAM = 2
 _OPTIONS = 3  # candidates of an edge that are tried in the network
+_EDGES = 3  # most certain edges that are tried before one is given up
+_SAMPLES = 500
+_EXACT = 1e-9  # relative error of a formula that is the target itself
+_EVIDENCE, _BITS = 60.0, 6.0  # bits that half the error, and a unit of complexity, are worth
 _WORSE = 1.5  # how much a snap may raise the error on validation samples
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Samples to fit and samples to choose by.
-
-    Attributes:
-        x: inputs to fit, ``(N, n)``.
-        y: their target, ``(N,)``.
-        x_val: inputs to choose by, ``(M, n)``.
-        y_val: their target, ``(M,)``.
-    """
-
-    x: Array
-    y: Array
-    x_val: Array
-    y_val: Array
-
-    @property
-    def spread(self) -> float:
-        """Standard deviation of the target."""
-        return float(np.std(np.concatenate([self.y, self.y_val])))
 
 
 @dataclass(frozen=True)
@@ -130,17 +113,20 @@ def candidates(
 
 
 def _candidates_of(
-    network: Network, x: Array, key: Key, functions: Mapping[str, Function]
+    network: Network, x: Array, key: Key, functions: Mapping[str, Function], floor: float = 1e-4
 ) -> list[Candidate]:
+    """Single functions for an edge; ``floor`` is the misfit that the spline's own error explains."""
     seen, given, weight = edge_values(network, x, key)
     if np.ptp(seen) < 1e-12 or not np.isfinite(weight).all() or not weight.any():
         return []
-    # A spline is true to its grid only: what it cannot resolve must not decide between functions.
-    floor = 1e-4
-    found = single(seen, given, functions.values(), weight**2, floor=floor)
-    if not found or found[0].error > 1e-3:
-        found += pairs(seen, given, functions, weight**2, floor=floor)
-    return sorted(found, key=lambda c: c.bits)
+    return single(seen, given, functions.values(), weight**2, floor=floor)
+
+
+def _pairs_of(
+    network: Network, x: Array, key: Key, functions: Mapping[str, Function], floor: float
+) -> list[Candidate]:
+    seen, given, weight = edge_values(network, x, key)
+    return pairs(seen, given, functions, weight**2, floor=floor)
 
 
 def snap(
@@ -161,19 +147,30 @@ def snap(
         The best networks found, the best first; those whose ``kept`` is empty are formulae.
     """
     spread = samples.spread or 1.0
+    # Fewer samples do while splines are left: their own error is larger than that of the constants.
+    samples = dataclasses.replace(samples, x=samples.x[:_SAMPLES], y=samples.y[:_SAMPLES])
     start = Snapped(network, rmse(network, samples.x_val, samples.y_val) / spread)
     beam, finished = [start], []
     while beam and go_on():
         following: list[Snapped] = []
         for state in beam:
             following += _next_states(state, samples, functions, spread)
-        following.sort(key=lambda s: (len(s.kept), s.error))
+        following.sort(key=price)
         finished += [s for s in following if not _left(s)]
         beam = [s for s in following if _left(s)][:_BEAM]
-        if any(not s.kept and s.error < 1e-9 for s in finished):
+        if any(not s.kept and s.error < _EXACT for s in finished):
             break
     done = finished or beam or [start]
-    return sorted(done, key=lambda s: (len(s.kept), s.error))
+    return sorted(done, key=price)
+
+
+def price(state: Snapped) -> tuple[int, float]:
+    """What states are sorted by: edges that stayed splines, then error and complexity together, in bits."""
+    cost = 0.0
+    for _, edge in state.network.edges():
+        if isinstance(edge.function, Named):
+            cost += edge.function.function.complexity + len(edge.function.free)
+    return len(state.kept), _EVIDENCE * math.log2(state.error + _EXACT / 10) + _BITS * cost
 
 
 def _left(state: Snapped) -> list[Key]:
@@ -186,28 +183,40 @@ def _next_states(
     left = _left(state)
     if not left:
         return []
-    options = {key: _candidates_of(state.network, samples.x, key, functions) for key in left}
-    certain = sorted((key for key in left if options[key]), key=lambda key: options[key][0].error)
-    if not certain:
-        return [dataclasses.replace(state, kept=state.kept | frozenset(left))]
-    for key in certain[:3]:
-        states: list[Snapped] = []
-        # The misfit of the best bounds what is worth trying.
-        best = options[key][0].error
-        for candidate in options[key][:_OPTIONS]:
-            if candidate.error > max(0.2, 5 * best):
-                continue
-            for network in placed(state.network, key, candidate):
-                network = refit(network, samples.x, samples.y, iterations=25, tolerance=1e-7)
-                error = rmse(network, samples.x_val, samples.y_val) / spread
-                if error <= max(_WORSE * state.error, 1e-9):
-                    kept = frozenset(_renamed(k, key, len(candidate.inner)) for k in state.kept)
-                    states.append(Snapped(network, error, kept))
-                if error < 0.05 * state.error or error < 1e-9:  # no other can be meant
-                    return states
+    floor = min(max(0.3 * state.error, 1e-5), 1e-2)
+    options = {key: _candidates_of(state.network, samples.x, key, functions, floor) for key in left}
+    certain = sorted(left, key=lambda key: options[key][0].error if options[key] else math.inf)
+    for key in certain[:_EDGES]:
+        states = _tried(state, key, options[key], samples, spread)
+        if not any(s.error <= 1.1 * state.error for s in states):
+            two = _pairs_of(state.network, samples.x, key, functions, floor)
+            states += _tried(state, key, two, samples, spread)
         if states:
             return states
     return [dataclasses.replace(state, kept=state.kept | {certain[0]})]
+
+
+def _tried(
+    state: Snapped, key: Key, options: list[Candidate], samples: Samples, spread: float
+) -> list[Snapped]:
+    """The states that candidates of one edge lead to, each refitted; those that are worse are left out."""
+    states: list[Snapped] = []
+    for candidate in options[:_OPTIONS]:
+        # The misfit of the best bounds what is worth trying.
+        if candidate.error > max(0.2, 5 * options[0].error):
+            continue
+        for network in placed(state.network, key, candidate):
+            network = refit(network, samples.x, samples.y, iterations=15, tolerance=1e-5)
+            error = rmse(network, samples.x_val, samples.y_val) / spread
+            if _EXACT < error < 1e-6:  # it converges, and may do so to the last digits
+                network = refit(network, samples.x, samples.y, iterations=15, tolerance=1e-12)
+                error = rmse(network, samples.x_val, samples.y_val) / spread
+            if error <= max(_WORSE * state.error, _EXACT):
+                kept = frozenset(_renamed(k, key, len(candidate.inner)) for k in state.kept)
+                states.append(Snapped(network, error, kept))
+            if error < max(0.05 * state.error, _EXACT):  # no other can be meant
+                return states
+    return states
 
 
 def _renamed(key: Key, changed: Key, more: int) -> Key:

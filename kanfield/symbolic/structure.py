@@ -20,7 +20,7 @@ from kanfield.symbolic.edges import Spline
 from kanfield.symbolic.fit import refit, rmse
 from kanfield.symbolic.functions import Function
 from kanfield.symbolic.network import Edge, Network, Node, cover
-from kanfield.symbolic.snap import Samples
+from kanfield.symbolic.samples import Samples
 
 Array = NDArray[np.float64]
 Term = frozenset[int]  # the coordinates whose functions are multiplied
@@ -195,15 +195,37 @@ def propose(
         task = _inner_task(samples, coordinates, outer, sign)
         if task is None:
             continue
-        terms, error = _choose_terms(task, functions, seed)
-        network = _fitted(task, terms, functions, seed, cells=8, starts=2)
+        terms = _choose_terms(task, functions, seed)
+        network = min(
+            (_fitted(task, terms, functions, seed, cells, starts=2) for cells in _cells(coordinates)),
+            key=lambda fitted: _error(task, fitted),
+        )
         error = _error(task, network)
         whole = compose(coordinates, network, outer, sign, functions, names, samples.x)
         parameters = len(network.parameters)
-        text = f"{name or 'y'}: " + " + ".join("*".join(f"f({i})" for i in sorted(t)) for t in terms)
+        text = _in_words(name, terms, coordinates, names)
         score = float(np.log(error + 1e-9)) + 0.02 * parameters
         found.append(Structure(text, whole, error, score))
     return sorted(found, key=lambda s: s.score)
+
+
+def _in_words(
+    outer: str, terms: Sequence[Term], coordinates: Sequence[Coordinate], names: Sequence[str]
+) -> str:
+    """Such as ``exp: f(a) + f(b-c) f(d)``."""
+    texts = [
+        "f("
+        + (c.kind[1].join(names[s] for s in c.sources) if len(c.sources) == 2 else names[c.sources[0]])
+        + ")"
+        for c in coordinates
+    ]
+    inside = " + ".join(" ".join(texts[place] for place in sorted(term)) for term in terms)
+    return f"{outer}: {inside}" if outer else inside
+
+
+def _cells(coordinates: Sequence[Coordinate]) -> tuple[int, ...]:
+    """Grids to choose from: one coordinate has samples for fine ones."""
+    return (8, 24, 72) if len(coordinates) == 1 else (8,)
 
 
 @dataclass(frozen=True)
@@ -240,9 +262,7 @@ def _error(task: _Task, network: Network) -> float:
     return error / (task.spread or 1.0) if np.isfinite(error) else np.inf
 
 
-def _choose_terms(
-    task: _Task, functions: Mapping[str, Function], seed: int
-) -> tuple[tuple[Term, ...], float]:
+def _choose_terms(task: _Task, functions: Mapping[str, Function], seed: int) -> tuple[Term, ...]:
     """The set of products that predicts best, by adding them one by one and leaving out what is not needed."""
     count = task.z.shape[1]
     few = _Task(
@@ -250,7 +270,9 @@ def _choose_terms(
         task.spread,
     )
     pool = [
-        frozenset(chosen) for size in range(1, count + 1) for chosen in itertools.combinations(range(count), size)
+        frozenset(chosen)
+        for size in range(1, count + 1)
+        for chosen in itertools.combinations(range(count), size)
     ]
     known: dict[frozenset[Term], float] = {}
 
@@ -276,7 +298,7 @@ def _choose_terms(
     for term in sorted(best, key=len, reverse=True):
         if len(best) > 1 and price(best - {term}) < price(best):
             best = best - {term}
-    return tuple(sorted(best, key=lambda t: (len(t), sorted(t)))), error_of(best)
+    return tuple(sorted(best, key=lambda t: (len(t), sorted(t))))
 
 
 def _fitted(
@@ -293,7 +315,9 @@ def _fitted(
     has_products = any(len(term) > 1 for term in terms)
     for _ in range(starts if has_products else 1):
         network = _fresh(task, terms, functions, random, cells)
-        network = refit(network, task.z, task.t, weight=task.w, iterations=20 if starts == 1 else 60, tolerance=1e-5)
+        network = refit(
+            network, task.z, task.t, weight=task.w, iterations=20 if starts == 1 else 60, tolerance=1e-5
+        )
         error = _error(task, network)
         if best is None or error < best_error:
             best, best_error = network, error
@@ -315,7 +339,9 @@ def _fresh(
     def spline(place: int, level: float, spread: float) -> Spline:
         low, high = cover(task.z[:, place])
         greville = (np.arange(cells + 3) - 1) / cells * 2 - 1
-        coef = level + spread * (random.standard_normal() * greville + 0.3 * random.standard_normal(cells + 3))
+        coef = level + spread * (
+            random.standard_normal() * greville + 0.3 * random.standard_normal(cells + 3)
+        )
         return Spline(low, high, coef)
 
     nodes, last = [], []
