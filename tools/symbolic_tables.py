@@ -1,9 +1,9 @@
-"""Recovery of known formulae by ``kanfield symbolic``'s search: toys over seeds, and the KAN paper's Feynman rows.
+"""Recovery of known formulae by ``kanfield symbolic``'s search: toys, and the Feynman rows of the KAN paper.
 
-``python tools/symbolic_tables.py toys --seeds 3`` or ``feynman``, with ``--noise 0.01`` for noise. A CSV keeps every
-trial, and a second call computes only those that are missing. A formula is *exact* if SymPy proves that its
-difference to the truth, or their ratio, is a constant, and both agree to 1e-6 on points outside the training range;
-where SymPy does not end within a minute the second test alone decides, and the table says so.
+``python tools/symbolic_tables.py toys --seeds 3`` or ``feynman``, with ``--noise 0.01`` for noise. A CSV has
+every trial, and a second call computes only those that are missing. A formula is *exact* if SymPy proves that
+its difference to the truth, or their ratio, is a constant, and both agree to 1e-6 on points outside the range
+of training; where SymPy does not end within a minute the second test alone decides, and the table says so.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from kanfield.symbolic.discover import discover
 PROOF_SECONDS = 60
 SAMPLES = 1000
 
-# Name: formula and the ranges of its inputs, in the order of its symbols. Ranges are this file's own: the paper
-# (arXiv:2404.19756, table 2) does not print them.
+# Name: formula and the ranges of its inputs, in the order of its symbols. Ranges are this file's own: the
+# table of the paper (arXiv:2404.19756, table 2) does not print them.
 TOYS: dict[str, tuple[str, dict[str, tuple[float, float]]]] = {
     "exp-sin": ("exp(sin(pi*x) + y**2)", {"x": (-1, 1), "y": (-1, 1)}),
     "product": ("x*y", {"x": (-1, 1), "y": (-1, 1)}),
@@ -147,7 +147,7 @@ def trial(
         row["formula"] = str(found.chosen.expression)
         if name != "bessel":
             row["outside_1e-6"] = str(agrees_outside(found.chosen.expression, values, symbols, low, high))
-            row["proof"] = proof(found.chosen.expression, truth)
+            row["proof"] = proof(found.chosen.expression, truth, ranges)
             row["exact"] = str(row["outside_1e-6"] == "True" and row["proof"] != "no")
     print(f"{name}, seed {seed}: exact {row['exact']}, {row['formula'][:90]}", flush=True)
     return row
@@ -166,8 +166,15 @@ def agrees_outside(formula: Any, truth: Any, symbols: list[Any], low: Any, high:
     return bool(good.any() and (np.abs(a - b)[good] <= 1e-6 * (1 + np.abs(b[good]))).all())
 
 
-def proof(formula: Any, truth: Any) -> str:
+def proof(formula: Any, truth: Any, ranges: dict[str, tuple[float, float]]) -> str:
     """``yes`` or ``no``, or ``none`` where SymPy has not said within its time."""
+    signs = {
+        sympy.Symbol(name, real=True): sympy.Symbol(name, positive=True)
+        if low >= 0
+        else sympy.Symbol(name, real=True)
+        for name, (low, _) in ranges.items()
+    }
+    formula, truth = formula.subs(signs), truth.subs(signs)  # sqrt(s^2) is s where s is positive
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe(duplex=False)
     child = context.Process(target=_prove, args=(there, formula, truth))

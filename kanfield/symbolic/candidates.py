@@ -46,8 +46,8 @@ def single(
 ) -> list[Candidate]:
     """Every function of the table that can be ``c * f(a * x + b) + d`` on some samples, the best first.
 
-    ``c`` and ``d`` have closed forms; ``a`` and ``b`` are tried on a grid that keeps to the function's domain,
-    and the best of them refined by Levenberg-Marquardt.
+    ``c`` and ``d`` have closed forms; ``a`` and ``b`` are tried on a grid that keeps to the function's
+    domain, and the best of them refined by Levenberg-Marquardt.
 
     Args:
         x: where the edge is seen, ``(N,)``.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from kanfield.symbolic.constants import polish
-from kanfield.symbolic.expressions import complexity, shortest
+from kanfield.symbolic.expressions import complexity, shortest, with_simple_numbers
 from kanfield.symbolic.fit import follow, refit, rmse
 from kanfield.symbolic.functions import FUNCTIONS, Function
 from kanfield.symbolic.network import Network, layered
@@ -168,6 +168,8 @@ class _Search:
     def _formula(self, state: Snapped, origin: str) -> Formula:
         network = polish(state.network, self.samples)
         expression = shortest(network.expression())
+        if rmse(network, self.samples.x, self.samples.y) < EXACT * self.samples.spread:
+            expression = shortest(with_simple_numbers(expression))  # products of constants, too
         x, y = self.outside
         spread = self.samples.spread or 1.0
         outside = rmse(network, x, y) / spread if len(y) else None
@@ -271,11 +273,13 @@ def _networks(search: _Search, widths: Sequence[int] | None) -> Iterator[tuple[N
     for chosen in dict.fromkeys((*sets[:1], *sets[-1:], *sets)):
         if not search.go_on():
             return
-        proposals = propose(s, chosen, search.functions, search.names, search.seed, search.go_on)
-        for structure in proposals[:_STRUCTURES]:
-            if structure.error < _HOPELESS and search.go_on():
-                better = improve(structure, s)
-                yield better.network, better.text, better.error
+        tried = 0
+        for structure in propose(s, chosen, search.functions, search.names, search.seed, search.go_on):
+            if structure.error > _HOPELESS or tried == _STRUCTURES or not search.go_on():
+                break
+            tried += 1
+            better = improve(structure, s)
+            yield better.network, better.text, better.error
     if widths is None and count > 1 and search.go_on():  # of one input a layered KAN would only chain splines
         yield from _layered(search, _WIDTHS)
 

@@ -38,7 +38,7 @@ def draw(network: Network, x: Array, target: str) -> Figure:
     shown = [n for n in range(len(depth)) if n >= len(network.inputs) or n in used]
     rows = [[n for n in shown if depth[n] == level] for level in range(levels + 1)]
     place = {
-        n: ((k + 0.5) / len(row), (level + 0.06) / (levels + 0.2))
+        n: ((k + 0.5) / len(row), (level + 0.08) / (levels + 0.2))
         for level, row in enumerate(rows)
         for k, n in enumerate(row)
     }
@@ -49,7 +49,7 @@ def draw(network: Network, x: Array, target: str) -> Figure:
     axes.set_ylim(0, 1)
     known, strength, first = network.values(x), attributions(network, x), len(network.inputs)
     boxes: dict[int, list[tuple[int, int]]] = {}
-    for key, edge in network.edges():
+    for key, _ in network.edges():
         boxes.setdefault(depth[first + key[0]], []).append(key)
     for level, keys in boxes.items():
         keys.sort(key=lambda k: place[network.edge(k).source][0] + place[first + k[0]][0])
@@ -69,23 +69,17 @@ def draw(network: Network, x: Array, target: str) -> Figure:
                 inner.plot(t, edge.function(t), color=SERIES[1] if named else SERIES[0], linewidth=1.4)
             inner.set_xticks([])
             inner.set_yticks([])
+            inner.patch.set_alpha(1.0)
             if isinstance(edge.function, Named):
-                inner.set_title(literal(edge.function.function.name), fontsize=8, color=SERIES[1], pad=2)
+                style = {"fontsize": 8, "color": SERIES[1], "ha": "center", "va": "bottom"}
+                backing = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+                name = literal(edge.function.function.name)
+                inner.text(0.5, 1.06, name, transform=inner.transAxes, bbox=backing, **style)
     for n in shown:
         node = None if n < first else network.nodes[n - first]
-        mark = network.inputs[n] if node is None else "\u00d7" if node.product else "+"
-        label = f"{target} = {mark}" if n == len(depth) - 1 else literal(mark)
-        axes.text(
-            *place[n],
-            label,
-            ha="center",
-            va="center",
-            fontsize=10,
-            zorder=3,
-            bbox={
-                "boxstyle": "round,pad=0.3",
-                "facecolor": "none" if node is None else "white",
-                "edgecolor": INK,
-            },
-        )
+        label = network.inputs[n] if node is None else "\u00d7" if node.product else "+"
+        if n == len(depth) - 1:
+            label = target
+        box = {"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": INK}
+        axes.text(*place[n], literal(label), ha="center", va="center", fontsize=10, zorder=3, bbox=box)
     return figure

@@ -6,6 +6,8 @@ from typing import Any
 
 import sympy
 
+from kanfield.symbolic.numbers import simple_number
+
 _SHORT = 120  # nodes of a tree that expanding cannot blow up
 
 
@@ -32,6 +34,19 @@ def shortest(expression: Any) -> Any:
         expanded = sympy.expand(expression, trig=False, power_base=False, power_exp=False, log=False)
         forms += [expanded, sympy.factor_terms(expanded), sympy.powsimp(expanded)]
     return min(forms, key=complexity)
+
+
+def with_simple_numbers(expression: Any) -> Any:
+    """The expression with simple numbers for those of its floats that they match to ten digits.
+
+    >>> with_simple_numbers(sympy.Float(0.25) * sympy.Symbol("x"))
+    x/4
+    """
+    found = {
+        number: simple_number(float(number), 1e-10 * abs(float(number)))
+        for number in expression.atoms(sympy.Float)
+    }
+    return expression.xreplace({number: simple for number, simple in found.items() if simple is not None})
 
 
 def _has_large_power(expression: Any) -> bool:
@@ -63,6 +78,7 @@ def as_function(expression: Any, inputs: tuple[str, ...], name: str = "formula")
         }
     )
     code = SciPyPrinter({"fully_qualified_modules": True}).doprint(renamed)
+    code = code.replace("scipy.constants.", "numpy.")  # they have pi under the same name
     modules = [m for m in ("numpy", "scipy.special") if f"{m}." in code]
     imports = "\n".join(f"import {module}" for module in modules)
     return f"{imports}\n\n\ndef {name}({', '.join(known)}):\n    return {code}".lstrip()

@@ -33,8 +33,8 @@ def depths(network: Network) -> list[int]:
 def sparsify(network: Network, samples: Samples, strength: float = 1e-3) -> Network:
     """Fit under a penalty on the sizes of edges, so that few of them do the work.
 
-    The penalty is the KAN paper's: in every layer the sum of the edges' sizes plus the entropy of their shares.
-    A size here is the standard deviation of what an edge gives, not the mean of its absolute values, so that
+    The penalty is the KAN paper's: in every layer the sum of the edges' sizes plus the entropy of their
+    shares. A size here is the standard deviation of what an edge gives, not the mean of its absolute values, so that
     constants are free. Least squares see it through weights that every round computes anew.
 
     Args:
@@ -100,7 +100,7 @@ def attributions(network: Network, x: Array) -> dict[Key, float]:
 
 
 def prune(network: Network, samples: Samples) -> Network:
-    """Leave out edges, and with them nodes and inputs, where the rest, refitted, is as good on unseen samples.
+    """Leave out edges, and with them nodes and inputs, where the rest is as good on unseen samples.
 
     Args:
         network: fitted, best under :func:`sparsify`.

@@ -1,4 +1,4 @@
-"""What ``kanfield symbolic`` writes: results, formulae as text, LaTeX and Python, drawings, curves, a page."""
+"""What ``kanfield symbolic`` writes: results, formulae as text, LaTeX and Python, drawings, a page."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def summary(found: Discovery) -> str:
     best = found.chosen
     if best is None:
         return (
-            f"No formula of the table's functions was found for {found.target}: a smooth model predicts unseen "
-            f"samples to {found.floor:.1e} of their spread, but none of its edges is a named function."
+            f"No formula of the table's functions was found for {found.target}: a smooth model predicts "
+            f"unseen samples to {found.floor:.1e} of their spread, but none of its edges is a named function."
         )
     shown = f"{found.target} = {best.expression}"
     outside = "" if best.outside is None else f", {best.outside:.1e} outside the range that was fitted"
@@ -91,12 +91,12 @@ def _findings(found: Discovery, x: Any) -> Findings:
             Picture(
                 "before",
                 draw(found.fitted, x, found.target),
-                "The network as it was fitted: splines on its edges.",
+                "The network as it was fitted, splines in blue.",
             ),
             Picture(
                 "after",
                 draw(found.chosen.network, x, found.target),
-                "The same, its edges snapped to functions.",
+                "The same after snapping.",
             ),
         ]
     elif found.attempts:
@@ -124,10 +124,10 @@ def _findings(found: Discovery, x: Any) -> Findings:
             ),
         ],
         notes=[
-            "Errors are root mean squares on samples that were not fitted, relative to the target's standard "
-            "deviation. Complexity is the number of nodes of the formula's tree.",
-            "A formula explains the samples if its error is below 1e-7, or if it is at most 15 % above that of "
-            "the best smooth model and the residuals of neighbouring samples are not correlated.",
+            "Errors are root mean squares on samples that were not fitted, relative to the standard "
+            "deviation of the target. Complexity is the number of nodes of the formula's tree.",
+            "A formula explains the samples if its error is below 1e-7, or if it is at most 15 % above that "
+            "of the best smooth model and the residuals of neighbouring samples are not correlated.",
         ],
     )
 

@@ -25,10 +25,11 @@ from kanfield.symbolic.samples import Samples
 Array = NDArray[np.float64]
 Term = frozenset[int]  # the coordinates whose functions are multiplied
 
-_SUBSAMPLE = 300  # samples that structures are compared on
+_SUBSAMPLE = 250  # samples that structures are compared on
 _MAX_TERMS = 4
 _MAX_COORDINATES = 5  # subsets of more are too many
 _ROUGH_CELLS = 4
+_PROMISING = 1e-3  # relative error of a structure that is snapped before others are fitted
 _GAIN = 0.75  # of the interpolation error, that a simpler set of coordinates leaves at most
 
 
@@ -95,8 +96,8 @@ def interpolation_error(z: Array, y: Array, z_val: Array, y_val: Array) -> float
 def reduce_coordinates(samples: Samples) -> list[tuple[Coordinate, ...]]:
     """Fewer coordinates that hold all that the target depends on, found by interpolation.
 
-    An input is left out, or two are joined, where that makes the prediction of unseen samples better: in fewer
-    dimensions the same samples lie closer together.
+    An input is left out, or two are joined, where that makes the prediction of unseen samples better: in
+    fewer dimensions the same samples lie closer together.
 
     Args:
         samples: of the task.
@@ -168,8 +169,8 @@ def propose(
     names: tuple[str, ...],
     seed: int = 0,
     go_on: Callable[[], bool] = lambda: True,
-) -> list[Structure]:
-    """Fit networks ``F(sum of products)`` for every outer function, and sort them by what they predict.
+) -> Iterator[Structure]:
+    """Fit networks ``F(sum of products)`` for one outer function after the other.
 
     Args:
         samples: of the task.
@@ -179,11 +180,12 @@ def propose(
         seed: of the random starts.
         go_on: asked between fits; False ends the search with what there is.
 
-    Returns:
-        For every outer function its best network, the best first.
+    Yields:
+        The best network of an outer function: at once where it predicts so well that the others need not be
+        fitted, which takes longest, before it has been snapped; then the others, the best first.
     """
     if len(coordinates) > _MAX_COORDINATES:
-        return []
+        return
     found: list[Structure] = []
     sign = -1.0 if samples.y.max() <= 0 and samples.y_val.max() <= 0 else 1.0
     for name in ("", *OUTER):
@@ -204,9 +206,12 @@ def propose(
         whole = compose(coordinates, network, outer, sign, functions, names, samples.x)
         parameters = len(network.parameters)
         text = _in_words(name, terms, coordinates, names)
-        score = float(np.log(error + 1e-9)) + 0.02 * parameters
-        found.append(Structure(text, whole, error, score))
-    return sorted(found, key=lambda s: s.score)
+        structure = Structure(text, whole, error, float(np.log(error + 1e-9)) + 0.02 * parameters)
+        if error < _PROMISING:
+            yield structure
+        else:
+            found.append(structure)
+    yield from sorted(found, key=lambda s: s.score)
 
 
 def _in_words(
@@ -263,7 +268,7 @@ def _error(task: _Task, network: Network) -> float:
 
 
 def _choose_terms(task: _Task, functions: Mapping[str, Function], seed: int) -> tuple[Term, ...]:
-    """The set of products that predicts best, by adding them one by one and leaving out what is not needed."""
+    """The set of products that predicts best, one added after the other, less what is not needed."""
     count = task.z.shape[1]
     few = _Task(
         *(part[:_SUBSAMPLE] for part in (task.z, task.t, task.w, task.z_val, task.t_val, task.w_val)),

@@ -33,10 +33,10 @@ class Table:
 
 
 def read_table(path: Path, target: str, inputs: tuple[str, ...] = ()) -> Table:
-    """Read samples.
+    r"""Read samples.
 
     Args:
-        path: a CSV file with a line of names, or an NPZ file of arrays ``(N,)``, whose names are the columns'.
+        path: a CSV file with a line of names, or an NPZ file of arrays ``(N,)``, named as the columns.
         target: name of the column to explain.
         inputs: names of the columns to explain it by; by default all others.
 
@@ -49,7 +49,7 @@ def read_table(path: Path, target: str, inputs: tuple[str, ...] = ()) -> Table:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder) / "a.csv"
-    ...     _ = file.write_text("t,height\\n0,1.5\\n1,2.5\\n")
+    ...     _ = file.write_text("t,height\n0,1.5\n1,2.5\n")
     ...     read_table(file, "height").x.tolist()
     [[0.0], [1.0]]
     """
