@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from kanfield.symbolic.constants import polish
+from kanfield.symbolic.convert import from_kan
 from kanfield.symbolic.discover import Discovery, Formula, discover
 from kanfield.symbolic.expressions import as_function, shortest
 from kanfield.symbolic.fit import refit
@@ -28,6 +29,7 @@ __all__ = [
     "attributions",
     "candidates",
     "discover",
+    "from_kan",
     "layered",
     "polish",
     "prune",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -273,11 +274,10 @@ def _networks(search: _Search, widths: Sequence[int] | None) -> Iterator[tuple[N
     for chosen in dict.fromkeys((*sets[:1], *sets[-1:], *sets)):
         if not search.go_on():
             return
-        tried = 0
-        for structure in propose(s, chosen, search.functions, search.names, search.seed, search.go_on):
-            if structure.error > _HOPELESS or tried == _STRUCTURES or not search.go_on():
+        proposals = propose(s, chosen, search.functions, search.names, search.seed, search.go_on)
+        for structure in itertools.islice(proposals, _STRUCTURES):
+            if structure.error > _HOPELESS or not search.go_on():
                 break
-            tried += 1
             better = improve(structure, s)
             yield better.network, better.text, better.error
     if widths is None and count > 1 and search.go_on():  # of one input a layered KAN would only chain splines

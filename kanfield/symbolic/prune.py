@@ -34,8 +34,8 @@ def sparsify(network: Network, samples: Samples, strength: float = 1e-3) -> Netw
     """Fit under a penalty on the sizes of edges, so that few of them do the work.
 
     The penalty is the KAN paper's: in every layer the sum of the edges' sizes plus the entropy of their
-    shares. A size here is the standard deviation of what an edge gives, not the mean of its absolute values, so that
-    constants are free. Least squares see it through weights that every round computes anew.
+    shares. A size here is the standard deviation of what an edge gives, not the mean of its absolute
+    values, so that constants are free. Least squares see it through weights that every round computes anew.
 
     Args:
         network: with splines.
