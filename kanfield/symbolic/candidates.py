@@ -106,7 +106,7 @@ def _refined(named: Named, x: Array, y: Array, weight: Array) -> Named:
 def _windows_that_fit(
     function: Function, x: Array, y: Array, weight: Array, offset: bool
 ) -> list[tuple[float, Array]]:
-    """Misfit and constants of the two best windows of a function."""
+    """Misfit and constants of a function's best window, and of its second one where there are many."""
     order = np.argsort(x, kind="stable")
     chosen = order[np.unique(np.linspace(0, len(x) - 1, _GRID_POINTS).astype(int))]
     x, y, w = x[chosen], y[chosen], weight[chosen] + 1e-12
@@ -123,7 +123,7 @@ def _windows_that_fit(
         errors = np.sqrt(np.maximum(((g - c[:, None] * f) ** 2) @ w, 0))
     errors[~np.isfinite(errors) | (norm < 1e-20 * (1 + mean_f**2))] = np.inf
     kept = []
-    for place in np.argsort(errors)[: 2 if "a" in function.free else 1]:
+    for place in np.argsort(errors)[: 2 if function.name == "sin" else 1]:
         if np.isfinite(errors[place]):
             d = mean_y - c[place] * mean_f[place]
             kept.append((float(errors[place]), np.array([a[place], b[place], c[place], d])))
@@ -143,13 +143,14 @@ def windows(function: Function, low: float, high: float) -> tuple[Array, Array]:
     """
     half, middle = max((high - low) / 2, 1e-9), (high + low) / 2
     left, right = function.domain
-    bounded = math.isfinite(left) or math.isfinite(right)
     widths = np.geomspace(0.1, 40, 48) if "a" in function.free else np.array([half])
     if function.name == "sin":
         widths = np.geomspace(0.2, 60, 96)
+    elif "b" not in function.free and "a" in function.free:  # room for a finer grid of the only constant
+        widths = np.geomspace(0.02, 40, 500)
     a, b = [], []
     for width in widths:
-        for sign in (1, -1) if bounded and not (math.isfinite(left) and math.isfinite(right)) else (1,):
+        for sign in (1,) if function.symmetric or function.free == "cd" else (1, -1):
             slope = sign * width / half
             if "b" in function.free:
                 centres = _centres(function, width)

@@ -8,6 +8,7 @@ import sympy
 
 from kanfield.symbolic.numbers import simple_number
 
+_CALL = 6  # nodes that a form may have more for every function that it does without
 _SHORT = 120  # nodes of a tree that expanding cannot blow up
 
 
@@ -30,10 +31,12 @@ def shortest(expression: Any) -> Any:
     2*x
     """
     forms = [expression, sympy.factor_terms(expression), sympy.powsimp(expression)]
+    if complexity(expression) <= _SHORT:
+        forms.append(sympy.expand_trig(expression))  # tanh(atanh(a) + atanh(b)) is a fraction
     if complexity(expression) <= _SHORT and not _has_large_power(expression):
         expanded = sympy.expand(expression, trig=False, power_base=False, power_exp=False, log=False)
         forms += [expanded, sympy.factor_terms(expanded), sympy.powsimp(expanded)]
-    return min(forms, key=complexity)
+    return min(forms, key=lambda form: complexity(form) + _CALL * len(form.atoms(sympy.Function)))
 
 
 def with_simple_numbers(expression: Any) -> Any:

@@ -43,6 +43,12 @@ class Function:
     free: str = CONSTANTS
 
     @functools.cached_property
+    def symmetric(self) -> bool:
+        """Whether ``f(-x)`` is ``f(x)`` or ``-f(x)``, so that a negative ``a`` gives nothing new."""
+        mirrored = self.formula.subs(X, -X)
+        return mirrored in (self.formula, -self.formula) and self.domain[0] == -self.domain[1]
+
+    @functools.cached_property
     def _numeric(self) -> tuple[Callable[[Array], Any], Callable[[Array], Any]]:
         modules = ["scipy", "numpy"]
         return (

@@ -26,6 +26,8 @@ Array = NDArray[np.float64]
 Term = frozenset[int]  # the coordinates whose functions are multiplied
 
 _SUBSAMPLE = 250  # samples that structures are compared on
+_INTERPOLATED = 700  # in more than three dimensions, where fewer lie too far apart
+_LOW = 3
 _MAX_TERMS = 4
 _MAX_COORDINATES = 5  # subsets of more are too many
 _ROUGH_CELLS = 4
@@ -105,8 +107,9 @@ def reduce_coordinates(samples: Samples) -> list[tuple[Coordinate, ...]]:
     Returns:
         Sets of coordinates, the most reduced one first, the inputs themselves last.
     """
-    x, y = samples.x[:_SUBSAMPLE], samples.y[:_SUBSAMPLE]
-    x_val, y_val = samples.x_val[:_SUBSAMPLE], samples.y_val[:_SUBSAMPLE]
+    few = _SUBSAMPLE if samples.x.shape[1] <= _LOW else _INTERPOLATED
+    x, y = samples.x[:few], samples.y[:few]
+    x_val, y_val = samples.x_val[:few], samples.y_val[:few]
 
     def error_of(chosen: tuple[Coordinate, ...]) -> float:
         return interpolation_error(columns(chosen, x), y, columns(chosen, x_val), y_val)
@@ -290,10 +293,14 @@ def _choose_terms(task: _Task, functions: Mapping[str, Function], seed: int) -> 
     def price(terms: frozenset[Term]) -> float:
         return float(np.log(error_of(terms) + 1e-6)) + 0.1 * sum(map(len, terms))
 
-    additive = frozenset(frozenset([place]) for place in range(count))
-    beam = sorted({*(frozenset([term]) for term in pool), additive}, key=price)[:2]
+    # Sums of functions of one coordinate each, alone and times a function of one of them.
+    sums = [frozenset(frozenset([place]) for place in range(count))]
+    sums += [frozenset(frozenset([one, two]) for two in range(count) if two != one) for one in range(count)]
+    beam = sorted({*(frozenset([term]) for term in pool), *sums}, key=price)[:2]
     best = beam[0]
     for _ in range(_MAX_TERMS - 1):
+        if error_of(best) < _PROMISING:
+            break
         grown = {terms | {term} for terms in beam for term in pool if term not in terms}
         shrunk = {terms - {term} for terms in grown for term in terms if len(terms) > 2}
         beam = sorted((grown | shrunk) if count <= 3 else grown, key=price)[:2]
