@@ -210,7 +210,8 @@ def propose(
         parameters = len(network.parameters)
         text = _in_words(name, terms, coordinates, names)
         structure = Structure(text, whole, error, float(np.log(error + 1e-9)) + 0.02 * parameters)
-        if error < _PROMISING:
+        # One function of one coordinate needs no outer one: chains of two are candidates of its edge.
+        if error < _PROMISING or (len(coordinates) == 1 and not name):
             yield structure
         else:
             found.append(structure)
