@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from kanfield.least_squares import levenberg_marquardt
 from kanfield.symbolic.edges import Named
-from kanfield.symbolic.functions import Function
+from kanfield.symbolic.functions import FUNCTIONS, Function
 from kanfield.symbolic.network import Edge, Node
 
 Array = NDArray[np.float64]
 
 _GRID_POINTS = 64  # at which windows are compared, before the best are refined on all samples
+_WINDOWS = 3  # far from each other, that are refined
 _BITS = 6.0  # what a unit of complexity, or a constant, has to save
 # Half as many bits as a halved squared error saves: of 60 samples, since a spline's misfits go together.
 _EVIDENCE = 30.0
@@ -106,7 +107,7 @@ def _refined(named: Named, x: Array, y: Array, weight: Array) -> Named:
 def _windows_that_fit(
     function: Function, x: Array, y: Array, weight: Array, offset: bool
 ) -> list[tuple[float, Array]]:
-    """Misfit and constants of a function's best window, and of its second one where there are many."""
+    """Misfit and constants of a function's best window, and for waves of other ones far from it."""
     order = np.argsort(x, kind="stable")
     chosen = order[np.unique(np.linspace(0, len(x) - 1, _GRID_POINTS).astype(int))]
     x, y, w = x[chosen], y[chosen], weight[chosen] + 1e-12
@@ -122,12 +123,22 @@ def _windows_that_fit(
         c = (f * g) @ w / norm
         errors = np.sqrt(np.maximum(((g - c[:, None] * f) ** 2) @ w, 0))
     errors[~np.isfinite(errors) | (norm < 1e-20 * (1 + mean_f**2))] = np.inf
-    kept = []
-    for place in np.argsort(errors)[: 2 if function.name == "sin" else 1]:
-        if np.isfinite(errors[place]):
-            d = mean_y - c[place] * mean_f[place]
-            kept.append((float(errors[place]), np.array([a[place], b[place], c[place], d])))
-    return kept
+    chosen_windows: list[int] = []
+    centres, halves = a * (x[0] + x[-1]) / 2 + b, np.abs(a) * (x[-1] - x[0]) / 2
+    for place in np.argsort(errors):
+        if not np.isfinite(errors[place]) or len(chosen_windows) == (_WINDOWS if _is_wavy(function) else 1):
+            break
+        if all(abs(centres[place] - centres[other]) > halves[other] / 2 for other in chosen_windows):
+            chosen_windows.append(int(place))
+    return [
+        (float(errors[place]), np.array([a[place], b[place], c[place], mean_y - c[place] * mean_f[place]]))
+        for place in chosen_windows
+    ]
+
+
+def _is_wavy(function: Function) -> bool:
+    """Whether windows far apart may fit: for waves, and for functions of the user that may be waves."""
+    return "b" in function.free and (function.name == "sin" or function.name not in FUNCTIONS)
 
 
 def windows(function: Function, low: float, high: float) -> tuple[Array, Array]:
