@@ -31,6 +31,7 @@ _LOW = 3
 _MAX_TERMS = 4
 _MAX_COORDINATES = 5  # subsets of more are too many
 _ROUGH_CELLS = 4
+_FEW = 4  # factors of a structure that is snapped before others are fitted
 _PROMISING = 1e-3  # relative error of a structure that is snapped before others are fitted
 _GAIN = 0.75  # of the interpolation error, that a simpler set of coordinates leaves at most
 
@@ -211,7 +212,8 @@ def propose(
         text = _in_words(name, terms, coordinates, names)
         structure = Structure(text, whole, error, float(np.log(error + 1e-9)) + 0.02 * parameters)
         # One function of one coordinate needs no outer one: chains of two are candidates of its edge.
-        if error < _PROMISING or (len(coordinates) == 1 and not name):
+        small = sum(map(len, terms)) <= _FEW  # many factors predict well whatever the outer function is
+        if (error < _PROMISING and small) or (len(coordinates) == 1 and not name):
             yield structure
         else:
             found.append(structure)
