@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -208,7 +208,7 @@ def inverted(function: Function, y: Array) -> Array | None:
 
 
 _TINY = 1e-9
-_INVERSES = {
+_INVERSES: dict[str, tuple[float, float, Callable[[Array], Array]]] = {
     "exp": (_TINY, math.inf, np.log),
     "1/x": (_TINY, math.inf, lambda y: 1 / y),
     "sqrt": (-_TINY, math.inf, np.square),
@@ -295,7 +295,8 @@ def _scored(
     centre = np.average(y, weights=weight)
     spread = math.sqrt(np.average((y - centre) ** 2, weights=weight)) or 1.0
     error = math.sqrt(np.average((values - y) ** 2, weights=weight)) / spread
-    complexity = function.function.complexity + sum(e.function.function.complexity for e in node.edges)
+    named = [function, *(edge.function for edge in node.edges if isinstance(edge.function, Named))]
+    complexity = sum(each.function.complexity for each in named)
     cost = _BITS * (complexity + len(part.function.free))
     bits = _EVIDENCE * math.log2(error**2 + floor**2) + cost if np.isfinite(error) else math.inf
     return Candidate(name, function, inner, error if np.isfinite(error) else math.inf, bits)

@@ -109,7 +109,7 @@ class Spline:
         """The nearest spline, by least squares, on a grid of as many cells between other borders."""
         x = np.linspace(lower, upper, 4 * self.size + ORDER + 1)
         coef = np.linalg.lstsq(spline_basis(x, lower, upper, self.size), self(x), rcond=None)[0]
-        return Spline(lower, upper, coef)
+        return Spline(lower, upper, coef.astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -144,12 +144,14 @@ class Named:
     def __call__(self, x: Array) -> Array:
         """Values at ``x``, shape ``(N,)``; NaN outside the function's domain."""
         a, b, c, d = self.constants
-        return c * self.function(a * x + b) + d
+        values: Array = c * self.function(a * x + b) + d
+        return values
 
     def slope(self, x: Array) -> Array:
         """Derivatives at ``x``, shape ``(N,)``."""
         a, b, c, _ = self.constants
-        return a * c * self.function.slope(a * x + b)
+        slopes: Array = a * c * self.function.slope(a * x + b)
+        return slopes
 
     def jacobian(self, x: Array) -> Array:
         """Derivatives of the values by the free constants, shape ``(N, P)``."""
