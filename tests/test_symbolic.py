@@ -28,12 +28,12 @@ from kanfield.symbolic import (
 )
 from kanfield.symbolic.candidates import pairs, single, unit
 from kanfield.symbolic.constants import polish
+from kanfield.symbolic.coordinates import Coordinate, reduce_coordinates
 from kanfield.symbolic.edges import Named, Spline, spline_basis
 from kanfield.symbolic.expressions import as_function, shortest
 from kanfield.symbolic.fit import rmse
 from kanfield.symbolic.network import Edge, Node
 from kanfield.symbolic.numbers import simple_number
-from kanfield.symbolic.structure import Coordinate, reduce_coordinates
 
 random = np.random.default_rng(0)
 X = random.uniform(0.2, 1.8, (60, 2))

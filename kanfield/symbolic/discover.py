@@ -13,6 +13,13 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from kanfield.symbolic.constants import polish
+from kanfield.symbolic.coordinates import (
+    columns,
+    interpolation_error,
+    joined_pairs,
+    plain,
+    reduce_coordinates,
+)
 from kanfield.symbolic.expressions import complexity, shortest, with_simple_numbers
 from kanfield.symbolic.fit import follow, refit, rmse
 from kanfield.symbolic.functions import FUNCTIONS, Function
@@ -20,15 +27,7 @@ from kanfield.symbolic.network import Network, layered
 from kanfield.symbolic.prune import STRENGTHS, prune, sparsify
 from kanfield.symbolic.samples import Samples, check, split
 from kanfield.symbolic.snap import Snapped, snap
-from kanfield.symbolic.structure import (
-    columns,
-    improve,
-    interpolation_error,
-    joined_pairs,
-    plain,
-    propose,
-    reduce_coordinates,
-)
+from kanfield.symbolic.structure import improve, propose
 
 Array = NDArray[np.float64]
 

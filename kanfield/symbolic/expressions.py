@@ -33,6 +33,8 @@ def shortest(expression: Any) -> Any:
     forms = [expression, sympy.factor_terms(expression), sympy.powsimp(expression)]
     if complexity(expression) <= _SHORT:
         forms.append(sympy.expand_trig(expression))  # tanh(atanh(a) + atanh(b)) is a fraction
+    if expression.has(sympy.atanh):  # so is exp(2 * atanh(a))
+        forms.append(sympy.factor_terms(sympy.expand(expression.rewrite(sympy.log))))
     if complexity(expression) <= _SHORT and not _has_large_power(expression):
         expanded = sympy.expand(expression, trig=False, power_base=False, power_exp=False, log=False)
         forms += [expanded, sympy.factor_terms(expanded), sympy.powsimp(expanded)]
