@@ -189,7 +189,9 @@ def _prove(pipe: Any, formula: Any, truth: Any) -> None:
     formula = (
         sympy.nsimplify(formula, tolerance=1e-9, rational=False) if formula.has(sympy.Float) else formula
     )
-    for combined in (formula - truth, formula / truth):
+    ratio = formula / truth
+    # A ratio whose square is constant is so too where it is continuous; with the roots gone SymPy sees it.
+    for combined in (formula - truth, ratio, (ratio**2).rewrite(sympy.exp)):
         if sympy.simplify(combined).is_number:
             pipe.send("yes")
             return
