@@ -22,6 +22,7 @@ from kanfield.cli.run import Eval, Render
 from kanfield.cli.runs import Runs
 from kanfield.cli.spectrum import Spectrum
 from kanfield.cli.study import Study
+from kanfield.cli.symbolic import Symbolic
 from kanfield.cli.values import Text
 from kanfield.cli.view import View
 from kanfield.cli.work import Work
@@ -58,6 +59,7 @@ COMMANDS: dict[str, Any] = {
     "compare": Compare,
     "spectrum": Spectrum,
     "study": Study,
+    "symbolic": Symbolic,
     "runs": Runs,
     "models": Models,
     "bench": Bench,

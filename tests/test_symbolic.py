@@ -1,0 +1,251 @@
+"""Networks of splines and named functions: derivatives, changes that leave the old one alone, snapping."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sympy
+import torch
+from scipy.interpolate import BSpline
+from scipy.special import j0
+
+from kanfield import KAN
+from kanfield.errors import InputError
+from kanfield.symbolic import (
+    FUNCTIONS,
+    Network,
+    Samples,
+    attributions,
+    candidates,
+    discover,
+    from_kan,
+    layered,
+    prune,
+    refit,
+    snap,
+    sparsify,
+    split,
+)
+from kanfield.symbolic.candidates import pairs, single, unit
+from kanfield.symbolic.constants import polish
+from kanfield.symbolic.coordinates import Coordinate, reduce_coordinates
+from kanfield.symbolic.edges import Named, Spline, spline_basis
+from kanfield.symbolic.expressions import as_function, shortest
+from kanfield.symbolic.fit import rmse
+from kanfield.symbolic.network import Edge, Node
+from kanfield.symbolic.numbers import simple_number
+
+random = np.random.default_rng(0)
+X = random.uniform(0.2, 1.8, (60, 2))
+
+
+def spline(scale: float = 1.0) -> Spline:
+    return Spline(0.0, 2.0, 1 + scale * random.standard_normal(9))
+
+
+def product_network() -> Network:
+    """``sin(s(x) * named(y)) + s(y)``, with every kind of edge and node."""
+    product = Node(
+        (Edge(0, spline(0.2)), Edge(1, Named(FUNCTIONS["sqrt"], np.array([1, 0.5, 2, 1]), "bcd"))), True
+    )
+    sine = Named(FUNCTIONS["sin"], np.array([0.7, 0.1, 1.5, 0.0]), "abc")
+    return Network(("x", "y"), (product, Node((Edge(2, sine), Edge(1, spline())), bias=0.3)))
+
+
+def test_splines_are_scipys() -> None:
+    s = spline()
+    knots = np.linspace(0, 2, 7)[0] + (np.arange(13) - 3) * (2 / 6)
+    theirs = BSpline(knots, s.coef, 3)
+    x = np.linspace(0, 2, 31)
+    np.testing.assert_allclose(s(x), theirs(x), atol=1e-12)
+    np.testing.assert_allclose(s.slope(x), theirs(x, 1), atol=1e-12)
+    np.testing.assert_allclose(
+        spline_basis(np.array([3.0]), 0, 2, 6) @ s.coef, s(np.array([2.0])) + s.slope(np.array([2.0]))
+    )
+
+
+@pytest.mark.parametrize("network", [product_network(), layered("xy", [3], X, 4, 0)], ids=["graph", "layers"])
+def test_jacobian_is_the_derivative(network: Network) -> None:
+    p, step = network.parameters, 1e-6
+    direction = random.standard_normal(len(p))
+    ahead, behind = (network.with_parameters(p + s * direction)(X) for s in (step, -step))
+    np.testing.assert_allclose(network.jacobian(X) @ direction, (ahead - behind) / (2 * step), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_of_the_table_has_its_derivatives(name: str) -> None:
+    f = FUNCTIONS[name]
+    x = np.linspace(0.2, 0.8, 9)
+    named = Named(f, np.array([0.9, 0.05, 1.5, -0.5]), "abcd")
+    step = 1e-6
+    for place in range(4):
+        shift = step * np.eye(4)[place]
+        numeric = named.with_parameters(named.constants + shift)(x) - named.with_parameters(
+            named.constants - shift
+        )(x)
+        np.testing.assert_allclose(named.jacobian(x)[:, place], numeric / (2 * step), atol=1e-6)
+    np.testing.assert_allclose(named.slope(x), (named(x + step) - named(x - step)) / (2 * step), atol=1e-6)
+    (symbol,) = named.expression(sympy.Symbol("t", real=True)).free_symbols
+    values = [float(named.expression(symbol).subs(symbol, v)) for v in x[:2]]
+    np.testing.assert_allclose(values, named(x[:2]), rtol=1e-12)
+
+
+def test_outside_its_domain_a_function_has_no_value() -> None:
+    assert np.isnan(FUNCTIONS["log"](np.array([-1.0, 1.0]))).tolist() == [True, False]
+
+
+def test_refining_keeps_the_function() -> None:
+    network = layered("xy", [3], X, 4, 0)
+    finer = network.refine(3)
+    np.testing.assert_allclose(finer(X), network(X), atol=1e-12)
+    assert len(finer.parameters) > 2 * len(network.parameters)
+
+
+def test_a_chain_in_an_edge_leaves_the_rest_where_it_was() -> None:
+    network = product_network()
+    inner = (Node((Edge(-1, unit(FUNCTIONS["exp"])),)), Node((Edge(-2, unit(FUNCTIONS["x"])),)))
+    changed = network.with_chain((0, 1), inner, network.edge((0, 1)).function)
+    explicit = network.edge((0, 1)).function
+    s = network.edge((0, 0)).function(X[:, 0])
+    sine, last = (edge.function for edge in network.nodes[1].edges)
+    expected = sine(s * explicit(np.exp(X[:, 1]))) + last(X[:, 1]) + 0.3
+    np.testing.assert_allclose(changed(X), expected, atol=1e-12)
+
+
+def test_edges_left_out_take_nodes_with_them() -> None:
+    network = layered("xy", [3], X, 4, 0)
+    smaller = network.without({(0, 0), (0, 1), (3, 1)})
+    assert len(smaller.nodes) == 2 and len(list(smaller.edges())) == 3
+    assert len(network.nodes) == 4
+
+
+def test_a_trained_kan_keeps_its_values() -> None:
+    x = torch.rand(40, 2, dtype=torch.float64) * 2 - 1
+    for base, bound in ((None, 1e-6), ("silu", 1e-3)):
+        kan = KAN(2, 1, widths=[3], grids=5, base=base)
+        kan.fit_ranges(x.float())
+        truth = kan.double()(x)[:, 0].detach().numpy()
+        np.testing.assert_allclose(from_kan(kan, ["a", "b"])(x.numpy()), truth, atol=bound)
+
+
+def test_an_image_field_is_refused_in_words() -> None:
+    with pytest.raises(InputError, match="no formula of named functions is an image"):
+        from_kan(KAN(2, 1, widths=[4], num_directions=6), ["x", "y"])
+
+
+@pytest.mark.parametrize("name", ["x^2", "1/x", "exp", "sin", "tanh", "arctan", "gaussian", "sqrt"])
+def test_a_function_is_recognised_by_its_values(name: str) -> None:
+    x = np.linspace(0.3, 2.5, 90)
+    a = 1.0 if "a" not in FUNCTIONS[name].free else 1.7
+    b = 0.4 if "b" in FUNCTIONS[name].free else 0.0
+    truth = Named(FUNCTIONS[name], np.array([a, b, -2.0, 0.7]))
+    best = single(x, truth(x), FUNCTIONS.values(), np.ones(90), floor=1e-9)[0]
+    assert best.name == name and best.error < 1e-5
+    np.testing.assert_allclose(best.function(x), truth(x), atol=1e-4)
+
+
+def test_two_functions_in_a_chain_or_a_product_are_recognised() -> None:
+    x = np.linspace(0.5, 3, 90)
+    found = pairs(x, np.sin(x / 2) ** 2 / x**2, FUNCTIONS, np.ones(90))
+    assert found[0].name == "1/x^2 * sin" and found[0].error < 1e-5
+
+
+def samples_of(function, low: float = 0.5, high: float = 2.0, count: int = 140, inputs: int = 2) -> Samples:
+    x = np.random.default_rng(3).uniform(low, high, (count, inputs))
+    return Samples(x[:100], function(x[:100]), x[100:], function(x[100:]))
+
+
+def quotient(samples: Samples) -> Network:
+    """A product of two splines, fitted."""
+    product = Node((Edge(0, spline(0.1)), Edge(1, spline(0.1))), product=True)
+    network = Network(("x", "y"), (product, Node((Edge(2, unit(FUNCTIONS["x"])),), bias=0.0)))
+    return refit(network, samples.x, samples.y, iterations=40)
+
+
+def test_snapping_finds_the_formula_and_leaves_the_network() -> None:
+    samples = samples_of(lambda x: x[:, 0] ** 2 / x[:, 1])
+    network = quotient(samples)
+    before = network.parameters
+    best = {key: found[0].name for key, found in candidates(network, samples.x).items()}
+    assert best == {(0, 0): "x^2", (0, 1): "1/x"}
+    snapped = snap(network, samples)[0]
+    assert not snapped.kept and snapped.error < 1e-8
+    formula = shortest(polish(snapped.network, samples).expression())
+    x, y = sympy.symbols("x y", real=True)
+    assert sympy.simplify(formula - x**2 / y) == 0
+    assert np.array_equal(network.parameters, before)
+
+
+def test_sparsifying_and_pruning_leave_out_what_does_not_matter() -> None:
+    samples = samples_of(lambda x: np.sin(2 * x[:, 0]), inputs=2)
+    network = refit(layered("xy", [2], samples.x, 3, 0), samples.x, samples.y, iterations=10)
+    sparse = sparsify(network, samples, 1e-2)
+    weak, strong = (attributions(n, samples.x) for n in (sparse, network))
+    assert max(weak[key] for key in ((0, 1), (1, 1))) <= max(strong[key] for key in ((0, 1), (1, 1)))
+    pruned = prune(sparse, samples)
+    assert not any(edge.source == 1 for _, edge in pruned.edges())  # the second input is gone
+    assert rmse(pruned, samples.x_val, samples.y_val) < 0.02
+
+
+def test_a_symmetry_and_a_useless_input_are_seen() -> None:
+    samples = samples_of(lambda x: np.exp(-((x[:, 0] - x[:, 1]) ** 2)), inputs=3)
+    assert reduce_coordinates(samples)[0] == (Coordinate("x-y", (0, 1)),)
+
+
+@pytest.mark.parametrize(
+    ("value", "tolerance", "number"),
+    [
+        (0.3333333333, 1e-8, sympy.Rational(1, 3)),
+        (6.283185307, 1e-8, 2 * sympy.pi),
+        (0.39894228040, 1e-9, 1 / sympy.sqrt(2 * sympy.pi)),
+        (1e-12, 1e-9, sympy.Integer(0)),
+        (1.2345678, 1e-9, None),
+        (0.737, 0.05, None),  # too many numbers are so near
+    ],
+)
+def test_simple_numbers(value: float, tolerance: float, number: sympy.Expr | None) -> None:
+    assert simple_number(value, tolerance) == number
+
+
+def test_python_code_of_a_formula_computes_it() -> None:
+    a, b = sympy.symbols("a b", real=True)
+    names: dict[str, object] = {}
+    exec(as_function(sympy.sin(sympy.pi * a) / b + sympy.besselj(0, a), ("a", "b")), names)
+    function = names["formula"]
+    assert callable(function)
+    assert function(0.3, 2.0) == pytest.approx(np.sin(np.pi * 0.3) / 2 + j0(0.3))
+
+
+@pytest.mark.slow
+def test_the_toy_of_the_kan_paper() -> None:
+    x = np.random.default_rng(0).uniform(-1, 1, (300, 2))
+    found = discover(x, np.exp(np.sin(np.pi * x[:, 0]) + x[:, 1] ** 2), names=["x", "y"])
+    symbols = sympy.symbols("x y", real=True)
+    truth = sympy.exp(sympy.sin(sympy.pi * symbols[0]) + symbols[1] ** 2)
+    assert found.found and sympy.simplify(found.chosen.expression - truth) == 0
+    assert found.chosen.outside < 1e-12
+
+
+@pytest.mark.slow
+def test_noise_ends_the_search_at_its_floor() -> None:
+    x = np.random.default_rng(0).uniform(1, 3, (200, 1))
+    y = 2 / x[:, 0] + 0.02 * np.random.default_rng(1).standard_normal(200)
+    found = discover(x, y)
+    assert found.found and 0.5 < found.chosen.error * y.std() / 0.02 < 1.5
+    np.testing.assert_allclose(found.chosen.network(np.array([[1.5], [2.5]])), [2 / 1.5, 2 / 2.5], atol=0.03)
+
+
+@pytest.mark.slow
+def test_no_formula_is_an_answer() -> None:
+    x = np.random.default_rng(0).uniform(-1, 1, (200, 1))
+    found = discover(x, j0(20 * x[:, 0]))
+    assert not found.found and found.attempts
+
+
+def test_the_split_keeps_the_outermost_apart() -> None:
+    x = np.random.default_rng(0).uniform(size=(300, 2))
+    samples, outside, y = split(x, x[:, 0], 0)
+    assert len(samples.x) + len(samples.x_val) + len(outside) == 300 and len(outside) == len(y)
+    inner = np.concatenate([samples.x, samples.x_val])
+    beyond = (outside < inner.min(0)) | (outside > inner.max(0))
+    assert beyond.any(1).all()
