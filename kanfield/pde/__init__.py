@@ -1,0 +1,1 @@
+"""Partial differential equations as least squares: residuals, exact derivatives, Levenberg-Marquardt."""
