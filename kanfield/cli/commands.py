@@ -20,6 +20,7 @@ from kanfield.cli.completion import SHELLS, completion_script, known_words
 from kanfield.cli.fit import Fit
 from kanfield.cli.run import Eval, Render
 from kanfield.cli.runs import Runs
+from kanfield.cli.solve import Solve
 from kanfield.cli.spectrum import Spectrum
 from kanfield.cli.study import Study
 from kanfield.cli.values import Text
@@ -54,6 +55,7 @@ COMMANDS: dict[str, Any] = {
     "compare": Compare,
     "spectrum": Spectrum,
     "study": Study,
+    "solve": Solve,
     "runs": Runs,
     "models": Models,
     "bench": Bench,

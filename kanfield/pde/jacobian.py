@@ -135,7 +135,9 @@ def reference_jacobian(field: nn.Module, samples: Samples, residual: Residual) -
 
     def one(values: dict[str, Tensor], sample: Samples) -> tuple[Tensor, Tensor]:
         points, *jets = sample
-        alone = Samples(points[None], *(Jet(j.value[None], j.first[:, None], j.second[:, None]) for j in jets))
+        alone = Samples(
+            points[None], *(Jet(j.value[None], j.first[:, None], j.second[:, None]) for j in jets)
+        )
         r = residual(functional_call(module, values, (alone.features,)), alone)[0]
         return r, r
 
