@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
 from kanfield.errors import InputError
-from kanfield.pde.jacobian import Samples
 from kanfield.pde.jets import Jet
 from kanfield.pde.problem import TIME, Condition, Problem, Reference
 from kanfield.pde.sampling import face_points, inside_points
@@ -29,89 +31,89 @@ def check_problem(problem: Problem) -> None:
     _check_corners(problem)
 
 
-def _try(problem: Problem, what: str, function: object, points: Tensor) -> None:
+def _try(problem: Problem, what: str, function: Callable[..., Tensor], points: Tensor) -> None:
     samples = problem.samples(points)
-    generator = torch.Generator().manual_seed(0)
-    shape = (len(points), 1)
-    u = Jet(
-        *(
-            torch.randn(*d, *shape, generator=generator, dtype=points.dtype).requires_grad_()
-            for d in ((), (len(problem.box),), (len(problem.box),))
-        )
-    )
     for name, part in (
         ("constraint", samples.lift),
         ("constraint", samples.mask),
         ("features", samples.features),
     ):
-        for values in part:
-            if not bool(torch.isfinite(values).all()):
-                raise InputError(f"{problem.name}: its {name} has a NaN or an infinity inside the box")
-    r = problem.apply(function, u, samples)  # type: ignore[arg-type]
+        if not all(bool(torch.isfinite(values).all()) for values in part):
+            raise InputError(f"{problem.name}: its {name} has a NaN or an infinity inside the box")
+    u = Jet(*(t.requires_grad_() for t in _any_jet(problem, points)))
+    try:
+        r = problem.apply(function, u, points)
+    except InputError:
+        raise
+    except Exception as error:  # a user's function can raise anything
+        reason = (str(error).splitlines() or [""])[0]
+        raise InputError(f"{problem.name}: {what} fails: {type(error).__name__}: {reason}") from None
     if not isinstance(r, Tensor) or r.shape != (len(points),):
         found = tuple(r.shape) if isinstance(r, Tensor) else type(r).__name__
         raise InputError(
-            f"{problem.name}: {what} gives {found} for {len(points)} points: give one number each"
+            f"{problem.name}: {what} gives {found} for {len(points)} points: give one number for each"
         )
     finite = torch.isfinite(r)
     if not bool(finite.all()):
-        at = points[int((~finite).nonzero()[0])].tolist()
-        where = ", ".join(f"{n} = {v:.3g}" for n, v in zip(problem.box, at, strict=True))
+        where = _place(problem, points[int((~finite).nonzero()[0])])
         raise InputError(f"{problem.name}: {what} is not finite at {where}: look at its coefficients there")
-    depends = r.requires_grad and any(
-        g is not None and bool(g.any()) for g in torch.autograd.grad(r.sum(), u, allow_unused=True)
-    )
-    if not depends:
+    if not _depends(r, u):
         raise InputError(f"{problem.name}: {what} does not depend on u: use u, u.dx, u.dxx and so on in it")
 
 
+def _any_jet(problem: Problem, points: Tensor) -> Jet:
+    generator = torch.Generator().manual_seed(0)
+    leading = ((), (len(problem.box),), (len(problem.box),))
+    drawn = (torch.randn(*d, len(points), 1, generator=generator, dtype=points.dtype) for d in leading)
+    return Jet(*drawn)
+
+
+def _depends(r: Tensor, on: Sequence[Tensor]) -> bool:
+    if not r.requires_grad:
+        return False
+    found = torch.autograd.grad(r.sum(), on, allow_unused=True, materialize_grads=True)
+    return any(bool(g.any()) for g in found)
+
+
+def _place(problem: Problem, point: Tensor) -> str:
+    return ", ".join(f"{n} = {v:.3g}" for n, v in zip(problem.box, point.tolist(), strict=True))
+
+
 def prescribed(problem: Problem, condition: Condition, points: Tensor) -> Tensor | None:
-    """The values of u that a condition on u alone prescribes at points; None for one on derivatives."""
-    rs = []
-    for value in (0.0, 1.0):
-        plain = problem.samples(points)
-        one, none = (
-            Jet(*(torch.ones_like(t) for t in plain.mask)),
-            Jet(*(torch.zeros_like(t) for t in plain.mask)),
-        )
-        samples = Samples(points, plain.features, none, Jet(one.value, none.first, none.second))
-        slopes = torch.zeros_like(none.first).requires_grad_()
-        bends = torch.zeros_like(none.second).requires_grad_()
-        r = problem.apply(condition.residual, Jet(value * one.value, slopes, bends), samples)
-        found = (
-            torch.autograd.grad(r.sum(), [slopes, bends], allow_unused=True)
-            if r.requires_grad
-            else (None, None)
-        )
-        if any(g is not None and bool(g.any()) for g in found):
-            return None
-        rs.append(r.detach())
-    steep = rs[1] - rs[0]
-    return None if bool((steep == 0).any()) else -rs[0] / steep
+    """The values of u, shape ``(N,)``, that a condition asks for; None for one on derivatives.
+
+    Args:
+        problem: whose condition.
+        condition: taken to be linear in u.
+        points: on its faces, shape ``(N, D)``.
+    """
+    flat = Jet(*(torch.zeros_like(t).requires_grad_() for t in _any_jet(problem, points)))
+    at_zero = problem.apply(condition.residual, flat, points)
+    at_one = problem.apply(condition.residual, flat._replace(value=flat.value + 1), points)
+    slope = (at_one - at_zero).detach()
+    if _depends(at_zero, [flat.first, flat.second]) or bool((slope == 0).any()):
+        return None
+    return -at_zero.detach() / slope
 
 
 def _check_corners(problem: Problem) -> None:
-    """Whether conditions that prescribe values agree where the start meets the boundary."""
-    known = [(c, problem.faces(c)) for c in problem.conditions]
-    for first, first_faces in known:
-        for second, second_faces in known:
-            for (i, low), (j, end) in ((a, b) for a in first_faces for b in second_faces):
-                if i >= j:
-                    continue
-                corner = inside_points(problem, 8, 0)
-                corner[:, i], corner[:, j] = low, end
-                values = [prescribed(problem, c, corner) for c in (first, second)]
-                if values[0] is None or values[1] is None:
-                    continue
-                gap = (values[0] - values[1]).abs()
-                if float(gap.max()) > 1e-6 * (1 + float(values[0].abs().max())):
-                    worst = int(gap.argmax())
-                    names = list(problem.box)
-                    raise InputError(
-                        f"{problem.name}: where {names[i]} = {low:g} meets {names[j]} = {end:g}, one condition asks "
-                        f"for u = {float(values[0][worst]):.4g} and another for {float(values[1][worst]):.4g}: "
-                        "make them agree"
-                    )
+    """Whether conditions that prescribe values agree where two faces meet."""
+    names = list(problem.box)
+    known = [(condition, face) for condition in problem.conditions for face in problem.faces(condition)]
+    for (one, (i, low)), (other, (j, high)) in itertools.combinations(known, 2):
+        if i == j:
+            continue
+        corner = inside_points(problem, 8, 0)
+        corner[:, i], corner[:, j] = low, high
+        a, b = prescribed(problem, one, corner), prescribed(problem, other, corner)
+        if a is None or b is None:
+            continue
+        worst = int((a - b).abs().argmax())
+        if float((a - b).abs()[worst]) > 1e-6 * (1 + float(a.abs().max())):
+            raise InputError(
+                f"{problem.name}: where {names[i]} = {low:g} meets {names[j]} = {high:g}, one condition asks "
+                f"for u = {float(a[worst]):.4g} and another for {float(b[worst]):.4g}: make them agree"
+            )
 
 
 def check_reference(problem: Problem, reference: Reference) -> None:
@@ -135,11 +137,10 @@ def check_reference(problem: Problem, reference: Reference) -> None:
             if asked is not None:
                 wrong[on] = torch.maximum(wrong[on], (asked - values[on]).abs())
     if float(wrong.max()) > _AGREE * size:
-        at = points[int(wrong.argmax())].tolist()
-        where = ", ".join(f"{n} = {v:.3g}" for n, v in zip(problem.box, at, strict=True))
+        where = _place(problem, points[int(wrong.argmax())])
         raise InputError(
-            f"{problem.name}: the reference does not match: at {where} it is {float(wrong.max()):.3g} off what the "
-            "problem prescribes"
+            f"{problem.name}: the reference does not match: at {where} it is {float(wrong.max()):.3g} off "
+            "what the problem prescribes"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ def draw_errors(rows: Sequence[Row]) -> Figure:
         values = [getattr(row, key) for row in rows]
         if None not in values:
             axes.plot(steps, values, color=SERIES[number], linewidth=1.5, label=label)
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in itertools.pairwise(rows):
         if after.stretch != before.stretch:
             axes.axvline(before.step, color=INK, alpha=0.3, linewidth=0.8, linestyle=":")
     axes.set_yscale("log")

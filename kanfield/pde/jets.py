@@ -1,9 +1,9 @@
 """Jets: values with their first and pure second derivatives in every coordinate, carried forward.
 
 A jet goes through a KAN layer by the chain rule, on the spline operator's own derivative orders:
-``y_d = sum phi'(z) z_d`` and ``y_dd = sum phi''(z) z_d^2 + phi'(z) z_dd``. Other fields are followed along the
-curve that their input's jet describes, by forward differentiation. Everything can be differentiated again in
-the parameters. The short twin, by double backward, is :func:`jet_of`.
+``y_d = sum phi'(z) z_d`` and ``y_dd = sum phi''(z) z_d^2 + phi'(z) z_dd``. Other fields are followed along
+the curve that their input's jet describes, by forward differentiation. Everything can be differentiated again
+in the parameters. The short twin, by double backward, is :func:`jet_of`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Jet(NamedTuple):
     second: Tensor
 
 
+@torch.enable_grad()
 def jet_of(function: Callable[[Tensor], Tensor], points: Tensor) -> Jet:
     """The jet of any function of points, by double backward; the graph of its parameters is kept.
 

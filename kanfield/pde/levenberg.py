@@ -1,9 +1,9 @@
 """Levenberg-Marquardt: nonlinear least squares with the exact Jacobian, in double precision.
 
-Every step solves ``(J^T J + damping D^2) step = -J^T r``, where D holds the largest norms that the columns of J
-have had (More, 1978), so that parameters of different units need no scaling. The damping follows the ratio of
-the decrease found to the decrease predicted (Nielsen, 1999): it falls by a third at most, so that a step far
-from the solution does not rush into the nearest basin.
+Every step solves ``(J^T J + damping D^2) step = -J^T r``, where D holds the largest norms that the columns
+of J have had (More, 1978), so that parameters of different units need no scaling. The damping follows the
+ratio of the decrease found to the decrease predicted (Nielsen, 1999): it falls to a third at most, so that a
+step far from the solution does not rush into the nearest basin.
 """
 
 from __future__ import annotations

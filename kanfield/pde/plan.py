@@ -77,14 +77,14 @@ def make_plan(problem: Problem, settings: SolveSettings) -> Plan:
     optimizer = settings.optimizer or ("lm" if parameters <= _LM_DEFAULT else "lbfgs")
     if optimizer == "lm" and parameters > LM_LIMIT:
         raise InputError(
-            f"--optimizer lm takes up to {LM_LIMIT:,} parameters, this field has {parameters:,}: give lbfgs or "
-            "adam, or fewer --widths"
+            f"--optimizer lm takes up to {LM_LIMIT:,} parameters, this field has {parameters:,}: give lbfgs "
+            "or adam, or fewer --widths"
         )
     points = settings.points or (max(400, 2 * parameters) if settings.quick else max(2000, 3 * parameters))
     if settings.model == "kan" and points < parameters:
         raise InputError(
-            f"--points {points} are fewer than the KAN's {parameters:,} parameters, so its grids are too fine "
-            "for them: give more points or coarser --grids"
+            f"--points {points} are fewer than the KAN's {parameters:,} parameters, so its grids are too "
+            "fine for them: give more points or coarser --grids"
         )
     spans = [(stages[0], (n + 1) / problem.windows) for n in range(problem.windows if timed else 1)]
     spans += [(grids, 1.0) for grids in stages[1:]]

@@ -168,14 +168,14 @@ class Problem:
             "or a face of the box such as {'x': 1}"
         )
 
-    def apply(self, function: Callable[..., Tensor], u: Jet, samples: Samples) -> Tensor:
-        """A residual ``(N,)`` of the solution whose field has the jet ``u``.
+    def apply(self, function: Callable[..., Tensor], u: Jet, points: Tensor) -> Tensor:
+        """A residual ``(N,)`` of the solution whose jet at points ``(N, D)`` is ``u``.
 
         Raises:
             InputError: the residual asks for a derivative that there is not.
         """
         try:
-            return function(name_derivatives(solution(u, samples), list(self.box)), *samples.points.T)
+            return function(name_derivatives(u, list(self.box)), *points.T)
         except AttributeError as error:
             wanted = re.search(r"'Tensor' object has no attribute '(d[a-z]+)'", str(error))
             if wanted is None:

@@ -158,8 +158,8 @@ def summary(metrics: dict[str, Any]) -> str:
     if metrics["relative_l2"] is None:
         return f"{what}; there is no reference to compare with."
     return (
-        f"{what}, relative L2 error {metrics['relative_l2']:.2e} (squared {metrics['relative_l2_squared']:.1e}), "
-        f"H1 {metrics['relative_h1']:.2e}."
+        f"{what}, relative L2 error {metrics['relative_l2']:.2e} "
+        f"(squared {metrics['relative_l2_squared']:.1e}), H1 {metrics['relative_h1']:.2e}."
     )
 
 
@@ -187,9 +187,9 @@ def _findings(
                 ]
             )
     notes = [
-        f"Double precision. The equation holds at {plan.points:,} Sobol points, drawn anew for every stretch, from "
-        "the second on with more where the residual is large. L2 and H1 errors are relative and not squared, "
-        "over the time solved so far; H1 is the seminorm, by differences on the reference's grid.",
+        f"Double precision. The equation holds at {plan.points:,} Sobol points, drawn anew for every stretch, "
+        "from the second on with more where the residual is large. L2 and H1 errors are relative and not "
+        "squared, over the time solved so far; H1 is the seminorm, by differences on the reference's grid.",
     ]
     return Findings(summary(metrics), [], pictures, [Table("Stretches", cells)], notes)
 

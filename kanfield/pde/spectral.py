@@ -19,9 +19,9 @@ def allen_cahn(ends: str, modes: int = 512, steps: int = 2000, times: int = 201)
     """``u_t = 1e-4 u_xx - 5 u^3 + 5 u`` on [-1, 1] up to t = 1, from ``x^2 cos(pi x)``.
 
     The solution is even, so it is computed on [0, 1]: in cosines of ``k pi x`` where it is periodic, and in
-    cosines of ``(k + 1/2) pi x`` of u + 1 where u = -1 at the ends. The linear part is integrated exactly, the
-    rest by a Runge-Kutta scheme of fourth order (ETDRK4: Cox and Matthews, 2002, with the contour integrals of
-    Kassam and Trefethen, 2005).
+    cosines of ``(k + 1/2) pi x`` of u + 1 where u = -1 at the ends. The linear part is integrated exactly,
+    the rest by a Runge-Kutta scheme of fourth order (ETDRK4: Cox and Matthews, 2002, with the contour
+    integrals of Kassam and Trefethen, 2005).
 
     Args:
         ends: ``"periodic"`` or ``"dirichlet"``.
@@ -95,9 +95,10 @@ def etdrk4(linear: Array, rest: Callable[[Array], Array], step: float) -> Callab
 
 
 def burgers(viscosity: float, points: int = 256, times: int = 101, nodes: int = 4000) -> Reference:
-    """``u_t + u u_x = viscosity u_xx`` on [-1, 1] up to t = 1, from ``-sin(pi x)``, by Cole and Hopf's formula.
+    """``u_t + u u_x = viscosity u_xx`` on [-1, 1] up to t = 1, from ``-sin(pi x)``.
 
-    Its integrals over the line are taken by the trapezoidal rule, which converges exponentially here.
+    By the formula of Cole and Hopf. Its integrals over the line are taken by the trapezoidal
+    rule, which converges exponentially here.
 
     Args:
         viscosity: above zero.

@@ -11,7 +11,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from kanfield.pde.jacobian import Samples, jacobian
 from kanfield.pde.jets import Jet, field_jet
-from kanfield.pde.problem import Problem
+from kanfield.pde.problem import Problem, solution
 
 
 class Term(NamedTuple):
@@ -78,4 +78,7 @@ class System:
         return field_jet(self.field, term.samples.features)
 
     def _apply(self, term: Term) -> Callable[[Jet, Samples], Tensor]:
-        return lambda u, samples: term.scale * self.problem.apply(term.function, u, samples)
+        def residual(u: Jet, samples: Samples) -> Tensor:
+            return term.scale * self.problem.apply(term.function, solution(u, samples), samples.points)
+
+        return residual
