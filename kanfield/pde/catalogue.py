@@ -40,14 +40,16 @@ def _darcy(u: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return u.dxx + u.dyy + transport + pull  # type: ignore[attr-defined,no-any-return]
 
 
-def _darcy_reference() -> spectral.Reference:
+def darcy_solution(degree: int = 32) -> spectral.Reference:
+    """The reference of ``darcy``, computed with polynomials of a degree."""
+
     def coefficient(x: spectral.Array, y: spectral.Array) -> spectral.Array:
         return np.exp(np.sin(2 * pi * x) * np.sin(2 * pi * y) / 2)
 
     def source(x: spectral.Array, y: spectral.Array) -> spectral.Array:
         return 2 * pi**2 * np.sin(pi * x) * np.sin(pi * y)
 
-    return cached("darcy-32", lambda: spectral.darcy(coefficient, source))
+    return spectral.darcy(coefficient, source, degree)
 
 
 def _darcy_waves(u: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -107,7 +109,7 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
         box=_UNIT,
         residual=_darcy,
         constraint=lambda x, y: (0 * x, 16 * x * (1 - x) * y * (1 - y)),
-        reference=_darcy_reference,
+        reference=lambda: cached("darcy-32", darcy_solution),
         name="darcy",
         summary="-div(a grad p) = f with a smooth coefficient a (settings ours), p = 0 on the border",
     ),
@@ -125,7 +127,7 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
         constraint=_allen_cahn_start,
         features=_even_period,
         reference=functools.partial(_allen_cahn_reference, "dirichlet"),
-        windows=4,
+        windows=5,
         name="allen-cahn",
         summary="u_t = 1e-4 u_xx - 5 u^3 + 5 u from x^2 cos(pi x), u = -1 at the ends; fields see cos(pi x)",
     ),
@@ -135,7 +137,7 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
         constraint=_periodic_start,
         features=_even_period,
         reference=functools.partial(_allen_cahn_reference, "periodic"),
-        windows=4,
+        windows=5,
         name="allen-cahn-periodic",
         summary="the same with period 2",
     ),

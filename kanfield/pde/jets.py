@@ -1,9 +1,9 @@
 """Jets: values with their first and pure second derivatives in every coordinate, carried forward.
 
 A jet goes through a KAN layer by the chain rule, on the spline operator's own derivative orders:
-``y_d = sum phi'(z) z_d`` and ``y_dd = sum phi''(z) z_d^2 + phi'(z) z_dd``. Other fields are followed along
-the curve that their input's jet describes, by forward differentiation. Everything can be differentiated again
-in the parameters. The short twin, by double backward, is :func:`jet_of`.
+``y_d = sum phi'(z) z_d`` and ``y_dd = sum phi''(z) z_d^2 + phi'(z) z_dd``. Other fields take
+their gradients, and derivatives of these along each coordinate, from ``torch.func``. Everything can be
+differentiated again in the parameters. The short twin, by double backward, is :func:`jet_of`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import jvp
+from torch.func import grad, jvp
 
 from kanfield.fields.kan import KAN
 from kanfield.fields.kan_layer import KANLayer
@@ -70,7 +70,7 @@ def field_jet(field: nn.Module, inputs: Jet) -> Jet:
     """The jet of a field's values.
 
     Args:
-        field: a KAN, or any field that forward differentiation can pass twice.
+        field: a KAN, or any other field of one value.
         inputs: jet of what the field sees, ``F`` numbers a point.
 
     >>> field = KAN(2, 1, widths=[3], grids=5)
@@ -81,7 +81,7 @@ def field_jet(field: nn.Module, inputs: Jet) -> Jet:
     """
     layers = spline_layers(field)
     if layers is None:
-        return _along_curves(field, inputs)
+        return _by_gradients(field, inputs)
     return layer_jets(field, layers, inputs)[-1]
 
 
@@ -151,22 +151,17 @@ def silu_derivative(x: Tensor, order: int) -> Tensor:
     return s + x * slope if order == 1 else slope * (2 + x * (1 - 2 * s))
 
 
-def _along_curves(field: nn.Module, inputs: Jet) -> Jet:
-    """By forward differentiation, twice, along one curve for each coordinate."""
-    zero, one = inputs.value.new_zeros(()), inputs.value.new_ones(())
+def _by_gradients(field: nn.Module, inputs: Jet) -> Jet:
+    """By the chain rule, from gradients in what the field sees and how they turn along each coordinate."""
+
+    def slopes(x: Tensor) -> Tensor:
+        result: Tensor = grad(lambda x: field(x).sum())(x)  # no sample depends on another
+        return result
+
+    steep = slopes(inputs.value)
     firsts, seconds = [], []
-    value = inputs.value
-    for slope, bend in zip(inputs.first, inputs.second, strict=True):
-
-        def along(s: Tensor, slope: Tensor = slope, bend: Tensor = bend) -> Tensor:
-            y: Tensor = field(inputs.value + s * slope + s * s / 2 * bend)
-            return y
-
-        def with_slope(s: Tensor, along: Callable[[Tensor], Tensor] = along) -> tuple[Tensor, Tensor]:
-            y, dy = jvp(along, (s,), (one,))
-            return y, dy
-
-        (value, first), (_, second) = jvp(with_slope, (zero,), (one,))
-        firsts.append(first)
-        seconds.append(second)
-    return Jet(value, torch.stack(firsts), torch.stack(seconds))
+    for first, second in zip(inputs.first, inputs.second, strict=True):
+        _, turn = jvp(slopes, (inputs.value,), (first,))
+        firsts.append((steep * first).sum(1, keepdim=True))
+        seconds.append((turn * first + steep * second).sum(1, keepdim=True))
+    return Jet(field(inputs.value), torch.stack(firsts), torch.stack(seconds))

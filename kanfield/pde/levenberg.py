@@ -81,7 +81,7 @@ def levenberg_marquardt(
             gram, gradient = matrix.T @ matrix, matrix.T @ r
             squares = torch.maximum(squares, gram.diagonal())
             # A coefficient that no sample reaches has no column; damping alone then keeps it.
-            scale = squares.clamp_min(1e-12 * float(squares.max()) + 1e-300).sqrt()
+            scale = squares.clamp_min(1e-16 * float(squares.max()) + 1e-300).sqrt()
             gram, gradient = gram / torch.outer(scale, scale), gradient / scale
         move, predicted = _solve(gram, gradient, damping)
         trial = parameters + move / scale

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+
+from torch import nn
 
 from kanfield.errors import InputError
 from kanfield.fields import build_field
@@ -69,9 +72,10 @@ def make_plan(problem: Problem, settings: SolveSettings) -> Plan:
         options: dict[str, object] = {"widths": widths, "grids": list(stages[0]), "init_noise": 0.3}
     else:
         stages = [()]
-        options = {"widths": widths} if widths else {}
-        if settings.model == "mlp":
-            options = {"widths": widths or [32, 32, 32], "activation": "tanh"}
+        given = {"widths": widths, "grids": settings.grids}
+        options = {name: value for name, value in given.items() if value}
+        if settings.model == "mlp":  # ReLU has no second derivative
+            options = {"widths": [32, 32, 32], "activation": "tanh", **options}
     field = build(problem, settings, {**options, "grids": list(stages[-1])} if stages[-1] else options)
     parameters = count_parameters(field)
     optimizer = settings.optimizer or ("lm" if parameters <= _LM_DEFAULT else "lbfgs")
@@ -89,9 +93,11 @@ def make_plan(problem: Problem, settings: SolveSettings) -> Plan:
     spans = [(stages[0], (n + 1) / problem.windows) for n in range(problem.windows if timed else 1)]
     spans += [(grids, 1.0) for grids in stages[1:]]
     steps = settings.steps or (_QUICK_STEPS if settings.quick else _STEPS)[optimizer]
-    spans = spans[-steps:]
-    share = [steps // len(spans) + (n < steps % len(spans)) for n in range(len(spans))]
-    stretches = [Stretch(grids, until, count) for (grids, until), count in zip(spans, share, strict=True)]
+    stretches = [
+        Stretch(grids, until, count)
+        for (grids, until), count in zip(spans, _shares(steps, len(spans)), strict=True)
+        if count
+    ]
     options |= {"grids": list(stretches[0].grids)} if stretches[0].grids else {}
     return Plan(options, optimizer, points, parameters, stretches)
 
@@ -103,7 +109,24 @@ def build(problem: Problem, settings: SolveSettings, options: dict[str, object])
         InputError: the family or an option is impossible.
     """
     with seeded(settings.seed):
-        return build_field(settings.model, problem.num_features, 1, options).double()
+        field = build_field(settings.model, problem.num_features, 1, options).double()
+    if any(isinstance(part, nn.LayerNorm) for part in field.modules()):
+        raise InputError(
+            f"--model {settings.model} normalises by LayerNorm, whose third derivatives torch gets wrong: "
+            "give another family"
+        )
+    return field
+
+
+def _shares(steps: int, parts: int) -> list[int]:
+    """Steps of every stretch: half go to the last one, which decides.
+
+    >>> _shares(100, 3), _shares(2, 3)
+    ([25, 25, 50], [0, 1, 1])
+    """
+    before = [(n + 1) * (steps // 2) // max(1, parts - 1) for n in range(-1, parts - 1)]
+    early = [after - start for start, after in itertools.pairwise(before)]
+    return [*early, steps - sum(early)]
 
 
 def _stages(final: tuple[int, ...]) -> list[tuple[int, ...]]:

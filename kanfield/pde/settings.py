@@ -57,8 +57,6 @@ class SolveSettings:
         """
         if self.model not in family_names():
             find_family(self.model)  # says what is wrong with it
-        if self.grids is not None and self.model != "kan":
-            raise InputError(f"--grids belong to --model kan, not to {self.model}: leave them out")
         for name in ("steps", "seconds", "points"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:

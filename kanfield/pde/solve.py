@@ -32,6 +32,7 @@ from kanfield.pde.system import System
 from kanfield.studies.common.full_batch import minimize
 
 _SCORES = 12  # in a stretch
+_SCORED = 101  # points along each axis of the scores on the way
 _HELD_OUT = 2000  # points of the residual that is reported
 _SIDE = {1: 401, 2: 201, 3: 41}  # points along each coordinate where an exact solution is compared
 
@@ -152,7 +153,9 @@ class Solver:
             )
             for n, condition in enumerate(problem.conditions)
         ]
-        return System(problem, self.field, points, faces)
+        # Without points after the window, splines that are hardly touched there would grow without bounds.
+        later = inside_points(problem, len(points) // 4, seed + 1) if stretch.until < 1 else None
+        return System(problem, self.field, points, faces, later)
 
     def _optimise(self, system: System, steps: int, every: int, watch: Callable[[int, float], None]) -> None:
         if self.plan.optimizer == "lm":
@@ -192,7 +195,7 @@ class Solver:
         """The equation's residual at points ``(N, D)``, shape ``(N,)``."""
         alone = dataclasses.replace(self.problem, conditions=())
         with torch.no_grad():
-            return System(alone, self.field, points, []).rows() * len(points) ** 0.5
+            return System(alone, self.field, points).rows() * len(points) ** 0.5
 
     def on_grid(self, reference: Reference) -> NDArray[np.float64]:
         """The solution on a reference's grid."""
@@ -206,7 +209,8 @@ class Solver:
     def _record(self, number: int, stretch: Stretch, loss: float) -> None:
         l2 = h1 = None
         if self.reference is not None:
-            part = _until(self.reference, time_axis(self.problem), stretch.until)
+            coarse = self.reference.thinned(_SCORED)
+            part = _until(coarse, time_axis(self.problem), stretch.until)
             l2, h1 = part.errors(self.on_grid(part))
         row = Row(self._step, round(self._seconds, 3), number + 1, stretch.until, loss, l2, h1)
         self.rows.append(row)
@@ -297,11 +301,9 @@ def _solve_outer_layer(system: System) -> None:
     before = system.parameters
     r, matrix = system.jacobian(before)
     outer = sum(p.numel() for p in layers[-1].parameters())
-    columns = matrix[:, -outer:]
-    gram = columns.T @ columns
-    gram.diagonal().add_(1e-10 * float(gram.diagonal().mean()))
-    step = torch.linalg.solve(gram, columns.T @ r)
+    # Splines of several inputs share their constants, so the columns have no full rank.
+    step = torch.linalg.lstsq(matrix[:, -outer:], -r[:, None], rcond=1e-10, driver="gelsy").solution[:, 0]
     after = before.clone()
-    after[-outer:] -= step
+    after[-outer:] += step
     if not float(system.residual(after).norm()) < 0.5 * float(r.norm()):
         system.parameters = before

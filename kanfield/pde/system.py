@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,6 +12,8 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from kanfield.pde.jacobian import Samples, jacobian
 from kanfield.pde.jets import Jet, field_jet
 from kanfield.pde.problem import Problem, solution
+
+_LATER = 1e-3  # weight of the equation's mean square after the time that is being solved
 
 
 class Term(NamedTuple):
@@ -36,11 +38,21 @@ class System:
         field: of one value.
         inside: points of the equation, shape ``(N, D)``.
         faces: points of every condition, each ``(M, D)``.
+        later: points at which the equation counts little, shape ``(M, D)``.
     """
 
-    def __init__(self, problem: Problem, field: nn.Module, inside: Tensor, faces: list[Tensor]) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        field: nn.Module,
+        inside: Tensor,
+        faces: Sequence[Tensor] = (),
+        later: Tensor | None = None,
+    ) -> None:
         self.problem, self.field = problem, field
         self.terms = [Term(problem.residual, problem.samples(inside), len(inside) ** -0.5)]
+        if later is not None:
+            self.terms.append(Term(problem.residual, problem.samples(later), (_LATER / len(later)) ** 0.5))
         for condition, points in zip(problem.conditions, faces, strict=True):
             scale = (condition.weight / len(points)) ** 0.5
             self.terms.append(Term(condition.residual, problem.samples(points), scale))
