@@ -340,6 +340,7 @@ def changed(**parts):
         (changed(residual=lambda u, x, t: u + colour), "NameError: name 'colour' is not defined"),  # noqa: F821
         (changed(residual=lambda u, x: u), "fails: TypeError"),
         (changed(constraint=lambda x, t: (torch.log(x - 2), t)), "its constraint has a NaN"),
+        (changed(features=lambda x: [x]), "its constraint or features fails: TypeError"),
         (
             changed(
                 conditions=[

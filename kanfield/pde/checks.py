@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ def check_problem(problem: Problem) -> None:
 
 
 def _try(problem: Problem, what: str, function: Callable[..., Tensor], points: Tensor) -> None:
-    samples = problem.samples(points)
+    samples = _call(problem, "its constraint or features", lambda: problem.samples(points))
     for name, part in (
         ("constraint", samples.lift),
         ("constraint", samples.mask),
@@ -41,13 +42,7 @@ def _try(problem: Problem, what: str, function: Callable[..., Tensor], points: T
         if not all(bool(torch.isfinite(values).all()) for values in part):
             raise InputError(f"{problem.name}: its {name} has a NaN or an infinity inside the box")
     u = Jet(*(t.requires_grad_() for t in _any_jet(problem, points)))
-    try:
-        r = problem.apply(function, u, points)
-    except InputError:
-        raise
-    except Exception as error:  # a user's function can raise anything
-        reason = (str(error).splitlines() or [""])[0]
-        raise InputError(f"{problem.name}: {what} fails: {type(error).__name__}: {reason}") from None
+    r = _call(problem, what, lambda: problem.apply(function, u, points))
     if not isinstance(r, Tensor) or r.shape != (len(points),):
         found = tuple(r.shape) if isinstance(r, Tensor) else type(r).__name__
         raise InputError(
@@ -59,6 +54,17 @@ def _try(problem: Problem, what: str, function: Callable[..., Tensor], points: T
         raise InputError(f"{problem.name}: {what} is not finite at {where}: look at its coefficients there")
     if not _depends(r, u):
         raise InputError(f"{problem.name}: {what} does not depend on u: use u, u.dx, u.dxx and so on in it")
+
+
+def _call(problem: Problem, what: str, function: Callable[[], Any]) -> Any:
+    """What a user's function gives; whatever it raises becomes one line."""
+    try:
+        return function()
+    except InputError:
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise InputError(f"{problem.name}: {what} fails: {type(error).__name__}: {reason}") from None
 
 
 def _any_jet(problem: Problem, points: Tensor) -> Jet:

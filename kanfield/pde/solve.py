@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -207,6 +208,11 @@ class Solver:
         return float(self.residual(points).square().mean().sqrt())
 
     def _record(self, number: int, stretch: Stretch, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise RunFailed(
+                f"{self.problem.name}: {self.plan.optimizer} diverged at step {self._step}: give another "
+                "--optimizer, --seed or fewer --widths; stretches before this one are kept"
+            )
         l2 = h1 = None
         if self.reference is not None:
             coarse = self.reference.thinned(_SCORED)
@@ -276,7 +282,10 @@ def find_reference(problem: Problem) -> Reference | None:
     """What a problem is compared with: its exact solution, a solver's, or None."""
     if problem.exact is not None:
         return grid_of(problem)
-    return problem.reference() if problem.reference is not None else None
+    found = None if problem.reference is None else problem.reference()
+    if not isinstance(found, (Reference, type(None))):
+        raise InputError(f"{problem.name}: its reference gives a {type(found).__name__}: give a Reference")
+    return found
 
 
 def _until(reference: Reference, axis: int | None, share: float) -> Reference:
