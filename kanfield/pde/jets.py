@@ -161,7 +161,7 @@ def _by_gradients(field: nn.Module, inputs: Jet) -> Jet:
     steep = slopes(inputs.value)
     firsts, seconds = [], []
     for first, second in zip(inputs.first, inputs.second, strict=True):
-        _, turn = jvp(slopes, (inputs.value,), (first,))
+        turn = jvp(slopes, (inputs.value,), (first,))[1]
         firsts.append((steep * first).sum(1, keepdim=True))
         seconds.append((turn * first + steep * second).sum(1, keepdim=True))
     return Jet(field(inputs.value), torch.stack(firsts), torch.stack(seconds))

@@ -73,11 +73,11 @@ class Reference:
         """
         wrong = values - self.values
         slopes = [np.asarray(np.gradient(v, *self.axes, edge_order=2)) for v in (wrong, self.values)]
-        l2, h1 = (
-            float(np.linalg.norm(a) / max(np.linalg.norm(b), 1e-300))
-            for a, b in ((wrong, self.values), slopes)
-        )
-        return l2, h1
+        return _ratio(wrong, self.values), _ratio(*slopes)
+
+
+def _ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    return float(np.linalg.norm(a)) / max(float(np.linalg.norm(b)), 1e-300)
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,8 @@ class Solver:
         if isinstance(self.field, KAN):
             sizes = [layer.grid_size for layer in spline_layers(self.field) or []]
             if number == 0:
-                self.field.fit_ranges(problem.see(points), margin=0.2)
+                everywhere = inside_points(problem, len(points), seed)
+                self.field.fit_ranges(problem.see(everywhere), margin=0.2)
             elif tuple(sizes) != stretch.grids:
                 for layer, size in zip(spline_layers(self.field) or [], stretch.grids, strict=True):
                     layer.extend(size)
