@@ -20,6 +20,7 @@ from kanfield.cli.completion import SHELLS, completion_script, known_words
 from kanfield.cli.fit import Fit
 from kanfield.cli.run import Eval, Render
 from kanfield.cli.runs import Runs
+from kanfield.cli.solve import Solve
 from kanfield.cli.spectrum import Spectrum
 from kanfield.cli.study import Study
 from kanfield.cli.symbolic import Symbolic
@@ -59,6 +60,7 @@ COMMANDS: dict[str, Any] = {
     "compare": Compare,
     "spectrum": Spectrum,
     "study": Study,
+    "solve": Solve,
     "symbolic": Symbolic,
     "runs": Runs,
     "models": Models,

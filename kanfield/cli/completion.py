@@ -32,7 +32,7 @@ def known_words() -> Mapping[str, Sequence[str]]:
         "--preset": tuple(PRESETS),
         "--encoding": get_args(Encoding),
         "--held-out": ("checkerboard", "every-second"),
-        "--optimizer": ("muon", "adam"),
+        "--optimizer": ("muon", "adam", "lm", "lbfgs"),
         "--device": ("auto", "cpu", "cuda", "xpu", "mps"),
         "--precision": ("fp32", "fp64", "tf32x3", "tf32", "bf16"),
         "SHELL": SHELLS,

@@ -1,0 +1,161 @@
+"""The problems that ``kanfield solve`` knows by name."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kanfield.pde import spectral
+from kanfield.pde.cache import cached
+from kanfield.pde.problem import Problem
+
+pi = math.pi
+_VISCOSITY = 0.01 / pi
+_SQUARE = {"x": (-1.0, 1.0), "y": (-1.0, 1.0)}
+_UNIT = {"x": (0.0, 1.0), "y": (0.0, 1.0)}
+_STRIP = {"x": (-1.0, 1.0), "t": (0.0, 1.0)}
+
+
+def _zero_on_square(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    return 0 * x, (1 - x**2) * (1 - y**2)
+
+
+def _poisson(u: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    wave, turn = torch.sin(pi * x), pi * y**2
+    force = -(pi**2) * (1 + 4 * y**2) * wave * torch.sin(turn) + 2 * pi * wave * torch.cos(turn)
+    return u.dxx + u.dyy - force  # type: ignore[attr-defined,no-any-return]
+
+
+def _darcy(u: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Divided by the coefficient, whose logarithm is ``sin(2 pi x) sin(2 pi y) / 2``."""
+    sx, sy, cx, cy = (f(2 * pi * v) for f in (torch.sin, torch.cos) for v in (x, y))
+    force = 2 * pi**2 * torch.sin(pi * x) * torch.sin(pi * y)
+    transport = pi * (cx * sy * u.dx + sx * cy * u.dy)  # type: ignore[attr-defined]
+    pull = force * torch.exp(-sx * sy / 2)
+    return u.dxx + u.dyy + transport + pull  # type: ignore[attr-defined,no-any-return]
+
+
+def darcy_solution(degree: int = 32) -> spectral.Reference:
+    """The reference of ``darcy``, computed with polynomials of a degree."""
+
+    def coefficient(x: spectral.Array, y: spectral.Array) -> spectral.Array:
+        return np.exp(np.sin(2 * pi * x) * np.sin(2 * pi * y) / 2)
+
+    def source(x: spectral.Array, y: spectral.Array) -> spectral.Array:
+        return 2 * pi**2 * np.sin(pi * x) * np.sin(pi * y)
+
+    return spectral.darcy(coefficient, source, degree)
+
+
+def _darcy_waves(u: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    force = 8 * pi**2 * torch.sin(2 * pi * x) * torch.cos(2 * pi * y)
+    return -(u.dxx + u.dyy) - force  # type: ignore[attr-defined,no-any-return]
+
+
+def _darcy_waves_border(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Both sides y = 0 and y = 1 prescribe ``sin(2 pi x)``, the two others zero."""
+    return torch.sin(2 * pi * x), 16 * x * (1 - x) * y * (1 - y)
+
+
+def _allen_cahn(u: Tensor, x: Tensor, t: Tensor) -> Tensor:
+    return u.dt - 1e-4 * u.dxx + 5 * u**3 - 5 * u  # type: ignore[attr-defined,no-any-return]
+
+
+def _allen_cahn_start(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    return x**2 * torch.cos(pi * x), t * (1 - x**2)
+
+
+def _even_period(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.cos(pi * x), 2 * t - 1
+
+
+def _periodic_start(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """The start has a kink where the period ends, which later times have not: it fades from the lift."""
+    return torch.exp(-10 * t) * x**2 * torch.cos(pi * x), t
+
+
+def _allen_cahn_reference(ends: str) -> spectral.Reference:
+    return cached(f"allen-cahn-{ends}-512-2000", lambda: spectral.allen_cahn(ends))
+
+
+def _burgers(u: Tensor, x: Tensor, t: Tensor) -> Tensor:
+    return u.dt + u * u.dx - _VISCOSITY * u.dxx  # type: ignore[attr-defined,no-any-return]
+
+
+def _burgers_start(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    return -torch.sin(pi * x), t * (1 - x**2)
+
+
+def _helmholtz(u: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    wave = torch.sin(pi * x) * torch.sin(4 * pi * y)
+    return u.dxx + u.dyy + u - (1 - 17 * pi**2) * wave  # type: ignore[attr-defined,no-any-return]
+
+
+PROBLEMS: dict[str, Callable[[], Problem]] = {
+    "poisson-2d": lambda: Problem(
+        box=_SQUARE,
+        residual=_poisson,
+        constraint=_zero_on_square,
+        exact=lambda x, y: torch.sin(pi * x) * torch.sin(pi * y**2),
+        name="poisson-2d",
+        summary="Poisson's equation of the KAN paper (arXiv:2404.19756), u = sin(pi x) sin(pi y^2)",
+    ),
+    "darcy": lambda: Problem(
+        box=_UNIT,
+        residual=_darcy,
+        constraint=lambda x, y: (0 * x, 16 * x * (1 - x) * y * (1 - y)),
+        reference=lambda: cached("darcy-32", darcy_solution),
+        name="darcy",
+        summary="-div(a grad p) = f with a smooth coefficient a (settings ours), p = 0 on the border",
+    ),
+    "darcy-waves": lambda: Problem(
+        box=_UNIT,
+        residual=_darcy_waves,
+        constraint=_darcy_waves_border,
+        exact=lambda x, y: torch.sin(2 * pi * x) * torch.cos(2 * pi * y),
+        name="darcy-waves",
+        summary="-lap p = 8 pi^2 sin(2 pi x) cos(2 pi y), PaddleScience's Darcy flow",
+    ),
+    "allen-cahn": lambda: Problem(
+        box=_STRIP,
+        residual=_allen_cahn,
+        constraint=_allen_cahn_start,
+        features=_even_period,
+        reference=functools.partial(_allen_cahn_reference, "dirichlet"),
+        windows=5,
+        name="allen-cahn",
+        summary="u_t = 1e-4 u_xx - 5 u^3 + 5 u from x^2 cos(pi x), u = -1 at the ends; fields see cos(pi x)",
+    ),
+    "allen-cahn-periodic": lambda: Problem(
+        box=_STRIP,
+        residual=_allen_cahn,
+        constraint=_periodic_start,
+        features=_even_period,
+        reference=functools.partial(_allen_cahn_reference, "periodic"),
+        windows=5,
+        name="allen-cahn-periodic",
+        summary="the same with period 2",
+    ),
+    "burgers": lambda: Problem(
+        box=_STRIP,
+        residual=_burgers,
+        constraint=_burgers_start,
+        reference=lambda: cached("burgers-256", lambda: spectral.burgers(_VISCOSITY)),
+        windows=2,
+        name="burgers",
+        summary="u_t + u u_x = (0.01 / pi) u_xx from -sin(pi x), which steepens to a front",
+    ),
+    "helmholtz": lambda: Problem(
+        box=_SQUARE,
+        residual=_helmholtz,
+        constraint=_zero_on_square,
+        exact=lambda x, y: torch.sin(pi * x) * torch.sin(4 * pi * y),
+        name="helmholtz",
+        summary="u_xx + u_yy + u = q with u = sin(pi x) sin(4 pi y)",
+    ),
+}

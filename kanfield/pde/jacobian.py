@@ -1,0 +1,148 @@
+"""Exact Jacobians of residuals in all parameters of a field.
+
+A residual depends on a KAN layer's coefficients through the jet of the layer's outputs, which is linear in
+them: ``dr/dc[i, j, o] = sum over the jet's parts of (dr / d part_o) * part of B_j(z_i)``. The first factor
+comes from one backward pass for all samples at once, since no sample depends on another; the second holds the
+k + 1 B-splines that do not vanish. The short twin, by ``torch.func``, is :func:`reference_jacobian`; it also
+serves fields that are no KAN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+
+from kanfield.fields.kan_layer import KANLayer
+from kanfield.pde.jets import Jet, chain, field_jet, layer_jets, silu_derivative, spline_layers
+from kanfield.splines.basis import active_basis, locate
+
+
+class Samples(NamedTuple):
+    """Points, and what is known there before the field is.
+
+    The solution is ``lift + mask * field(features)``: where the mask is zero, the lift is prescribed.
+
+    Attributes:
+        points: coordinates, shape ``(N, D)``.
+        features: jet of what the field sees, ``F`` numbers a point.
+        lift: jet of one number a point.
+        mask: jet of one number a point.
+    """
+
+    points: Tensor
+    features: Jet
+    lift: Jet
+    mask: Jet
+
+
+Residual = Callable[[Jet, Samples], Tensor]
+
+
+def jacobian(field: nn.Module, samples: Samples, residual: Residual) -> tuple[Tensor, Tensor]:
+    """Residuals and their derivatives in all parameters.
+
+    Args:
+        field: of one value.
+        samples: ``N`` of them.
+        residual: from the jet of the field's values to residuals ``(N,)``, each from its own sample alone.
+
+    Returns:
+        Shapes ``(N,)`` and ``(N, P)``, without a graph; columns in the order of ``field.parameters()``.
+
+    >>> from kanfield.fields.kan import KAN
+    >>> from kanfield.pde.jets import jet_of
+    >>> features = jet_of(lambda p: p, torch.rand(6, 2))
+    >>> samples = Samples(features.value, features, features, features)
+    >>> field = KAN(2, 1, widths=[3], grids=5)
+    >>> r, matrix = jacobian(field, samples, lambda u, samples: u.second.sum(0)[:, 0])
+    >>> matrix.shape
+    torch.Size([6, 81])
+    """
+    layers = spline_layers(field)
+    if layers is None or any(len(layer.coarse_coef) for layer in layers):
+        return reference_jacobian(field, samples, residual)
+    with torch.enable_grad():
+        jets = layer_jets(field, layers, samples.features)
+        r = residual(jets[-1], samples)
+        wanted = [part for jet in jets[1:] for part in jet]
+        found = torch.autograd.grad(r.sum(), wanted, allow_unused=True, materialize_grads=True)
+    widths = [sum(p.numel() for p in layer.parameters()) for layer in layers]
+    matrix = torch.zeros(len(r), sum(widths), dtype=r.dtype)
+    with torch.no_grad():
+        for number, (layer, block) in enumerate(zip(layers, matrix.split(widths, 1), strict=True)):
+            adjoint = Jet(*found[3 * number : 3 * number + 3])
+            _fill(block, layer, Jet(*(part.detach() for part in jets[number])), adjoint)
+    return r.detach(), matrix
+
+
+def _fill(block: Tensor, layer: KANLayer, inputs: Jet, adjoint: Jet) -> None:
+    """Add a layer's columns: first those of ``coef``, then those of ``base_weight``."""
+    parts = [(block[:, : layer.coef.numel()], basis_jet(layer, inputs))]
+    if layer.base_weight is not None:
+        branch = chain([silu_derivative(inputs.value, v)[..., None] for v in range(3)], inputs)
+        parts.append((block[:, layer.coef.numel() :], branch))
+    for columns, basis in parts:
+        target = columns.unflatten(1, (-1, layer.out_features))
+        for weights, values in zip(_rows(adjoint), _rows(basis), strict=True):
+            if bool(weights.any()):  # else a derivative that the residual does not use
+                target.addcmul_(values.flatten(1)[:, :, None], weights[:, None, :])
+
+
+def _rows(jet: Jet) -> list[Tensor]:
+    return [jet.value, *jet.first, *jet.second]
+
+
+def basis_jet(layer: KANLayer, inputs: Jet) -> Jet:
+    """The jet of every B-spline of a layer's finest grid.
+
+    Args:
+        layer: with ``I`` inputs and ``K`` B-splines on each.
+        inputs: ``I`` numbers a point.
+
+    Returns:
+        With shapes ``(N, I, K)`` and ``(D, N, I, K)``.
+    """
+    x, scale = inputs.value, layer.grid.scale.to(inputs.value)
+    cells = locate(x, layer.lower.to(x), scale, layer.grid_size)
+    where = cells.cell[..., None] + torch.arange(layer.order + 1)
+    dense = []
+    for derivative in range(3):
+        taps = torch.stack(active_basis(cells, scale, layer.order, derivative), -1)
+        empty = x.new_zeros(*x.shape, layer.grid_size + layer.order)
+        dense.append(empty.scatter_(-1, where, taps))
+    return chain(dense, inputs)
+
+
+class _WithJet(nn.Module):
+    """A field whose values come with their jets, for ``functional_call``."""
+
+    def __init__(self, field: nn.Module) -> None:
+        super().__init__()
+        self.field = field
+
+    def forward(self, inputs: Jet) -> Jet:
+        return field_jet(self.field, inputs)
+
+
+def reference_jacobian(field: nn.Module, samples: Samples, residual: Residual) -> tuple[Tensor, Tensor]:
+    """As :func:`jacobian`, by ``torch.func``: one gradient for each sample."""
+    module = _WithJet(field)
+    parameters = {name: p.detach() for name, p in module.named_parameters()}
+
+    def one(values: dict[str, Tensor], sample: Samples) -> tuple[Tensor, Tensor]:
+        points, *jets = sample
+        alone = Samples(
+            points[None], *(Jet(j.value[None], j.first[:, None], j.second[:, None]) for j in jets)
+        )
+        r = residual(functional_call(module, values, (alone.features,)), alone)[0]
+        return r, r
+
+    each = Jet(0, 1, 1)  # type: ignore[arg-type]
+    with torch.enable_grad():
+        run = vmap(grad(one, has_aux=True), in_dims=(None, Samples(0, each, each, each)))  # type: ignore[arg-type]
+        gradients, r = run(parameters, samples)
+    return r, torch.cat([g.reshape(len(r), -1) for g in gradients.values()], 1)

@@ -1,0 +1,93 @@
+"""What ``kanfield solve`` can be told, and how a run folder keeps it. Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from kanfield.config.parse import coerce_fields
+from kanfield.errors import InputError
+from kanfield.fields.registry import family_names, find_family
+
+FILE = "solve.yaml"
+
+
+@dataclass
+class SolveSettings:
+    """How a problem is solved; None stands for a choice of the program's.
+
+    Attributes:
+        problem: name in the catalogue, or the path of a Python file.
+        model: family of fields.
+        widths: hidden units.
+        grids: cells of every layer of a KAN at the end; it begins on coarser ones.
+        optimizer: ``"lm"``, ``"lbfgs"`` or ``"adam"``.
+        steps: of the optimiser, in all.
+        seconds: after which it stops.
+        points: at which the equation is to hold.
+        seed: of the field and the points.
+        quick: small sizes, to see that all works.
+    """
+
+    problem: str
+    model: str = "kan"
+    widths: list[int] | None = None
+    grids: list[int] | None = None
+    optimizer: Literal["lm", "lbfgs", "adam"] | None = None
+    steps: int | None = None
+    seconds: float | None = None
+    points: int | None = None
+    seed: int = 0
+    quick: bool = False
+
+    def check(self) -> None:
+        """Check the values that need no problem to be known.
+
+        Raises:
+            InputError: one is impossible; the option is named.
+
+        >>> SolveSettings("darcy", steps=0).check()
+        Traceback (most recent call last):
+        kanfield.errors.InputError: --steps 0 is impossible: give a number above zero
+        """
+        if self.model not in family_names():
+            find_family(self.model)  # says what is wrong with it
+        for name in ("steps", "seconds", "points"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"--{name} {value} is impossible: give a number above zero")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"--seed {self.seed} is impossible: give a number from 0 to 2^63 - 1")
+        for name, sizes in (("widths", self.widths), ("grids", self.grids)):
+            if sizes is not None and (
+                not all(isinstance(s, int) for s in sizes) or min(sizes, default=0) < 1
+            ):
+                raise InputError(f"--{name} {sizes}: give whole numbers above zero, such as 10,10")
+
+    def to_yaml(self) -> str:
+        """The settings as text."""
+        return yaml.safe_dump(dataclasses.asdict(self), sort_keys=False)
+
+
+def read_settings(folder: Path) -> SolveSettings:
+    """The settings of a run's folder.
+
+    Raises:
+        InputError: it is no run of ``kanfield solve``, or its file is damaged.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise InputError(f"{folder} is no run of kanfield solve, it has no {FILE}: give its folder")
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings = coerce_fields(SolveSettings, content)
+        settings.check()
+        return settings
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
+        reason = f" ({error})" if isinstance(error, InputError) else ""
+        raise InputError(f"{path} is damaged{reason}: correct it, or start anew in another folder") from None

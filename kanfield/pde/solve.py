@@ -1,0 +1,319 @@
+"""Solves a problem stretch by stretch; a run that was stopped goes on at the stretch it was in."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from kanfield.errors import InputError, RunFailed
+from kanfield.fields.field import Field
+from kanfield.fields.kan import KAN
+from kanfield.files import replacing
+from kanfield.pde.checks import time_axis
+from kanfield.pde.jets import spline_layers
+from kanfield.pde.levenberg import levenberg_marquardt
+from kanfield.pde.plan import Plan, Stretch, build
+from kanfield.pde.problem import Problem, Reference
+from kanfield.pde.sampling import adaptive_points, face_points, inside_points
+from kanfield.pde.settings import SolveSettings
+from kanfield.pde.system import System
+from kanfield.studies.common.full_batch import minimize
+
+_SCORES = 12  # in a stretch
+_SCORED = 101  # points along each axis of the scores on the way
+_HELD_OUT = 2000  # points of the residual that is reported
+_SIDE = {1: 401, 2: 201, 3: 41}  # points along each coordinate where an exact solution is compared
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of ``metrics.csv``.
+
+    Attributes:
+        step: of the optimiser, over all stretches.
+        seconds: of solving, without those of the reference and the scores.
+        stretch: number of the stretch, from 1.
+        until: share of the time that is solved.
+        loss: weighted mean squares of all residuals over two.
+        l2: relative error in L2 over that share, None without a reference.
+        h1: relative error in the H1 seminorm.
+    """
+
+    step: int
+    seconds: float
+    stretch: int
+    until: float
+    loss: float
+    l2: float | None
+    h1: float | None
+
+
+class OutOfTime(Exception):
+    """The seconds that were given are over."""
+
+
+class Solver:
+    """The field of a run, and what it has reached.
+
+    Args:
+        problem: to solve.
+        settings: how.
+        plan: from :func:`kanfield.pde.plan.make_plan`.
+        reference: to compare with, or None.
+        checkpoint: file that is written after every stretch, and read if it is there.
+        log: called with every row.
+
+    Raises:
+        InputError: the checkpoint is damaged.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        settings: SolveSettings,
+        plan: Plan,
+        reference: Reference | None,
+        checkpoint: Path,
+        log: Callable[[Row], None] = lambda row: None,
+    ) -> None:
+        self.problem, self.settings, self.plan, self.reference = problem, settings, plan, reference
+        self.rows: list[Row] = []
+        self.field: Field = build(problem, settings, plan.options)
+        self._checkpoint, self._log = checkpoint, log
+        self._done, self._step, self._seconds = 0, 0, 0.0
+        if checkpoint.exists():
+            self._read()
+
+    def run(self) -> None:
+        """Go through the stretches that are not done."""
+        for number, stretch in enumerate(self.plan.stretches):
+            if number < self._done:
+                continue
+            try:
+                self._go(number, stretch)
+            except OutOfTime:
+                self._done = len(self.plan.stretches)
+                self._write()
+                return
+            self._done = number + 1
+            self._write()
+
+    def _go(self, number: int, stretch: Stretch) -> None:
+        began = time.perf_counter()
+        system = self._system(number, stretch)
+        if number == 0:
+            _solve_outer_layer(system)
+        paused = 0.0
+        every = max(1, stretch.steps // _SCORES)
+        first, before = self._step, self._seconds
+
+        def watch(done: int, loss: float) -> None:
+            nonlocal paused
+            self._step, self._seconds = first + done, before + time.perf_counter() - began - paused
+            over = self.settings.seconds is not None and self._seconds >= self.settings.seconds
+            if done % every == 0 or done == stretch.steps or over:
+                pause = time.perf_counter()
+                self._record(number, stretch, loss)
+                paused += time.perf_counter() - pause
+            if over:
+                raise OutOfTime
+
+        self._optimise(system, stretch.steps, every, watch)
+        if self.rows[-1].step < self._step or not self.rows:  # it converged before its last step
+            self._record(number, stretch, float(system.loss().detach()))
+
+    def _system(self, number: int, stretch: Stretch) -> System:
+        """The equations of a stretch, with its grids and its points."""
+        problem, seed = self.problem, self.settings.seed + 1000 * (number + 1)
+        points = inside_points(problem, self.plan.points, seed, stretch.until)
+        if isinstance(self.field, KAN):
+            sizes = [layer.grid_size for layer in spline_layers(self.field) or []]
+            if number == 0:
+                everywhere = inside_points(problem, len(points), seed)
+                self.field.fit_ranges(problem.see(everywhere), margin=0.2)
+            elif tuple(sizes) != stretch.grids:
+                for layer, size in zip(spline_layers(self.field) or [], stretch.grids, strict=True):
+                    layer.extend(size)
+        if number:
+            points = adaptive_points(problem, len(points), seed, stretch.until, self.residual)
+        faces = [
+            face_points(
+                problem, condition, max(64, self.plan.points // 8), seed + 100 * (n + 1), stretch.until
+            )
+            for n, condition in enumerate(problem.conditions)
+        ]
+        # Without points after the window, splines that are hardly touched there would grow without bounds.
+        later = inside_points(problem, len(points) // 4, seed + 1) if stretch.until < 1 else None
+        return System(problem, self.field, points, faces, later)
+
+    def _optimise(self, system: System, steps: int, every: int, watch: Callable[[int, float], None]) -> None:
+        if self.plan.optimizer == "lm":
+
+            def after(progress: Any, parameters: Tensor) -> bool:
+                system.parameters = parameters
+                watch(progress.step, progress.loss)
+                return True
+
+            try:
+                best = levenberg_marquardt(
+                    system.parameters, system.residual, system.jacobian, steps, watch=after
+                )
+            except ValueError as error:
+                raise RunFailed(
+                    f"{self.problem.name}: {error}: give another --seed or fewer --widths"
+                ) from None
+            system.parameters = best
+            return
+        minimize(
+            self.field.parameters(),
+            system.loss,
+            steps,
+            optimizer=self.plan.optimizer,  # type: ignore[arg-type]
+            watch=lambda done: watch(done, float(system.loss().detach())) if done else None,
+            every=every,
+        )
+
+    def values(self, points: Tensor) -> Tensor:
+        """The solution at points ``(N, D)``, shape ``(N,)``."""
+        with torch.no_grad():
+            lift, mask = self.problem.hold(points).unbind(1)
+            value: Tensor = lift + mask * self.field(self.problem.see(points))[:, 0]
+        return value
+
+    def residual(self, points: Tensor) -> Tensor:
+        """The equation's residual at points ``(N, D)``, shape ``(N,)``."""
+        alone = dataclasses.replace(self.problem, conditions=())
+        with torch.no_grad():
+            return System(alone, self.field, points).rows() * len(points) ** 0.5
+
+    def on_grid(self, reference: Reference) -> NDArray[np.float64]:
+        """The solution on a reference's grid."""
+        return self.values(reference.points()).reshape(reference.values.shape).numpy()
+
+    def held_out_residual(self) -> float:
+        """Root mean square of the equation's residual at points of its own."""
+        points = inside_points(self.problem, _HELD_OUT, self.settings.seed + 999_983)
+        return float(self.residual(points).square().mean().sqrt())
+
+    def _record(self, number: int, stretch: Stretch, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise RunFailed(
+                f"{self.problem.name}: {self.plan.optimizer} diverged at step {self._step}: give another "
+                "--optimizer, --seed or fewer --widths; stretches before this one are kept"
+            )
+        l2 = h1 = None
+        if self.reference is not None:
+            coarse = self.reference.thinned(_SCORED)
+            part = _until(coarse, time_axis(self.problem), stretch.until)
+            l2, h1 = part.errors(self.on_grid(part))
+        row = Row(self._step, round(self._seconds, 3), number + 1, stretch.until, loss, l2, h1)
+        self.rows.append(row)
+        self._log(row)
+
+    def _write(self) -> None:
+        info = {"done": self._done, "step": self._step, "seconds": self._seconds}
+        info |= {"grids": [layer.grid_size for layer in spline_layers(self.field) or []]}
+        info |= {"rows": [dataclasses.asdict(row) for row in self.rows]}
+        tensors = {name: t.detach().clone().contiguous() for name, t in self.field.state_dict().items()}
+        try:
+            with replacing(self._checkpoint) as temporary:
+                save_file(tensors, temporary, metadata={"kanfield": json.dumps(info)})
+        except (SafetensorError, OSError) as error:
+            raise RunFailed(
+                f"{self._checkpoint} cannot be written ({error}): make room, then --resume"
+            ) from None
+
+    def _read(self) -> None:
+        try:
+            with safe_open(self._checkpoint, framework="pt") as file:
+                info = json.loads(file.metadata()["kanfield"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            for layer, size in zip(spline_layers(self.field) or [], info["grids"], strict=True):
+                layer.extend(size)
+            self.field.load_state_dict(tensors)
+            self.rows = [Row(**row) for row in info["rows"]]
+            self._done, self._step, self._seconds = info["done"], info["step"], info["seconds"]
+        except (SafetensorError, ValueError, KeyError, TypeError, OSError, RuntimeError) as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise InputError(
+                f"{self._checkpoint} does not fit its run ({reason}): delete it to start the run anew"
+            ) from None
+
+
+def grid_of(problem: Problem) -> Reference:
+    """The grid on which an exact solution is compared, and other solutions are drawn, with the exact values.
+
+    Raises:
+        InputError: the box has more than three coordinates.
+    """
+    if len(problem.box) not in _SIDE:
+        raise InputError(
+            f"{problem.name}: its box has {len(problem.box)} coordinates: solve takes up to three"
+        )
+    side = _SIDE[len(problem.box)]
+    axes = [np.linspace(low, high, side) for low, high in problem.box.values()]
+    empty = Reference(axes, np.zeros([side] * len(axes)))
+    if problem.exact is None:
+        return empty
+    points = empty.points()
+    try:
+        values = (problem.exact(*points.T) + 0 * points[:, 0]).reshape(empty.values.shape)
+    except (RuntimeError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{problem.name}: its exact solution fails on {len(points)} points ({reason})"
+        ) from None
+    return Reference(axes, values.detach().numpy())
+
+
+def find_reference(problem: Problem) -> Reference | None:
+    """What a problem is compared with: its exact solution, a solver's, or None."""
+    if problem.exact is not None:
+        return grid_of(problem)
+    found = None if problem.reference is None else problem.reference()
+    if not isinstance(found, (Reference, type(None))):
+        raise InputError(f"{problem.name}: its reference gives a {type(found).__name__}: give a Reference")
+    return found
+
+
+def _until(reference: Reference, axis: int | None, share: float) -> Reference:
+    """The part of a reference up to a share of the time."""
+    if axis is None or share >= 1:
+        return reference
+    time_points = reference.axes[axis]
+    count = int(np.searchsorted(time_points, time_points[0] + share * np.ptp(time_points), "right"))
+    axes = [points[:count] if n == axis else points for n, points in enumerate(reference.axes)]
+    return Reference(axes, np.take(reference.values, range(count), axis))
+
+
+def _solve_outer_layer(system: System) -> None:
+    """Give a KAN's last layer the coefficients that one linear least-squares problem asks for.
+
+    For a linear equation they are the best that the fresh inner layers allow (variable projection); where
+    the equation is not linear, or the step does not help, the field stays as it was.
+    """
+    layers = spline_layers(system.field)
+    if layers is None:
+        return
+    before = system.parameters
+    r, matrix = system.jacobian(before)
+    outer = sum(p.numel() for p in layers[-1].parameters())
+    # Splines of several inputs share their constants, so the columns have no full rank.
+    step = torch.linalg.lstsq(matrix[:, -outer:], -r[:, None], rcond=1e-10, driver="gelsy").solution[:, 0]
+    after = before.clone()
+    after[-outer:] += step
+    if not float(system.residual(after).norm()) < 0.5 * float(r.norm()):
+        system.parameters = before

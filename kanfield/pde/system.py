@@ -1,0 +1,96 @@
+"""A problem with points is a system of equations: rows of residuals in a field's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from kanfield.pde.jacobian import Samples, jacobian
+from kanfield.pde.jets import Jet, field_jet
+from kanfield.pde.problem import Problem, solution
+
+_LATER = 1e-3  # weight of the equation's mean square after the time that is being solved
+
+
+class Term(NamedTuple):
+    """Rows that mean the same.
+
+    Attributes:
+        function: the residual of the equation or of a condition.
+        samples: where it is to be zero.
+        scale: factor of every row, so that the sum of squares is a weighted mean.
+    """
+
+    function: Callable[..., Tensor]
+    samples: Samples
+    scale: float
+
+
+class System:
+    """Residuals of a field at fixed points, as a function of its parameters.
+
+    Args:
+        problem: whose equation and conditions are to hold.
+        field: of one value.
+        inside: points of the equation, shape ``(N, D)``.
+        faces: points of every condition, each ``(M, D)``.
+        later: points at which the equation counts little, shape ``(M, D)``.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        field: nn.Module,
+        inside: Tensor,
+        faces: Sequence[Tensor] = (),
+        later: Tensor | None = None,
+    ) -> None:
+        self.problem, self.field = problem, field
+        self.terms = [Term(problem.residual, problem.samples(inside), len(inside) ** -0.5)]
+        if later is not None:
+            self.terms.append(Term(problem.residual, problem.samples(later), (_LATER / len(later)) ** 0.5))
+        for condition, points in zip(problem.conditions, faces, strict=True):
+            scale = (condition.weight / len(points)) ** 0.5
+            self.terms.append(Term(condition.residual, problem.samples(points), scale))
+
+    @property
+    def parameters(self) -> Tensor:
+        """A copy of the field's parameters, shape ``(P,)``."""
+        return parameters_to_vector(self.field.parameters()).detach().clone()
+
+    @parameters.setter
+    def parameters(self, values: Tensor) -> None:
+        vector_to_parameters(values.clone(), self.field.parameters())
+
+    def rows(self) -> Tensor:
+        """All residuals, scaled, with a graph of the parameters."""
+        return torch.cat([self._apply(term)(self._jet(term), term.samples) for term in self.terms])
+
+    def loss(self) -> Tensor:
+        """Sum of squares of the rows over two: a scalar with a graph."""
+        return self.rows().square().sum() / 2
+
+    def residual(self, parameters: Tensor) -> Tensor:
+        """Rows at given parameters, which become the field's; without a graph."""
+        self.parameters = parameters
+        with torch.no_grad():
+            return self.rows()
+
+    def jacobian(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows and their derivatives at given parameters, which become the field's."""
+        self.parameters = parameters
+        parts = [jacobian(self.field, term.samples, self._apply(term)) for term in self.terms]
+        return torch.cat([r for r, _ in parts]), torch.cat([matrix for _, matrix in parts])
+
+    def _jet(self, term: Term) -> Jet:
+        return field_jet(self.field, term.samples.features)
+
+    def _apply(self, term: Term) -> Callable[[Jet, Samples], Tensor]:
+        def residual(u: Jet, samples: Samples) -> Tensor:
+            return term.scale * self.problem.apply(term.function, solution(u, samples), samples.points)
+
+        return residual

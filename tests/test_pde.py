@@ -1,0 +1,395 @@
+"""Derivatives, Jacobians, Levenberg-Marquardt, points, references and checks of ``kanfield.pde``."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import least_squares
+
+from kanfield.errors import InputError
+from kanfield.fields import build_field
+from kanfield.fields.kan import KAN
+from kanfield.pde import Condition, Problem, Reference, spectral
+from kanfield.pde.cache import cache_folder, cached
+from kanfield.pde.catalogue import PROBLEMS, darcy_solution
+from kanfield.pde.checks import check_problem, check_reference
+from kanfield.pde.jacobian import jacobian, reference_jacobian
+from kanfield.pde.jets import field_jet, jet_of
+from kanfield.pde.levenberg import levenberg_marquardt
+from kanfield.pde.problem import solution
+from kanfield.pde.sampling import adaptive_points, face_points, inside_points
+from kanfield.pde.solve import _solve_outer_layer, find_reference
+from kanfield.pde.system import System
+from kanfield.splines import use_backend
+
+BACKENDS = ["reference", pytest.param("native", marks=pytest.mark.needs("native core"))]
+
+
+def fields():
+    """Fields of two inputs in double precision, with splines far from straight."""
+    torch.manual_seed(0)
+    small = {"init_noise": 0.5}
+    return {
+        "deep": KAN(2, 1, widths=[4, 3], grids=[5, 8, 6], **small),
+        "directions": KAN(2, 1, widths=[4], grids=[5, 8], num_directions=3, **small),
+        "no base": KAN(2, 1, widths=[4], grids=5, base=None, order=2, **small),
+        "nested": KAN(2, 1, widths=[3], grids=[[3, 6], 4], **small),
+        "mlp": build_field("mlp", 2, 1, {"widths": [7, 7], "activation": "tanh"}),
+        "siren": build_field("siren", 2, 1, {"widths": [7]}),
+        "rff": build_field("rff", 2, 1, {"widths": [6]}),
+    }
+
+
+def waves(points):
+    """Features that are curved, and reach past the grids, which end at 1."""
+    return torch.stack([1.2 * torch.cos(2 * points[:, 0]) * points[:, 1], points[:, 1]], 1)
+
+
+def nonlinear():
+    return Problem(
+        box={"x": (-1, 1), "t": (-1, 1)},
+        residual=lambda u, x, t: u.dt - u**3 + u * u.dxx + torch.sin(x) * u.dx,
+        conditions=[Condition(lambda u, x, t: u.dx + u, on="boundary")],
+        constraint=lambda x, t: (torch.exp(x * t), (1 + t) * (2 - x**2)),
+        features=lambda x, t: waves(torch.stack([x, t], 1)).unbind(1),
+    )
+
+
+# ---- derivatives ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ["deep", "directions", "no base", "nested", "mlp", "siren", "rff"])
+def test_jets_are_those_of_double_backward(name, backend):
+    field = fields()[name].double()
+    points = 2 * torch.rand(40, 2, dtype=torch.float64) - 1
+    with use_backend(backend):
+        ours = field_jet(field, jet_of(waves, points))
+        twin = jet_of(lambda p: field(waves(p)), points)
+        for mine, theirs in zip(ours, twin, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-10)
+        weights = [torch.rand_like(part) for part in ours]
+        gradients = [
+            torch.autograd.grad(
+                sum((w * part).sum() for w, part in zip(weights, jet, strict=True)), list(field.parameters())
+            )
+            for jet in (ours, twin)
+        ]
+    for mine, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-9)
+
+
+def test_torch_still_gets_the_third_derivative_of_layer_norm_wrong():
+    """Once it does not, ``kanfield.pde.plan.build`` need not refuse families with one."""
+    torch.manual_seed(0)
+    norm, last = torch.nn.LayerNorm(4).double(), torch.randn(4, dtype=torch.float64)
+    x = torch.randn(2, dtype=torch.float64)
+
+    def bend(scale):
+        """Second derivative along x at scale * x."""
+        first = torch.outer(x, torch.arange(1.0, 5.0, dtype=torch.float64)).sin()
+        at = (scale * x).requires_grad_()
+        (slope,) = torch.autograd.grad(torch.sin(norm(at @ first)) @ last, at, create_graph=True)
+        return torch.autograd.grad(slope @ x, at, create_graph=True)[0] @ x
+
+    scale = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+    (found,) = torch.autograd.grad(bend(scale), scale)
+    true = (bend(scale.detach() + 1e-5) - bend(scale.detach() - 1e-5)) / 2e-5
+    assert abs(float(found) - float(true)) > 1e-3
+
+
+def test_jets_of_points_alone_do_not_need_gradients_switched_on():
+    points = torch.tensor([[3.0, 2.0]])
+    with torch.no_grad():
+        assert jet_of(lambda p: p[:, :1] ** 2, points).first.flatten().tolist() == [6.0, 0.0]
+
+
+def test_the_jet_of_a_constrained_solution_is_that_of_the_formula():
+    problem, field = nonlinear(), fields()["mlp"].double()
+    points = inside_points(problem, 20, 0)
+    samples = problem.samples(points)
+    ours = solution(field_jet(field, samples.features), samples)
+
+    def formula(p):
+        lift, mask = problem.hold(p).unbind(1)
+        return (lift + mask * field(problem.see(p))[:, 0])[:, None]
+
+    for mine, theirs in zip(ours, jet_of(formula, points), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+# ---- Jacobians -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["deep", "directions", "no base", "nested", "mlp"])
+def test_jacobians_are_those_of_torch_func_and_of_backward(name):
+    problem, field = nonlinear(), fields()[name].double()
+    points = inside_points(problem, 30, 1)
+    system = System(problem, field, points, [face_points(problem, problem.conditions[0], 8, 2)])
+    r, matrix = system.jacobian(system.parameters)
+    assert matrix.shape == (38, sum(p.numel() for p in field.parameters()))
+    torch.testing.assert_close(r, system.rows().detach())
+    gradient = torch.cat([g.reshape(-1) for g in torch.autograd.grad(system.loss(), field.parameters())])
+    torch.testing.assert_close(matrix.T @ r, gradient, rtol=1e-9, atol=1e-11)
+    samples = problem.samples(points)
+    for mine, theirs in zip(
+        jacobian(field, samples, lambda u, s: (u.value * u.second[0])[:, 0] + s.points[:, 0]),
+        reference_jacobian(field, samples, lambda u, s: (u.value * u.second[0])[:, 0] + s.points[:, 0]),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-11)
+
+
+# ---- Levenberg-Marquardt -------------------------------------------------------------------------
+
+
+def exponentials(t, data):
+    def residual(p):
+        return p[0] * torch.exp(-p[1] * t) + p[2] * torch.exp(-p[3] * t) - data
+
+    return residual
+
+
+def test_levenberg_marquardt_finds_what_scipy_finds():
+    t = torch.linspace(0, 4, 60, dtype=torch.float64)
+    data = torch.exp(-t) + 0.1 * torch.sin(5 * t)  # no parameters fit it exactly
+    residual = exponentials(t, data)
+
+    def both(p):
+        return residual(p), torch.func.jacrev(residual)(p)
+
+    start = torch.tensor([1.0, 0.5, 0.5, 2.0], dtype=torch.float64)
+    losses = []
+    found = levenberg_marquardt(start, residual, both, 200, watch=lambda p, _: losses.append(p.loss) or True)
+    assert losses == sorted(losses, reverse=True)
+    theirs = least_squares(lambda p: residual(torch.from_numpy(p)).numpy(), start.numpy(), ftol=1e-14)
+    assert losses[-1] == pytest.approx(theirs.cost, rel=1e-6)
+    assert float(residual(found).square().sum() / 2) == losses[-1]
+
+
+def test_the_units_of_a_parameter_change_no_step():
+    t = torch.linspace(0, 2, 30, dtype=torch.float64)
+    residual = exponentials(t, 2 * torch.exp(-t) + torch.exp(-3 * t))
+    start = torch.tensor([1.0, 0.5, 0.5, 2.0], dtype=torch.float64)
+    ends = []
+    for units in (torch.ones_like(start), 2.0 ** torch.tensor([3.0, 9.0, -8.0, 4.0])):
+
+        def scaled(p, units=units):
+            return residual(p * units)
+
+        def both(p, scaled=scaled):
+            return scaled(p), torch.func.jacrev(scaled)(p)
+
+        ends.append(levenberg_marquardt(start / units, scaled, both, 4) * units)
+    torch.testing.assert_close(ends[0], ends[1])
+
+
+def test_levenberg_marquardt_gives_back_the_best_and_stops_when_told():
+    def residual(p):
+        return torch.stack([p[0] ** 2 + 1])
+
+    start, calls = torch.tensor([3.0], dtype=torch.float64), []
+    found = levenberg_marquardt(
+        start,
+        residual,
+        lambda p: (residual(p), torch.func.jacrev(residual)(p)),
+        50,
+        watch=lambda progress, p: calls.append(progress.step) or progress.step < 4,
+    )
+    assert calls == [1, 2, 3, 4]
+    assert float(residual(found)[0]) < float(residual(start)[0])
+    with pytest.raises(ValueError, match="not finite"):
+        levenberg_marquardt(start * math.nan, residual, lambda p: (residual(p), torch.ones(1, 1)), 5)
+
+
+def test_the_outer_layer_of_a_linear_problem_is_one_least_squares_problem():
+    torch.manual_seed(0)
+    problem, field = PROBLEMS["poisson-2d"](), KAN(2, 1, widths=[20], grids=5, init_noise=0.3).double()
+    system = System(problem, field, inside_points(problem, 400, 0), [])
+    before = system.parameters
+    r, matrix = system.jacobian(before)
+    outer = sum(p.numel() for p in list(field.parameters())[-2:])
+    columns = matrix[:, -outer:]
+    best = torch.linalg.lstsq(columns, -r[:, None], driver="gelsd").solution[:, 0]
+    _solve_outer_layer(system)
+    assert float(system.rows().detach().norm()) < 1.001 * float((r + columns @ best).norm())
+    assert torch.equal(system.parameters[:-outer], before[:-outer])
+
+
+# ---- points --------------------------------------------------------------------------------------
+
+
+def test_points_fill_the_box_and_the_faces():
+    problem = Problem(box={"x": (2, 5), "t": (0, 4)}, residual=lambda u, x, t: u)
+    points = inside_points(problem, 256, 3, until=0.25)
+    assert points.min(0).values.tolist() == pytest.approx([2, 0], abs=0.05)
+    assert points.max(0).values.tolist() == pytest.approx([5, 1], abs=0.05)
+    halves = (points[:, 0] < 3.5).sum()
+    assert abs(int(halves) - 128) <= 2  # Sobol's are more even than random ones
+    assert torch.equal(points, inside_points(problem, 256, 3, until=0.25))
+    ends = face_points(problem, Condition(lambda u, x, t: u), 20, 0)
+    assert set(ends[:, 0].tolist()) == {2.0, 5.0} and len(ends) == 20
+    start = face_points(problem, Condition(lambda u, x, t: u, on="start"), 20, 0)
+    assert set(start[:, 1].tolist()) == {0.0}
+
+
+def test_adaptive_points_go_where_the_residual_is():
+    problem = Problem(box={"x": (0, 1), "y": (0, 1)}, residual=lambda u, x, y: u)
+    points = adaptive_points(problem, 1000, 0, 1.0, lambda p: (p[:, 0] < 0.1).double())
+    share = float((points[:, 0] < 0.1).double().mean())
+    assert share == pytest.approx(0.1 / 2 + 1 / 2, abs=0.25) and share > 0.3
+    assert len(points.unique(dim=0)) == 1000
+
+
+# ---- references ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [n for n, make in PROBLEMS.items() if make().exact is not None])
+def test_exact_solutions_solve_their_equations_and_hold_the_constraint(name):
+    problem = PROBLEMS[name]()
+    points = inside_points(problem, 50, 0)
+    exact = jet_of(lambda p: problem.exact(*p.T)[:, None], points)
+    assert float(problem.apply(problem.residual, exact, points).abs().max()) < 1e-9
+    check_reference(problem, find_reference(problem))
+
+
+def relative(a, b):
+    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+
+
+@pytest.mark.parametrize("ends", ["periodic", "dirichlet"])
+def test_allen_cahn_converges_in_modes_and_in_steps(ends):
+    coarse = spectral.allen_cahn(ends, 192, 200, times=3)
+    more_steps = spectral.allen_cahn(ends, 192, 400, times=3)
+    more_modes = spectral.allen_cahn(ends, 3 * 192, 200, times=3)
+    assert relative(coarse.values, more_steps.values) < 1e-7
+    # The middles of cells are those of every third cell of the finer grid.
+    np.testing.assert_allclose(more_modes.axes[0][1::3], coarse.axes[0], atol=1e-12)
+    assert relative(coarse.values, more_modes.values[1::3]) < 2e-5
+
+
+def test_allen_cahn_keeps_its_conditions_at_the_ends():
+    periodic, dirichlet = (spectral.allen_cahn(ends, 192, 200, times=5) for ends in ("periodic", "dirichlet"))
+    x = dirichlet.axes[0]
+    outer = dirichlet.values[-2:, 1:]  # a straight line through the last two points, to x = 1
+    at_end = outer[1] + (outer[1] - outer[0]) / (x[-1] - x[-2]) * (1 - x[-1])
+    np.testing.assert_allclose(at_end, -1, atol=1e-5)
+    slopes = np.diff(periodic.values[-2:, 1:], axis=0) / (x[-1] - x[-2])
+    assert np.abs(slopes).max() < np.abs(np.diff(periodic.values[-2:, 0]) / (x[-1] - x[-2])).max() / 10
+    assert relative(periodic.values, dirichlet.values) < 1e-3
+
+
+def test_burgers_converges_and_solves_its_equation():
+    fine, coarse = (spectral.burgers(0.01 / math.pi, 16, 6, nodes) for nodes in (4000, 2000))
+    assert relative(coarse.values, fine.values) < 1e-12
+    dense = spectral.burgers(0.05, 100, 51, nodes=300)
+    x, t = dense.axes
+    u = dense.values
+    slope, bend = np.gradient(u, x, axis=0), np.gradient(np.gradient(u, x, axis=0), x, axis=0)
+    r = np.gradient(u, t, axis=1) + u * slope - 0.05 * bend
+    assert np.abs(r[3:-3, 3:-3]).max() < 0.2 < np.abs(0.05 * bend[3:-3, 3:-3]).max()
+
+
+def test_darcy_converges():
+    low, middle, high = (darcy_solution(degree).values for degree in (16, 20, 24))
+    assert relative(middle, high) < 1e-7
+    assert relative(middle, high) < relative(low, high)
+
+
+def test_references_are_kept_and_survive_a_cache_that_is_broken_or_read_only(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return Reference([np.linspace(0, 1, 3)], np.arange(3.0))
+
+    for _ in range(2):
+        assert cached("a", compute).values.tolist() == [0, 1, 2]
+    assert len(calls) == 1
+    (cache_folder() / "a.npz").write_bytes(b"half a fi")
+    assert cached("a", compute).values.tolist() == [0, 1, 2] and len(calls) == 2
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))  # a folder cannot be made there, by nobody
+    assert cached("a", compute).values.tolist() == [0, 1, 2] and len(calls) == 3
+
+
+# ---- checks --------------------------------------------------------------------------------------
+
+BOX = {"x": (0.0, 1.0), "t": (0.0, 1.0)}
+HEAT = Problem(box=BOX, residual=lambda u, x, t: u.dt - u.dxx, name="heat")
+
+
+def changed(**parts):
+    return dataclasses.replace(HEAT, **parts)
+
+
+@pytest.mark.parametrize(
+    ("problem", "phrase"),
+    [
+        (changed(residual=lambda u, x, t: torch.sin(x)), "does not depend on u"),
+        (changed(residual=lambda u, x, t: u.dy), "u.dy, which is not there: use u.dx, u.dxx, u.dt, u.dtt"),
+        (changed(residual=lambda u, x, t: u.dxt), "u.dxt"),
+        (changed(residual=lambda u, x, t: u.dt + torch.sqrt(x - 0.5)), "not finite at x = "),
+        (changed(residual=lambda u, x, t: (u * x).sum()), "gives () for 64 points"),
+        (changed(residual=lambda u, x, t: u + colour), "NameError: name 'colour' is not defined"),  # noqa: F821
+        (changed(residual=lambda u, x: u), "fails: TypeError"),
+        (changed(constraint=lambda x, t: (torch.log(x - 2), t)), "its constraint has a NaN"),
+        (changed(features=lambda x: [x]), "its constraint or features fails: TypeError"),
+        (
+            changed(
+                conditions=[
+                    Condition(lambda u, x, t: u - 1, on="start"),
+                    Condition(lambda u, x, t: 2 * u, on={"x": 1.0}),
+                ]
+            ),
+            "where x = 1 meets t = 0, one condition asks for u = 0 and another for 1",
+        ),
+        (changed(conditions=[Condition(lambda u, x, t: u, on={"x": 0.5})]), "a face of the box"),
+    ],
+)
+def test_mistakes_in_a_problem_are_named(problem, phrase):
+    with pytest.raises(InputError) as error:
+        check_problem(problem)
+    said = str(error.value)
+    assert "\n" not in said
+    if "meets" in phrase:
+        assert "meets" in said and "make them agree" in said
+    else:
+        assert phrase in said
+
+
+def test_conditions_that_agree_or_ask_for_slopes_pass():
+    agreeing = [
+        Condition(lambda u, x, t: u - torch.sin(math.pi * x), on="start"),
+        Condition(lambda u, x, t: u, on={"x": 0.0}),
+        Condition(lambda u, x, t: u.dx - 7, on={"x": 1.0}),
+    ]
+    check_problem(changed(conditions=agreeing))
+
+
+@pytest.mark.parametrize("box", [{}, {"xx": (0, 1)}, {"x": (1, 0)}, {"x": (0, math.inf)}])
+def test_boxes_that_cannot_be_are_refused(box):
+    with pytest.raises(InputError, match="box"):
+        Problem(box=box, residual=lambda u, *_: u)
+
+
+def test_a_reference_that_does_not_match_is_refused():
+    axes = [np.linspace(0, 1, 11)] * 2
+    x, t = np.meshgrid(*axes, indexing="ij")
+    good = np.sin(math.pi * x) * np.exp(-t)
+    constrained = changed(constraint=lambda x, t: (torch.sin(math.pi * x), t))
+    asked = changed(conditions=[Condition(lambda u, x, t: u - torch.sin(math.pi * x), on="start")])
+    for problem in (constrained, asked):
+        check_reference(problem, Reference(axes, good))
+        with pytest.raises(InputError, match=r"does not match: at x = .*, t = 0"):
+            check_reference(problem, Reference(axes, good + 0.1))
+    with pytest.raises(InputError, match="NaN"):
+        check_reference(HEAT, Reference(axes, good * math.nan))
+    with pytest.raises(InputError, match="shape"):
+        check_reference(HEAT, Reference(axes, good[:-1]))
