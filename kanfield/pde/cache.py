@@ -8,6 +8,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def cached(name: str, compute: Callable[[], Reference]) -> Reference:
     reference = compute()
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        axes_by_name = {f"axis_{number}": axis for number, axis in enumerate(reference.axes)}
+        arrays: dict[str, Any] = {f"axis_{number}": axis for number, axis in enumerate(reference.axes)}
         with replacing(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, values=reference.values, **axes_by_name)
+            np.savez(file, **arrays, values=reference.values)
     return reference

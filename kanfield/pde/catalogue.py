@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kanfield.pde import spectral
 from kanfield.pde.cache import cached
-from kanfield.pde.problem import Problem
+from kanfield.pde.problem import Problem, Reference
 
 pi = math.pi
 _VISCOSITY = 0.01 / pi
@@ -40,7 +40,7 @@ def _darcy(u: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return u.dxx + u.dyy + transport + pull  # type: ignore[attr-defined,no-any-return]
 
 
-def darcy_solution(degree: int = 32) -> spectral.Reference:
+def darcy_solution(degree: int = 32) -> Reference:
     """The reference of ``darcy``, computed with polynomials of a degree."""
 
     def coefficient(x: spectral.Array, y: spectral.Array) -> spectral.Array:
@@ -80,7 +80,7 @@ def _periodic_start(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     return torch.exp(-10 * t) * x**2 * torch.cos(pi * x), t
 
 
-def _allen_cahn_reference(ends: str) -> spectral.Reference:
+def _allen_cahn_reference(ends: str) -> Reference:
     return cached(f"allen-cahn-{ends}-512-2000", lambda: spectral.allen_cahn(ends))
 
 

@@ -107,7 +107,8 @@ def draw_snapshots(grid: Reference, values: NDArray[np.float64], known: bool, sp
 
 
 def _moments(grid: Reference, count: int) -> list[int]:
-    return np.linspace(0, len(grid.axes[1]) - 1, count).round().astype(int).tolist()
+    moments: list[int] = np.linspace(0, len(grid.axes[1]) - 1, count).round().astype(int).tolist()
+    return moments
 
 
 def _draw_moment(

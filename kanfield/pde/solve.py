@@ -197,7 +197,8 @@ class Solver:
         """The equation's residual at points ``(N, D)``, shape ``(N,)``."""
         alone = dataclasses.replace(self.problem, conditions=())
         with torch.no_grad():
-            return System(alone, self.field, points).rows() * len(points) ** 0.5
+            rows: Tensor = System(alone, self.field, points).rows()
+        return rows * len(points) ** 0.5
 
     def on_grid(self, reference: Reference) -> NDArray[np.float64]:
         """The solution on a reference's grid."""
@@ -224,7 +225,7 @@ class Solver:
         self._log(row)
 
     def _write(self) -> None:
-        info = {"done": self._done, "step": self._step, "seconds": self._seconds}
+        info: dict[str, Any] = {"done": self._done, "step": self._step, "seconds": self._seconds}
         info |= {"grids": [layer.grid_size for layer in spline_layers(self.field) or []]}
         info |= {"rows": [dataclasses.asdict(row) for row in self.rows]}
         tensors = {name: t.detach().clone().contiguous() for name, t in self.field.state_dict().items()}

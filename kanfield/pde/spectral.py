@@ -34,7 +34,7 @@ def allen_cahn(ends: str, modes: int = 512, steps: int = 2000, times: int = 201)
     """
     kind, shift, offset = (2, 0.0, 0.0) if ends == "periodic" else (4, 0.5, -1.0)
     x = (np.arange(modes) + 0.5) / modes
-    diffusion = -1e-4 * (math.pi * (np.arange(modes) + shift)) ** 2
+    diffusion: Array = -1e-4 * (math.pi * (np.arange(modes, dtype=float) + shift)) ** 2
 
     def values(spectrum: Array) -> Array:
         return np.asarray(idct(spectrum, kind, norm="ortho"))

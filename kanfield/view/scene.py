@@ -133,9 +133,9 @@ class Scene:
         scale = width / (box[2] - box[0])
         overview = self._overview
         if overview is not None and scale <= overview.width / self.width:
-            share = overview.width / self.width, overview.height / self.height
-            shown = tuple(edge * share[number % 2] for number, edge in enumerate(box))
-            return overview.resize((width, height), PILImage.Resampling.BOX, box=shown)
+            across, down = overview.width / self.width, overview.height / self.height
+            part = box[0] * across, box[1] * down, box[2] * across, box[3] * down
+            return overview.resize((width, height), PILImage.Resampling.BOX, box=part)
         finer = min(_FINER, max(1, math.floor(1 / scale)))
         drawn = _shown(self.run.render(size=(width * finer, height * finer), crop=box))
         return drawn.reduce(finer) if finer > 1 else drawn
