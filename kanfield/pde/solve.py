@@ -198,7 +198,7 @@ class Solver:
         alone = dataclasses.replace(self.problem, conditions=())
         with torch.no_grad():
             rows: Tensor = System(alone, self.field, points).rows()
-        return rows * len(points) ** 0.5
+        return rows * math.sqrt(len(points))
 
     def on_grid(self, reference: Reference) -> NDArray[np.float64]:
         """The solution on a reference's grid."""
