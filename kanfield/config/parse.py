@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import reprlib
 import types
 import typing
 from collections.abc import Sequence
@@ -94,9 +95,11 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """A value in one line; long ones end in dots."""
+    """A value in one line; long and deep ones, such as aliases of aliases in YAML, end in dots."""
+    brief = reprlib.Repr()
+    brief.maxlevel, brief.maxstring, brief.maxother, brief.maxlong = 2, 60, 60, 60
     try:
-        text = " ".join(repr(value).split())
+        text = " ".join(brief.repr(value).split())
     except ValueError:  # Python prints no number of thousands of digits
         return "a number of thousands of digits"
     return text if len(text) <= 60 else f"{text[:57]}..."
@@ -193,11 +196,13 @@ def read_settings(path: Path) -> tuple[Settings, str | None]:
         raise InputError(f"{path} holds no settings: one 'key: value' per line")
     # Paths are meant from the file's folder, where there is such a file; it may have moved with that.
     for key in ("image", "mask"):
-        if content.get(key) is not None and os.path.exists(path.parent / str(content[key])):
-            content[key] = str(path.parent / str(content[key]))
-        elif content.get(key) is not None and not os.path.exists(str(content[key])):
-            moved = find_moved(Path(str(content[key])), path.parent)
-            content[key] = str(moved or content[key])
+        named = coerce(content.get(key), str | None, f"{path}: {key}")
+        if named is None:
+            continue
+        if os.path.exists(path.parent / named):
+            content[key] = str(path.parent / named)
+        elif not os.path.exists(named):
+            content[key] = str(find_moved(Path(named), path.parent) or named)
     image = content.pop("image", None)
     return settings_from(content, f"{path}: "), None if image is None else str(image)
 
