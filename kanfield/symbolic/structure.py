@@ -183,7 +183,10 @@ def _choose_terms(task: _Task, functions: Mapping[str, Function], seed: int) -> 
 
     # Sums of functions of one coordinate each, alone and times a function of one of them.
     sums = [frozenset(frozenset([place]) for place in range(count))]
-    sums += [frozenset(frozenset([one, two]) for two in range(count) if two != one) for one in range(count)]
+    if count > 1:
+        sums += [
+            frozenset(frozenset([one, two]) for two in range(count) if two != one) for one in range(count)
+        ]
     beam = sorted({*(frozenset([term]) for term in pool), *sums}, key=price)[:2]
     best = beam[0]
     for _ in range(_MAX_TERMS - 1):
