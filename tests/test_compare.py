@@ -215,7 +215,7 @@ def test_a_second_ctrl_c_stops_the_fit_too(tmp_path):
     fit = "import os, signal, time; from pathlib import Path; "
     fit += "signal.signal(signal.SIGINT, lambda *_: Path('first').touch()); "
     fit += "Path('new').write_text(str(os.getpid())); os.rename('new', 'pid')\nwhile True: time.sleep(1)"
-    compare = "from pathlib import Path; from kanfield.comparison import child\n"
+    compare = "from pathlib import Path; from kanfield import child\n"
     compare += "from kanfield.comparison.compare import _run\n"
     compare += "from kanfield.training.signals import Signals\n"
     compare += f"child._START = {fit!r}\nwith Signals() as signals: _run([], signals, Path())"
