@@ -34,6 +34,7 @@ from kanfield.symbolic.expressions import as_function, shortest
 from kanfield.symbolic.fit import rmse
 from kanfield.symbolic.network import Edge, Node
 from kanfield.symbolic.numbers import simple_number
+from kanfield.symbolic.powers import power_law
 
 random = np.random.default_rng(0)
 X = random.uniform(0.2, 1.8, (60, 2))
@@ -249,3 +250,21 @@ def test_the_split_keeps_the_outermost_apart() -> None:
     inner = np.concatenate([samples.x, samples.x_val])
     beyond = (outside < inner.min(0)) | (outside > inner.max(0))
     assert beyond.any(1).all()
+
+
+@pytest.mark.parametrize("exponents", [(1, -2), (2, 0.5), (-0.5, 3), (1.5, -1)])
+def test_a_product_of_powers_over_many_decades(exponents: tuple[float, float]) -> None:
+    random = np.random.default_rng(0)
+    x = 10 ** random.uniform(-30, -24, (200, 2))
+    x[:, 0] *= 1 if exponents[0] != 1 else random.choice([-1, 1], 200)
+    y = 6.626e34 * x[:, 0] ** exponents[0] * x[:, 1] ** exponents[1]
+    found = discover(x, y)
+    assert found.found and found.attempts[0].origin == "a product of powers"
+    assert np.allclose(found.chosen.network(x), y, rtol=1e-12, atol=0)
+
+
+def test_other_samples_are_no_product_of_powers() -> None:
+    x = np.random.default_rng(0).uniform(1, 2, (100, 2))
+    for y in (x[:, 0] + x[:, 1], np.sin(x[:, 0]) * x[:, 1], x[:, 0] ** 2.3, x[:, 0] - 1.5):
+        samples, *_ = split(x, y, 0)
+        assert power_law(samples, FUNCTIONS, ("a", "b")) is None

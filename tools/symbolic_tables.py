@@ -1,9 +1,10 @@
-"""Recovery of known formulae by ``kanfield symbolic``'s search: toys, and the Feynman rows of the KAN paper.
+"""Recovery of known formulae by ``kanfield symbolic``: toys, the Feynman rows of the KAN paper, SRSD.
 
-``python tools/symbolic_tables.py toys --seeds 3`` or ``feynman``, with ``--noise 0.01`` for noise. A CSV has
-every trial, and a second call computes only those that are missing. A formula is *exact* if SymPy proves that
-its difference to the truth, or their ratio, is a constant, and both agree to 1e-6 on points outside the range
-of training; where SymPy does not end within a minute the second test alone decides, and the table says so.
+``python tools/symbolic_tables.py toys --seeds 3``, ``feynman`` or ``srsd-easy``, with ``--noise 0.01`` for
+noise. A CSV has every trial, and a second call computes only those that are missing. A formula is *exact* if
+SymPy proves that its difference to the truth, or their ratio, is a constant, and both agree to 1e-6 on points
+outside the range of training; where SymPy does not end within a minute the second test alone decides, and the
+table says so.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import sympy
 from scipy.special import j0
+from symbolic_srsd import SRSD_EASY, Range
 
 from kanfield.symbolic.discover import discover
 
@@ -87,7 +89,7 @@ COLUMNS = (
 def main() -> None:
     """Run the trials that the CSV lacks, and print the rates."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("tables", nargs="+", choices=["toys", "feynman"])
+    parser.add_argument("tables", nargs="+", choices=["toys", "feynman", "srsd-easy"])
     parser.add_argument("--only", nargs="*", default=[], help="names of tasks")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument(
@@ -97,11 +99,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("symbolic.csv"))
     given = parser.parse_args()
     known = read(given.out)
-    tasks = {
-        name: task
-        for table in given.tables
-        for name, task in {"toys": TOYS, "feynman": FEYNMAN}[table].items()
-    }
+    tasks: dict[str, tuple[str, dict[str, Range]]] = {}
+    for table in given.tables:
+        if table == "srsd-easy":
+            tasks |= {f"SRSD {name}": task for name, task in SRSD_EASY.items()}
+        else:
+            for name, (text, ranges) in {"toys": TOYS, "feynman": FEYNMAN}[table].items():
+                tasks[name] = text, {each: Range(*ends, log=False) for each, ends in ranges.items()}
     rows = []
     for name, task in tasks.items():
         for seed in range(given.seeds):
@@ -120,15 +124,16 @@ def main() -> None:
 
 
 def trial(
-    name: str, text: str, ranges: dict[str, tuple[float, float]], seed: int, noise: float, seconds: float
+    name: str, text: str, ranges: dict[str, Range], seed: int, noise: float, seconds: float
 ) -> dict[str, str]:
     """One search, compared with the truth."""
     symbols = [sympy.Symbol(each, real=True) for each in ranges]
     truth = sympy.sympify(text, locals={str(symbol): symbol for symbol in symbols})
     values = sympy.lambdify(symbols, truth, ["scipy", "numpy"])
     random = np.random.default_rng(1000 + seed)
-    low, high = (np.array(ends) for ends in zip(*ranges.values(), strict=True))
-    x, x_test = (random.uniform(low, high, (SAMPLES, len(low))) for _ in range(2))
+    high = np.array([each.high for each in ranges.values()])
+    low = np.array([-each.high if each.signed else each.low for each in ranges.values()])
+    x, x_test = (np.stack([r.draw(random, SAMPLES) for r in ranges.values()], 1) for _ in range(2))
     y, y_test = (np.asarray(j0(20 * v[:, 0]) if name == "bessel" else values(*v.T)) for v in (x, x_test))
     y = y + noise * y.std() * random.standard_normal(len(y))
     began = time.monotonic()
@@ -163,16 +168,17 @@ def agrees_outside(formula: Any, truth: Any, symbols: list[Any], low: Any, high:
         a = np.asarray(sympy.lambdify(symbols, formula, ["scipy", "numpy"])(*x.T))
         b = np.asarray(truth(*x.T))
     good = np.isfinite(b)
-    return bool(good.any() and (np.abs(a - b)[good] <= 1e-6 * (1 + np.abs(b[good]))).all())
+    a, b = a[good], b[good]
+    return bool(b.size and (np.abs(a - b) <= 1e-6 * (np.median(np.abs(b)) + np.abs(b))).all())
 
 
-def proof(formula: Any, truth: Any, ranges: dict[str, tuple[float, float]]) -> str:
+def proof(formula: Any, truth: Any, ranges: dict[str, Range]) -> str:
     """``yes`` or ``no``, or ``none`` where SymPy has not said within its time."""
     signs = {
         sympy.Symbol(name, real=True): sympy.Symbol(name, positive=True)
-        if low >= 0
+        if each.low >= 0 and not each.signed
         else sympy.Symbol(name, real=True)
-        for name, (low, _) in ranges.items()
+        for name, each in ranges.items()
     }
     formula, truth = formula.subs(signs), truth.subs(signs)  # sqrt(s^2) is s where s is positive
     context = multiprocessing.get_context("fork")
@@ -186,15 +192,18 @@ def proof(formula: Any, truth: Any, ranges: dict[str, tuple[float, float]]) -> s
 
 
 def _prove(pipe: Any, formula: Any, truth: Any) -> None:
-    formula = (
-        sympy.nsimplify(formula, tolerance=1e-9, rational=False) if formula.has(sympy.Float) else formula
-    )
-    ratio = formula / truth
-    # A ratio whose square is constant is so too where it is continuous; with the roots gone SymPy sees it.
-    for combined in (formula - truth, ratio, (ratio**2).rewrite(sympy.exp)):
-        if sympy.simplify(combined).is_number:
-            pipe.send("yes")
-            return
+    forms = [formula]
+    if formula.has(sympy.Float):
+        forms.append(sympy.nsimplify(formula, tolerance=1e-9, rational=False))
+    for each in forms:
+        if each == 0:  # constants below the tolerance
+            continue
+        ratio = each / truth
+        # A ratio whose square is constant is so too where it is continuous; without roots SymPy sees it.
+        for combined in (each - truth, ratio, (ratio**2).rewrite(sympy.exp)):
+            if sympy.simplify(combined).is_number:
+                pipe.send("yes")
+                return
     pipe.send("no")
 
 

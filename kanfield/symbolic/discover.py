@@ -24,6 +24,7 @@ from kanfield.symbolic.expressions import complexity, shortest, with_simple_numb
 from kanfield.symbolic.fit import follow, refit, rmse
 from kanfield.symbolic.functions import FUNCTIONS, Function
 from kanfield.symbolic.network import Network, layered
+from kanfield.symbolic.powers import power_law
 from kanfield.symbolic.prune import STRENGTHS, prune, sparsify
 from kanfield.symbolic.samples import Samples, check, split
 from kanfield.symbolic.snap import Snapped, snap
@@ -260,6 +261,9 @@ def discover(
 def _networks(search: _Search, widths: Sequence[int] | None) -> Iterator[tuple[Network, str, float]]:
     """Fitted networks with their origin and relative validation error, the most promising first."""
     s = search.samples
+    law = power_law(s, search.functions, search.names)
+    if law is not None:
+        yield law, "a product of powers", rmse(law, s.x_val, s.y_val) / (s.spread or 1.0)
     search.floor = min(search.floor, interpolation_error(s.x, s.y, s.x_val, s.y_val))
     if widths is not None:
         yield from _layered(search, widths)
