@@ -24,7 +24,7 @@ from kanfield.symbolic.expressions import complexity, shortest, with_simple_numb
 from kanfield.symbolic.fit import follow, refit, rmse
 from kanfield.symbolic.functions import FUNCTIONS, Function
 from kanfield.symbolic.network import Network, layered
-from kanfield.symbolic.powers import power_law
+from kanfield.symbolic.powers import power_law, power_law_times
 from kanfield.symbolic.prune import STRENGTHS, prune, sparsify
 from kanfield.symbolic.samples import Samples, check, split
 from kanfield.symbolic.snap import Snapped, snap
@@ -264,6 +264,10 @@ def _networks(search: _Search, widths: Sequence[int] | None) -> Iterator[tuple[N
     law = power_law(s, search.functions, search.names)
     if law is not None:
         yield law, "a product of powers", rmse(law, s.x_val, s.y_val) / (s.spread or 1.0)
+    for place, name in enumerate(search.names):
+        law = power_law_times(s, place, search.functions, search.names)
+        if law is not None and search.go_on():
+            yield law, f"powers times f({name})", rmse(law, s.x_val, s.y_val) / (s.spread or 1.0)
     search.floor = min(search.floor, interpolation_error(s.x, s.y, s.x_val, s.y_val))
     if widths is not None:
         yield from _layered(search, widths)

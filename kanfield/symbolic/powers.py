@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kanfield.symbolic.edges import Named
+from kanfield.symbolic.coordinates import interpolation_error
+from kanfield.symbolic.edges import Named, Spline
+from kanfield.symbolic.fit import refit, rmse
 from kanfield.symbolic.functions import Function
-from kanfield.symbolic.network import Edge, Network, Node
+from kanfield.symbolic.network import Edge, Network, Node, cover
 from kanfield.symbolic.samples import Samples
 
 # Exponents, and the table's functions for them; the first four take negative numbers too.
@@ -16,7 +19,11 @@ _POWERS = {
     **{1.0: "x", 2.0: "x^2", 3.0: "x^3", 4.0: "x^4"},
     **{0.5: "sqrt", 1.5: "x^1.5", -0.5: "1/sqrt", -1.0: "1/x", -2.0: "1/x^2"},
 }
-_CLOSE = 1e-6  # of exponents, and of logarithms of the target: this is for samples without noise
+_CLOSE = 1e-6  # of exponents and of the target, where powers are all that there is: without noise
+_ROUGHLY = 0.15  # of exponents, where a function of one input is there too
+_SMOOTH = 0.05  # relative error of that function by interpolation
+_ROUNDS = 8
+_CELLS = (8, 24, 72)
 
 
 def power_law(samples: Samples, functions: Mapping[str, Function], names: tuple[str, ...]) -> Network | None:
@@ -37,22 +44,91 @@ def power_law(samples: Samples, functions: Mapping[str, Function], names: tuple[
     if not (x.all() and y.all()) or len(y) <= x.shape[1] + 1:
         return None
     matrix = np.column_stack([np.log(np.abs(x)), np.ones(len(y))])
-    solution = np.linalg.lstsq(matrix, np.log(np.abs(y)), rcond=None)[0]
-    exponents = np.round(2 * solution[:-1]) / 2
-    if np.abs(solution[:-1] - exponents).max() > _CLOSE:
+    exponents = np.linalg.lstsq(matrix, np.log(np.abs(y)), rcond=None)[0][:-1]
+    edges = _edges(exponents, range(x.shape[1]), x, functions, _CLOSE)
+    if not edges:
         return None
+    ratio = y / _product(edges, x)
+    scale = float(np.median(ratio))
+    if np.abs(ratio / scale - 1).max() > _CLOSE:
+        return None
+    last = Edge(len(names), Named(functions["x"], np.array([1.0, 0.0, scale, 0.0]), "c"))
+    return Network(names, (Node(edges, product=True), Node((last,))))
+
+
+def power_law_times(
+    samples: Samples, place: int, functions: Mapping[str, Function], names: tuple[str, ...]
+) -> Network | None:
+    """The network of powers of all inputs but one, times a spline of that one, or None where there is none.
+
+    Between samples that are neighbours in the one input its function hardly changes, so the differences of
+    their logarithms give the exponents of the others.
+
+    Args:
+        samples: to fit.
+        place: of the one input.
+        functions: the table.
+        names: of the inputs.
+
+    >>> from kanfield.symbolic.functions import FUNCTIONS
+    >>> x = np.random.default_rng(0).uniform(1, 3, (300, 2))
+    >>> y = x[:, 0] ** 2 * np.sin(x[:, 1])
+    >>> network = power_law_times(Samples(x[:200], y[:200], x[200:], y[200:]), 1, FUNCTIONS, ("a", "b"))
+    >>> bool(np.abs(network(x) - y).max() < 1e-3)
+    True
+    """
+    x, y = samples.x, samples.y
+    others = [other for other in range(x.shape[1]) if other != place]
+    if not others or not (x[:, others].all() and y.all() and samples.x_val[:, others].all()):
+        return None
+    order = np.argsort(x[:, place])
+    steps = np.diff(np.log(np.abs(x[order][:, others])), axis=0)
+    change = np.diff(np.log(np.abs(y[order])))
+    kept = np.ones(len(change), dtype=bool)
+    for _ in range(_ROUNDS):  # where the function has a zero, neighbours differ: those are left out
+        exponents = np.linalg.lstsq(steps[kept], change[kept], rcond=None)[0]
+        left = np.abs(change - steps @ exponents)
+        kept = left <= max(2 * float(np.median(left)), 1e-12)
+    edges = _edges(exponents, others, x, functions, _ROUGHLY)
+    if not edges:
+        return None
+    factor, factor_val = _product(edges, x), _product(edges, samples.x_val)
+    one, one_val = x[:, [place]], samples.x_val[:, [place]]
+    if interpolation_error(one, y / factor, one_val, samples.y_val / factor_val) > _SMOOTH:
+        return None
+    best, least = None, np.inf
+    for cells in _CELLS:
+        spline = Spline(*cover(x[:, place]), np.zeros(cells + 3))
+        network = Network(names, (Node((*edges, Edge(place, spline)), product=True),))
+        network = refit(network, x, y, iterations=4)  # linear in the spline's coefficients
+        error = rmse(network, samples.x_val, samples.y_val)
+        if error < least:
+            best, least = network, error
+    return best
+
+
+def _edges(
+    exponents: NDArray[np.float64],
+    places: Sequence[int],
+    x: NDArray[np.float64],
+    functions: Mapping[str, Function],
+    tolerance: float,
+) -> tuple[Edge, ...]:
+    """Powers as edges; none where an exponent is no half, or the table has no such power of these inputs."""
+    rounded = np.round(2 * exponents) / 2
+    if not (np.abs(exponents - rounded) <= tolerance).all():
+        return ()
     edges = []
-    for place, exponent in enumerate(exponents):
+    for place, exponent in zip(places, rounded, strict=True):
         name = _POWERS.get(float(exponent))
         if exponent == 0:
             continue
         if name not in functions or not (exponent in (1, 2, 3, 4) or (x[:, place] > 0).all()):
-            return None
+            return ()
         edges.append(Edge(place, Named(functions[name])))
-    product = np.prod([edge.function(x[:, edge.source]) for edge in edges], axis=0)
-    ratio = y / product
-    scale = float(np.median(ratio))
-    if not edges or np.abs(ratio / scale - 1).max() > _CLOSE:
-        return None
-    last = Edge(len(names), Named(functions["x"], np.array([1.0, 0.0, scale, 0.0]), "c"))
-    return Network(names, (Node(tuple(edges), product=True), Node((last,))))
+    return tuple(edges)
+
+
+def _product(edges: Sequence[Edge], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    factors: NDArray[np.float64] = np.prod([edge.function(x[:, edge.source]) for edge in edges], axis=0)
+    return factors
