@@ -120,7 +120,7 @@ def _edges(
         return ()
     edges = []
     for place, exponent in zip(places, rounded, strict=True):
-        name = _POWERS.get(float(exponent))
+        name = _POWERS.get(float(exponent), "")
         if exponent == 0:
             continue
         if name not in functions or not (exponent in (1, 2, 3, 4) or (x[:, place] > 0).all()):
