@@ -37,8 +37,8 @@ def power_law(samples: Samples, functions: Mapping[str, Function], names: tuple[
     >>> from kanfield.symbolic.functions import FUNCTIONS
     >>> x = 10 ** np.random.default_rng(0).uniform(-12, -9, (40, 2))
     >>> samples = Samples(x[:30], x[:30, 0] / x[:30, 1] ** 2, x[30:], x[30:, 0] / x[30:, 1] ** 2)
-    >>> power_law(samples, FUNCTIONS, ("q", "r")).expression()
-    q/r**2
+    >>> [edge.function.function.name for edge in power_law(samples, FUNCTIONS, ("q", "r")).nodes[0].edges]
+    ['x', '1/x^2']
     """
     x, y = samples.x, samples.y
     if not (x.all() and y.all()) or len(y) <= x.shape[1] + 1:
