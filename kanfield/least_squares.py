@@ -1,4 +1,4 @@
-"""Levenberg-Marquardt for small dense problems whose Jacobian is known exactly."""
+"""Levenberg-Marquardt for dense problems whose Jacobian is known exactly."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.linalg import qr, solve_triangular
 
 Array = NDArray[np.float64]
 
 _MAX_REJECTED = 12  # steps in a row; the damping then has grown by 2^78
+_SHORTEST = 1e-8  # length of a column, against the longest: damping alone keeps what no residual depends on
+_MANY = 200  # parameters above which normal equations, several times faster, take the place of QR
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,14 @@ def levenberg_marquardt(
     iterations: int = 100,
     tolerance: float = 1e-12,
     damping: float = 1e-3,
+    watch: Callable[[Minimum], None] = lambda reached: None,
 ) -> Minimum:
-    """Minimise a sum of squares by Levenberg-Marquardt steps with Nielsen's rule for the damping.
+    """Minimise a sum of squares by Levenberg-Marquardt steps with Nielsen's rule for the damping (1999).
 
-    Columns of the Jacobian are scaled to length one, so that parameters of different units are damped alike.
-    The steps come from a QR factorisation: normal equations would lose half the digits.
+    Columns of the Jacobian are scaled by the largest length that they have had (Moré, 1978): parameters of
+    different units are damped alike, and one that fewer and fewer residuals depend on does not run away.
+    The damping falls to a third at most, so that a step far from the solution does not rush into the nearest
+    basin. Few parameters are found by QR factorisations, which lose no digits, many by normal equations.
 
     Args:
         residual: of parameters ``(P,)`` the residuals ``(M,)``; where one is not finite, the step is refused.
@@ -53,6 +59,7 @@ def levenberg_marquardt(
         iterations: accepted steps at most.
         tolerance: ends when the cost, or the step, falls by less than this fraction; 0 or more.
         damping: at the start, relative to the scaled Jacobian.
+        watch: called after every accepted step with what is reached; what it raises ends the search.
 
     Returns:
         The minimum that was found; at worst the start.
@@ -72,28 +79,29 @@ def levenberg_marquardt(
         evaluations, accepted = 1, 0
         if not p.size or not np.isfinite(cost):
             return Minimum(p, cost, 0, evaluations)
-        growth = 2.0
+        growth, longest = 2.0, np.zeros_like(p)
         while accepted < iterations:
             matrix = jacobian(p)
             if not np.isfinite(matrix).all():
                 break
-            scale = np.linalg.norm(matrix, axis=0)
-            scale[scale == 0] = 1.0
-            q, upper = qr(matrix / scale, mode="economic", check_finite=False)
-            target = -(q.T @ r)
+            longest = np.maximum(longest, np.linalg.norm(matrix, axis=0))
+            scale = np.maximum(longest, _SHORTEST * float(longest.max()) or 1.0)
+            damped = (_normal if p.size > _MANY else _orthogonal)(matrix, scale, r)
             moved = False
             for _ in range(_MAX_REJECTED):
-                step = _damped_step(upper, target, damping) / scale
+                step = damped(damping) / scale
                 candidate = p + step
                 r_new = residual(candidate)
                 evaluations += 1
                 new = float(r_new @ r_new)
                 linear = matrix @ step + r
                 predicted = cost - float(linear @ linear)
-                if np.isfinite(new) and new < cost:
+                moved = bool(np.isfinite(new) and new < cost)
+                if moved:
                     gain = min((cost - new) / max(predicted, 1e-300), 2.0)
                     damping *= max(1 / 3, 1 - (2 * gain - 1) ** 3)
-                    damping, growth, moved = max(damping, 1e-15), 2.0, True
+                    damping, growth = max(damping, 1e-15), 2.0
+                    watch(Minimum(candidate, new, accepted + 1, evaluations))
                     break
                 damping, growth = damping * growth, growth * 2
             if not moved:
@@ -107,14 +115,37 @@ def levenberg_marquardt(
         return Minimum(p, cost, accepted, evaluations)
 
 
-def _damped_step(upper: Array, target: Array, damping: float) -> Array:
-    """Solve ``min |R s - t|^2 + damping |s|^2`` by a second, small QR factorisation."""
-    size = upper.shape[1]
-    stacked = np.concatenate([upper, np.sqrt(damping) * np.eye(size)])
-    q, r = qr(stacked, mode="economic", check_finite=False)
-    diagonal = np.abs(np.diag(r))
-    if diagonal.min() <= 1e-15 * diagonal.max():
-        return np.zeros(size)
-    full = np.concatenate([target, np.zeros(size)])
-    step: Array = solve_triangular(r, q.T @ full, check_finite=False)
+def _orthogonal(matrix: Array, scale: Array, r: Array) -> Callable[[float], Array]:
+    """The step that minimises ``|J s + r|^2 + damping |s|^2``, by QR of J and a second, small one."""
+    q, upper = qr(matrix / scale, mode="economic", check_finite=False)
+    target, size = -(q.T @ r), upper.shape[1]
+
+    def step(damping: float) -> Array:
+        stacked = np.concatenate([upper, np.sqrt(damping) * np.eye(size)])
+        again, triangle = qr(stacked, mode="economic", check_finite=False)
+        diagonal = np.abs(np.diag(triangle))
+        if diagonal.min() <= 1e-15 * diagonal.max():
+            return np.zeros(size)
+        full = np.concatenate([target, np.zeros(size)])
+        solution: Array = solve_triangular(triangle, again.T @ full, check_finite=False)
+        return solution
+
+    return step
+
+
+def _normal(matrix: Array, scale: Array, r: Array) -> Callable[[float], Array]:
+    """The same by Cholesky factorisation of ``J^T J``, in torch: it keeps to the caller's threads."""
+    j, lengths = torch.from_numpy(matrix), torch.from_numpy(scale)
+    gram = (j.T @ j) / torch.outer(lengths, lengths)
+    gradient = (j.T @ torch.from_numpy(r)) / lengths
+
+    def step(damping: float) -> Array:
+        damped = gram.clone()
+        damped.diagonal().add_(damping)
+        factor, failed = torch.linalg.cholesky_ex(damped)
+        if bool(failed):  # rounding has made the matrix indefinite: more damping will do
+            return np.zeros(len(gradient))
+        solution: Array = -torch.cholesky_solve(gradient[:, None], factor)[:, 0].numpy()
+        return solution
+
     return step

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
+from kanfield import least_squares as module
 from kanfield.least_squares import levenberg_marquardt
+
+
+@pytest.fixture(params=["orthogonal", "normal"], autouse=True)
+def factorisation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How steps are found: few parameters by QR, many by normal equations."""
+    monkeypatch.setattr(module, "_MANY", 0 if request.param == "normal" else 10**6)
+    return str(request.param)
 
 
 def rosenbrock(p: np.ndarray) -> np.ndarray:
@@ -53,3 +61,59 @@ def test_a_parameter_without_effect_stays() -> None:
 def test_a_start_without_a_value_is_given_back() -> None:
     found = levenberg_marquardt(lambda p: np.log(p), lambda p: 1 / p[:, None], [-1.0])
     assert found.parameters.tolist() == [-1.0] and found.iterations == 0
+
+
+def exponentials(p: np.ndarray) -> np.ndarray:
+    t = np.linspace(0, 2, 30)
+    return p[0] * np.exp(-p[1] * t) + p[2] * np.exp(-p[3] * t) - 2 * np.exp(-t) - np.exp(-3 * t)
+
+
+def exponentials_jacobian(p: np.ndarray) -> np.ndarray:
+    t = np.linspace(0, 2, 30)
+    first, second = np.exp(-p[1] * t), np.exp(-p[3] * t)
+    return np.stack([first, -p[0] * t * first, second, -p[2] * t * second], 1)
+
+
+START = np.array([1.0, 0.5, 0.5, 2.0])
+
+
+def test_the_units_of_a_parameter_change_no_step() -> None:
+    units = 2.0 ** np.array([3.0, 9.0, -8.0, 4.0])
+    plain = levenberg_marquardt(exponentials, exponentials_jacobian, START, iterations=4)
+    scaled = levenberg_marquardt(
+        lambda p: exponentials(p * units),
+        lambda p: exponentials_jacobian(p * units) * units,
+        START / units,
+        iterations=4,
+    )
+    np.testing.assert_allclose(scaled.parameters * units, plain.parameters, rtol=1e-9)
+
+
+def test_it_is_watched_step_by_step_and_can_be_stopped() -> None:
+    class Enough(Exception):
+        pass
+
+    seen: list[module.Minimum] = []
+
+    def watch(reached: module.Minimum) -> None:
+        seen.append(reached)
+        if reached.iterations == 4:
+            raise Enough
+
+    with pytest.raises(Enough):
+        levenberg_marquardt(exponentials, exponentials_jacobian, START, watch=watch)
+    assert [each.iterations for each in seen] == [1, 2, 3, 4]
+    costs = [each.cost for each in seen]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[-1] == pytest.approx(float(np.sum(exponentials(seen[-1].parameters) ** 2)))
+
+
+def test_both_factorisations_give_the_same_steps() -> None:
+    random = np.random.default_rng(3)
+    matrix, r = random.standard_normal((50, 7)), random.standard_normal(50)
+    scale = np.linalg.norm(matrix, axis=0)
+    for damping in (1e-6, 1e-2, 10.0):
+        steps = [make(matrix, scale, r)(damping) for make in (module._orthogonal, module._normal)]
+        np.testing.assert_allclose(*steps, rtol=1e-10, atol=1e-13)
+        j = matrix / scale
+        np.testing.assert_allclose(j.T @ (j @ steps[0] + r) + damping * steps[0], 0, atol=1e-12)

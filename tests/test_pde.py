@@ -8,7 +8,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import least_squares
 
 from kanfield.errors import InputError
 from kanfield.fields import build_field
@@ -19,7 +18,6 @@ from kanfield.pde.catalogue import PROBLEMS, darcy_solution
 from kanfield.pde.checks import check_problem, check_reference
 from kanfield.pde.jacobian import jacobian, reference_jacobian
 from kanfield.pde.jets import field_jet, jet_of
-from kanfield.pde.levenberg import levenberg_marquardt
 from kanfield.pde.problem import solution
 from kanfield.pde.sampling import adaptive_points, face_points, inside_points
 from kanfield.pde.solve import _solve_outer_layer, find_reference
@@ -145,65 +143,6 @@ def test_jacobians_are_those_of_torch_func_and_of_backward(name):
 
 
 # ---- Levenberg-Marquardt -------------------------------------------------------------------------
-
-
-def exponentials(t, data):
-    def residual(p):
-        return p[0] * torch.exp(-p[1] * t) + p[2] * torch.exp(-p[3] * t) - data
-
-    return residual
-
-
-def test_levenberg_marquardt_finds_what_scipy_finds():
-    t = torch.linspace(0, 4, 60, dtype=torch.float64)
-    data = torch.exp(-t) + 0.1 * torch.sin(5 * t)  # no parameters fit it exactly
-    residual = exponentials(t, data)
-
-    def both(p):
-        return residual(p), torch.func.jacrev(residual)(p)
-
-    start = torch.tensor([1.0, 0.5, 0.5, 2.0], dtype=torch.float64)
-    losses = []
-    found = levenberg_marquardt(start, residual, both, 200, watch=lambda p, _: losses.append(p.loss) or True)
-    assert losses == sorted(losses, reverse=True)
-    theirs = least_squares(lambda p: residual(torch.from_numpy(p)).numpy(), start.numpy(), ftol=1e-14)
-    assert losses[-1] == pytest.approx(theirs.cost, rel=1e-6)
-    assert float(residual(found).square().sum() / 2) == losses[-1]
-
-
-def test_the_units_of_a_parameter_change_no_step():
-    t = torch.linspace(0, 2, 30, dtype=torch.float64)
-    residual = exponentials(t, 2 * torch.exp(-t) + torch.exp(-3 * t))
-    start = torch.tensor([1.0, 0.5, 0.5, 2.0], dtype=torch.float64)
-    ends = []
-    for units in (torch.ones_like(start), 2.0 ** torch.tensor([3.0, 9.0, -8.0, 4.0])):
-
-        def scaled(p, units=units):
-            return residual(p * units)
-
-        def both(p, scaled=scaled):
-            return scaled(p), torch.func.jacrev(scaled)(p)
-
-        ends.append(levenberg_marquardt(start / units, scaled, both, 4) * units)
-    torch.testing.assert_close(ends[0], ends[1])
-
-
-def test_levenberg_marquardt_gives_back_the_best_and_stops_when_told():
-    def residual(p):
-        return torch.stack([p[0] ** 2 + 1])
-
-    start, calls = torch.tensor([3.0], dtype=torch.float64), []
-    found = levenberg_marquardt(
-        start,
-        residual,
-        lambda p: (residual(p), torch.func.jacrev(residual)(p)),
-        50,
-        watch=lambda progress, p: calls.append(progress.step) or progress.step < 4,
-    )
-    assert calls == [1, 2, 3, 4]
-    assert float(residual(found)[0]) < float(residual(start)[0])
-    with pytest.raises(ValueError, match="not finite"):
-        levenberg_marquardt(start * math.nan, residual, lambda p: (residual(p), torch.ones(1, 1)), 5)
 
 
 def test_the_outer_layer_of_a_linear_problem_is_one_least_squares_problem():

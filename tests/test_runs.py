@@ -310,6 +310,8 @@ printf '%s\\n' "${COMPREPLY[@]}"
         (["study", "waves", "--mo"], {"--models"}),
         (["study", "waves", "--models", "si"], {"siren"}),
         (["compare", "my photo.png", "--models", "si"], {"siren"}),
+        (["fit", "--optimizer", ""], {"muon", "adam"}),
+        (["solve", "--optimizer", ""], {"lm", "lbfgs", "adam"}),
         (["completion", ""], {"bash", "zsh", "fish"}),
     ],
     ids=lambda value: " ".join(sorted(value) if isinstance(value, set) else value),

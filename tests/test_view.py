@@ -77,11 +77,30 @@ def test_the_image_has_squares_of_its_pixels(scene):
     assert np.abs(drawn(scene, "bicubic", 4).astype(int) - np.asarray(whole)).max() <= 1
 
 
-def test_the_error_is_ten_times_brightened_and_of_whole_pixels(scene):
-    there, found = scene.run.image.pixels.astype(int), np.asarray(scene.run.render().to_pil(), int)
-    error = (np.abs(found - there) * 10).clip(0, 255)
+def test_the_error_is_that_of_the_run_folder_and_of_whole_pixels(scene):
+    with PILImage.open(scene.run.folder.error_map) as kept:
+        error = np.asarray(kept.convert("RGB"))
+    assert error.any()
     assert np.array_equal(drawn(scene, "error", 1), error)
     assert np.array_equal(drawn(scene, "error", 2), error.repeat(2, 0).repeat(2, 1))
+
+
+def test_seen_from_afar_a_field_without_error_has_none(scene, monkeypatch):
+    exact = scene.run.render()
+    monkeypatch.setattr(
+        scene, "_read", lambda box: exact.with_pixels(exact.pixels[box[1] : box[3], box[0] : box[2]])
+    )
+    for scale in (1, 1 / 2, 1 / 4):
+        assert not drawn(scene, "error", scale).any()
+    assert scene.psnr((0, 0, WIDTH, HEIGHT)) == math.inf
+
+
+def test_sixteen_bits_seen_from_afar(tmp_path):
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    PILImage.fromarray((200 * x + 300 * y).astype(np.uint16)).save(tmp_path / "deep.png")
+    scene = Scene(load(fit(tmp_path / "deep.png", out=tmp_path / "runs", **SIREN).path))
+    near = drawn(scene, "field", 1).astype(float).reshape(HEIGHT // 4, 4, WIDTH // 4, 4, 3).mean((1, 3))
+    assert np.abs(drawn(scene, "field", 1 / 4) - near).max() <= 1.5
 
 
 def test_the_gradient_has_one_scale_for_all_squares(scene):
@@ -124,7 +143,8 @@ def test_without_the_image_the_field_is_shown(path, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "square", [("field", 99, 0, 0), ("field", -1, 0, 0), ("field", 9, 0, 7), ("x", 9, 0, 0)]
+    "square",
+    [("field", 99, 0, 0), ("field", 5000, 0, 0), ("field", -1, 0, 0), ("field", 9, 0, 7), ("x", 9, 0, 0)],
 )
 def test_there_is_no_such_square(scene, square):
     with pytest.raises(InputError, match="no square"):

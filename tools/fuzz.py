@@ -1,8 +1,8 @@
 """Damaged files of every kind that kanfield reads: each is read, or refused in one line with exit code 2.
 
-Everything else is a finding, saved with how to repeat it: a traceback, a crash, more than 10 s or 2 GB, a
-result that is not sane. The mutations depend on the seed and the case's number alone, and the same command
-goes on where it was stopped::
+Everything else is a finding, saved with how to repeat it: a traceback, a crash, more than ``--limit``
+seconds or 2 GB, a result that is not sane. The mutations depend on the seed and the case's number alone,
+and the same command goes on where it was stopped::
 
     python tools/fuzz.py images --count 20000
     python tools/fuzz.py images --case 1234          # one case again, with its traceback

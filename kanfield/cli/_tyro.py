@@ -100,7 +100,8 @@ def make_parser(kind: Any, words: Mapping[str, Sequence[str]], **about: Any) -> 
 
     Args:
         kind: as for :func:`parse`.
-        words: what an option or argument takes, by its name, such as ``"--preset"`` or ``"SHELL"``.
+        words: what an option or argument takes, by its name, such as ``"--preset"`` or ``"SHELL"``, or by a
+            command's name and its own, such as ``"solve --preset"``, which comes first.
         about: as for :func:`parse`.
     """
     with warnings.catch_warnings():
@@ -111,13 +112,14 @@ def make_parser(kind: Any, words: Mapping[str, Sequence[str]], **about: Any) -> 
     return parser
 
 
-def _add_words(parser: Any, words: Mapping[str, Sequence[str]]) -> None:
+def _add_words(parser: Any, words: Mapping[str, Sequence[str]], command: str = "") -> None:
     """Give the options of a parser and of its subcommands one line of help and the words they take."""
     for action in parser._actions:
         if isinstance(action.choices, Mapping):  # subcommands by their names
-            for command in action.choices.values():
-                _add_words(command, words)
+            for name, child in action.choices.items():
+                _add_words(child, words, name)
         elif action.help:
             first = action.help.splitlines()[0]
             action.help = re.sub(r" \((default: (None|False)|required)\)$", "", first)
-            action.choices = words.get(str((*action.option_strings, action.metavar)[0]))
+            name = str((*action.option_strings, action.metavar)[0])
+            action.choices = words.get(f"{command} {name}", words.get(name))

@@ -25,6 +25,7 @@ def known_words() -> Mapping[str, Sequence[str]]:
     from kanfield.config.presets import PRESETS
     from kanfield.config.settings import Encoding
     from kanfield.fields import family_names
+    from kanfield.pde.settings import Optimizer
 
     return {
         "--model": tuple(family_names()),
@@ -32,7 +33,8 @@ def known_words() -> Mapping[str, Sequence[str]]:
         "--preset": tuple(PRESETS),
         "--encoding": get_args(Encoding),
         "--held-out": ("checkerboard", "every-second"),
-        "--optimizer": ("muon", "adam", "lm", "lbfgs"),
+        "--optimizer": ("muon", "adam"),
+        "solve --optimizer": get_args(Optimizer),
         "--device": ("auto", "cpu", "cuda", "xpu", "mps"),
         "--precision": ("fp32", "fp64", "tf32x3", "tf32", "bf16"),
         "SHELL": SHELLS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from tyro.conf import Positional, arg
 
@@ -15,7 +15,6 @@ from kanfield.names import printable
 Cells = Annotated[
     list[int] | None, _spec("grid sizes such as 20 or 40,20", "G,G", _ints), arg(help_behavior_hint="")
 ]
-_OPTIMIZERS = ("lm", "lbfgs", "adam")
 
 
 @dataclass
@@ -75,10 +74,12 @@ class Solve:
             print(printable(f"report, figures and metrics: {folder / 'report.html'}"), file=sys.stderr)
 
     def _settings(self) -> Any:
-        from kanfield.pde.settings import SolveSettings
+        from kanfield.pde.settings import Optimizer, SolveSettings
 
-        if self.optimizer is not None and self.optimizer not in _OPTIMIZERS:
-            raise InputError(f"--optimizer {self.optimizer} is unknown: give {', '.join(_OPTIMIZERS)}")
+        if self.optimizer is not None and self.optimizer not in get_args(Optimizer):
+            raise InputError(
+                f"--optimizer {self.optimizer} is unknown: give {', '.join(get_args(Optimizer))}"
+            )
         names = ("model", "widths", "grids", "optimizer", "steps", "seconds", "points", "seed", "quick")
         given = {name: getattr(self, name) for name in names}
         if self.resume is not None:

@@ -14,7 +14,7 @@ from kanfield.errors import InputError
 MAX_SMOOTHNESS = 0.02
 LEAST_TILE = 16  # pixels a side
 MATRIX_PRECISIONS = ("tf32x3", "tf32", "bf16")  # of a GPU's matrix units, for products inside the splines
-LARGEST = 2**63 - 1  # integers of torch and NumPy, and what a float can hold, end here or soon after
+_LARGEST = 2**63 - 1  # where integers of torch and NumPy end
 _POSITIVE = (
     "parameters",
     "steps",
@@ -34,6 +34,21 @@ def preset_of(settings: Settings) -> str:
     return settings.preset or ("lossless" if settings.lossless else "smooth")
 
 
+def check_integer(number: int, where: str) -> int:
+    """Return a whole number that a machine integer holds.
+
+    Args:
+        number: any.
+        where: whose value it is, for the message.
+
+    Raises:
+        InputError: it is larger.
+    """
+    if abs(number) > _LARGEST:
+        raise InputError(f"{where} is too large: give a number below 2^63")
+    return number
+
+
 def check_integers(settings: Any) -> None:
     """Look for whole numbers that no machine integer holds.
 
@@ -49,8 +64,8 @@ def check_integers(settings: Any) -> None:
     """
     for key, value in vars(settings).items():
         for number in value if isinstance(value, Iterable) else (value,):
-            if isinstance(number, int) and abs(number) > LARGEST:
-                raise InputError(f"--{key.replace('_', '-')} is too large: give a number below 2^63")
+            if isinstance(number, int):
+                check_integer(number, f"--{key.replace('_', '-')}")
 
 
 def check(s: Settings) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
-from kanfield.config.checks import LARGEST
+from kanfield.config.checks import check_integer
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError, suggest
 from kanfield.files import find_moved
@@ -52,6 +52,8 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
     0.001
     """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if isinstance(value, int):
+        check_integer(value, where)
     if origin is typing.Annotated:
         return coerce(value, arguments[0], where)
     if origin in (typing.Union, types.UnionType):
@@ -87,7 +89,7 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
     elif hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
     elif hint is int:
-        if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST:
+        if isinstance(value, int) and not isinstance(value, bool):
             return value
     elif hint not in _NAMES or isinstance(value, hint):
         return value
@@ -199,6 +201,8 @@ def read_settings(path: Path) -> tuple[Settings, str | None]:
         named = coerce(content.get(key), str | None, f"{path}: {key}")
         if named is None:
             continue
+        if "\0" in named:
+            raise InputError(f"{path}: {key}: a path has no null byte in it")
         if os.path.exists(path.parent / named):
             content[key] = str(path.parent / named)
         elif not os.path.exists(named):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -50,12 +51,13 @@ def _read_rows(path: Path, names: Sequence[str], last: int) -> list[dict[str, st
     """Rows up to a step. One that was cut off with its process, at the end, is left out."""
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            rows = [row for row in reader if None not in row.values()]
+            text = file.read()
+        reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+        rows = list(reader)
         if rows and reader.fieldnames != list(names):
             raise ValueError("other columns")
-        if any(None in row for row in rows):
-            raise ValueError("too many values")
+        if any(None in row or None in row.values() or not row["step"].isdecimal() for row in rows):
+            raise ValueError("a row of another kind")
         return [row for row in rows if int(row["step"]) <= last]
     except (ValueError, csv.Error):
         raise InputError(f"{path} is damaged: move it away, and the run goes on with a new one") from None

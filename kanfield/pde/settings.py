@@ -15,6 +15,7 @@ from kanfield.errors import InputError
 from kanfield.fields.registry import family_names, find_family
 
 FILE = "solve.yaml"
+Optimizer = Literal["lm", "lbfgs", "adam"]
 
 
 @dataclass
@@ -38,7 +39,7 @@ class SolveSettings:
     model: str = "kan"
     widths: list[int] | None = None
     grids: list[int] | None = None
-    optimizer: Literal["lm", "lbfgs", "adam"] | None = None
+    optimizer: Optimizer | None = None
     steps: int | None = None
     seconds: float | None = None
     points: int | None = None

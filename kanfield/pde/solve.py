@@ -22,9 +22,9 @@ from kanfield.errors import InputError, RunFailed
 from kanfield.fields.field import Field
 from kanfield.fields.kan import KAN
 from kanfield.files import replacing
+from kanfield.least_squares import Minimum, levenberg_marquardt
 from kanfield.pde.checks import time_axis
 from kanfield.pde.jets import spline_layers
-from kanfield.pde.levenberg import levenberg_marquardt
 from kanfield.pde.plan import Plan, Stretch, build
 from kanfield.pde.problem import Problem, Reference
 from kanfield.pde.sampling import adaptive_points, face_points, inside_points
@@ -161,21 +161,7 @@ class Solver:
 
     def _optimise(self, system: System, steps: int, every: int, watch: Callable[[int, float], None]) -> None:
         if self.plan.optimizer == "lm":
-
-            def after(progress: Any, parameters: Tensor) -> bool:
-                system.parameters = parameters
-                watch(progress.step, progress.loss)
-                return True
-
-            try:
-                best = levenberg_marquardt(
-                    system.parameters, system.residual, system.jacobian, steps, watch=after
-                )
-            except ValueError as error:
-                raise RunFailed(
-                    f"{self.problem.name}: {error}: give another --seed or fewer --widths"
-                ) from None
-            system.parameters = best
+            self._least_squares(system, steps, watch)
             return
         minimize(
             self.field.parameters(),
@@ -185,6 +171,26 @@ class Solver:
             watch=lambda done: watch(done, float(system.loss().detach())) if done else None,
             every=every,
         )
+
+    def _least_squares(self, system: System, steps: int, watch: Callable[[int, float], None]) -> None:
+        def after(reached: Minimum) -> None:
+            system.parameters = torch.from_numpy(reached.parameters)
+            watch(reached.iterations, reached.cost / 2)
+
+        start = system.parameters
+        if not bool(torch.isfinite(system.residual(start)).all()):
+            raise RunFailed(
+                f"{self.problem.name}: the residual is not finite at the start: give another --seed or fewer "
+                "--widths"
+            )
+        best = levenberg_marquardt(
+            lambda p: system.residual(torch.from_numpy(p)).numpy(),
+            lambda p: system.jacobian(torch.from_numpy(p))[1].numpy(),
+            start.numpy(),
+            iterations=steps,
+            watch=after,
+        )
+        system.parameters = torch.from_numpy(best.parameters)
 
     def values(self, points: Tensor) -> Tensor:
         """The solution at points ``(N, D)``, shape ``(N,)``."""

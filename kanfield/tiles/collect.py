@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from kanfield import metrics
@@ -18,7 +17,6 @@ from kanfield.tiles.progress import write_table
 from kanfield.tiles.run import TiledRun, field_bands
 from kanfield.training.evaluation import error_map
 from kanfield.training.results import mean_ssim, target_reached, view_8bit
-from kanfield.training.target import Target
 
 _WHOLE = 1 << 28  # bytes of a picture that is written from memory, in the usual format
 _TILE = 256  # pixels a side of the tiles of a TIFF that is written band by band
@@ -133,7 +131,7 @@ class Measure:
             sums += squared[which].sum(axis=0)
         counts["missing"] += int((~known).sum())
         counts["wrong"] += int(((truth.pixels != drawn.pixels).any(axis=2) & known).sum())
-        error = error_map(Target(truth, torch.zeros(1)), drawn).pixels
+        error = error_map(truth, drawn).pixels
         self.errors.append(error[phase::every, ::every].copy())
         if not counts["missing"]:
             self._compare(truth, drawn)

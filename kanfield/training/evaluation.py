@@ -96,12 +96,12 @@ class _Error:
         return [metrics.psnr(each / self._count) for each in self._sums.tolist()] if self._count else []
 
 
-def error_map(target: Target, reconstruction: Image, gain: int = 10) -> Image:
+def error_map(image: Image, reconstruction: Image, gain: int = 10) -> Image:
     """Mean absolute error of every pixel, brightened ``gain`` times, as an 8-bit gray image.
 
     Black where the image is missing: nothing is known of the error there.
     """
-    image, (low, high) = target.image, target.image.value_range
+    low, high = image.value_range
     in_proportion = image.log_scale is None and not image.premultiplied
     gray = np.empty((image.height, image.width, 1), dtype=np.uint8)
     for row in range(image.height):
@@ -111,8 +111,8 @@ def error_map(target: Target, reconstruction: Image, gain: int = 10) -> Image:
         else:
             difference = np.abs(image.to_unit(truth) - image.to_unit(drawn)).mean(1)
         gray[row, :, 0] = np.nan_to_num(np.clip(gain * 255 * difference, 0, 255))
-    if target.missing is not None:
-        gray[target.missing.reshape(image.height, image.width)] = 0
+    if image.missing is not None:
+        gray[image.missing] = 0
     return Image(gray, "L")
 
 

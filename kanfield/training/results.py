@@ -143,7 +143,7 @@ def write_results(
         with tolerated(folder.reconstruction.name, console):
             write_image(folder.reconstruction, picture.to_8bit())  # to view
     with tolerated(folder.error_map.name, console):
-        write_image(folder.error_map, error_map(target, picture))
+        write_image(folder.error_map, error_map(target.image, picture))
     if folder.frames.is_dir():
         with tolerated("timelapse.webp", console):
             write_timelapse(folder.frames, folder.path / "timelapse.webp")

@@ -12,17 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
+from kanfield import metrics
 from kanfield.errors import InputError
-from kanfield.images import Image
+from kanfield.images import Image, read_image
 from kanfield.runs.run import Run
 from kanfield.tiles.run import TiledRun
+from kanfield.training.evaluation import error_map
 
 SIDE = 256  # pixels of a square
 DEEPER = 6  # levels beyond the image's own: 64 pixels of the screen for one of the image
 _WHOLE = 1 << 24  # pixels of the image that a square may need: more of them take seconds to read
 _SAMPLES = 1 << 16  # pixels that PSNR in view is measured on
 _FINER = 4  # samples across a pixel of the screen that covers several of the image
-_GAIN = 10  # the error is ten times brightened, as in error.png
 _MARGIN = 3  # pixels that bicubic interpolation sees around a square
 
 Box: TypeAlias = tuple[float, float, float, float]
@@ -85,12 +86,14 @@ class Scene:
         Raises:
             InputError: There is no such square.
         """
+        missing = InputError(f"there is no square {column}, {row} of {layer} at level {level}")
+        if layer not in self.layers or not 0 <= level <= self.deepest:
+            raise missing
         scale = 2.0 ** (level - self.deepest + DEEPER)
         width = min(SIDE, math.ceil(self.width * scale) - column * SIDE)
         height = min(SIDE, math.ceil(self.height * scale) - row * SIDE)
-        inside = min(width, height, column + 1, row + 1) > 0 and 0 <= level <= self.deepest
-        if layer not in self.layers or not inside:
-            raise InputError(f"there is no square {column}, {row} of {layer} at level {level}")
+        if min(width, height, column + 1, row + 1) < 1:
+            raise missing
         x, y = column * SIDE / scale, row * SIDE / scale
         box = x, y, min(x + width / scale, self.width), min(y + height / scale, self.height)
         return self._layers[layer](box, width, height)
@@ -112,20 +115,15 @@ class Scene:
         right, bottom = min(self.width, math.ceil(box[2])), min(self.height, math.ceil(box[3]))
         if min(right - left, bottom - top) < 1 or (right - left) * (bottom - top) > _WHOLE:
             return None
-        step = math.isqrt((right - left) * (bottom - top) // _SAMPLES) | 1  # odd: cells have a middle pixel
-        step = min(step, (right - left - 1) | 1, (bottom - top - 1) | 1)
-        columns, rows = (right - left) // step, (bottom - top) // step
-        part = left, top, left + columns * step, top + rows * step
-        truth = self._read(part)
+        step = math.isqrt((right - left) * (bottom - top) // _SAMPLES) | 1
+        truth, drawn = self._compared((left, top, right, bottom), step)
         if truth is None:
             return None
-        drawn = self.run.render(size=(columns, rows), crop=part)
-        middle = slice(step // 2, None, step)
-        squared = np.square(_values(drawn) - _values(truth)[middle, middle])
+        squared = np.square(_values(drawn) - _values(truth))
         if truth.missing is not None:
-            squared = squared[~truth.missing[middle, middle]]
-        error = float(squared.mean()) if squared.size else math.nan
-        return None if math.isnan(error) else math.inf if error == 0 else -10 * math.log10(error)
+            squared = squared[~truth.missing]
+        error = float(squared.mean())
+        return math.inf if error == 0 else metrics.psnr(error)
 
     # ---- layers: (box in pixels of the image, width and height of the drawing) -------------------
 
@@ -151,18 +149,15 @@ class Scene:
 
     def _error(self, box: Box, width: int, height: int) -> PILImage.Image:
         outer = self._around(box, 0)
-        truth = self._read(outer) if _area(outer) <= _WHOLE else None
-        if truth is None:
+        if _area(outer) > _WHOLE:
             return _blank(width, height)
         scale = width / (box[2] - box[0])
-        # At each pixel where pixels are seen; else at the middles of what one pixel of the screen covers.
-        size = (outer[2] - outer[0], outer[3] - outer[1]) if scale >= 1 else (width, height)
-        drawn = _shown(self.run.render(size=size, crop=outer))
-        there = _shown(truth).resize(size, PILImage.Resampling.NEAREST)
-        difference = np.abs(np.asarray(drawn, np.int16) - np.asarray(there, np.int16)) * _GAIN
-        picture = PILImage.fromarray(difference.clip(0, 255).astype(np.uint8))
+        truth, drawn = self._compared(outer, (max(1, round(1 / scale)) - 1) | 1)
+        if truth is None:
+            return _blank(width, height)
+        picture = error_map(truth, drawn).to_pil().convert("RGB")
         if scale < 1:
-            return picture
+            return picture.resize((width, height), PILImage.Resampling.BOX)
         return picture.resize((width, height), PILImage.Resampling.NEAREST, box=_inside(box, outer))
 
     def _gradient(self, box: Box, width: int, height: int) -> PILImage.Image:
@@ -200,13 +195,29 @@ class Scene:
         part = whole.with_pixels(whole.pixels[rows, columns])
         return part if missing is None else replace(part, missing=missing)
 
+    def _compared(self, box: tuple[int, int, int, int], step: int) -> tuple[Image | None, Image]:
+        """Pixels of the image at equal distances, and the field there; no image where none is known.
+
+        The field is drawn at the middles of cells of ``step`` pixels, which are pixels where that is odd.
+        """
+        step = min(step, (box[2] - box[0] - 1) | 1, (box[3] - box[1] - 1) | 1)
+        columns, rows = (box[2] - box[0]) // step, (box[3] - box[1]) // step
+        part = box[0], box[1], box[0] + columns * step, box[1] + rows * step
+        drawn = self.run.render(size=(columns, rows), crop=part)
+        truth, middle = self._read(part), slice(step // 2, None, step)
+        if truth is not None and step > 1:
+            missing = None if truth.missing is None else truth.missing[middle, middle]
+            if missing is not None and missing.all():
+                return None, drawn
+            truth = replace(truth, pixels=np.ascontiguousarray(truth.pixels[middle, middle]), missing=missing)
+        return truth, drawn
+
     @cached_property
     def _overview(self) -> PILImage.Image | None:
         """The finished picture as the run folder has it, at full size or smaller."""
         try:
-            with PILImage.open(self.run.folder.reconstruction) as picture:
-                return picture.convert("RGB")
-        except (OSError, ValueError, SyntaxError, PILImage.DecompressionBombError):
+            return _shown(read_image(self.run.folder.reconstruction))
+        except InputError:
             return None
 
     @cached_property

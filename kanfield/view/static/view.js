@@ -3,7 +3,7 @@
 
 const panes = [];
 const box = document.getElementById("panes");
-let known, moving = false, measured = 0;
+let known, moving = false, measured = 0, turns = 0;
 
 function source(run, layer) {
   const { width, height } = known.runs[run], factor = 2 ** known.deeper;
@@ -41,6 +41,7 @@ function addPane(run, layer) {
     const fresh = choose(known.runs[pane.run].layers.map((name) => [name, name]), pane.layer, (value) => {
       pane.layer = value; show();
     });
+    fresh.title = known.runs[pane.run].note || "";
     if (layers) layers.replaceWith(fresh); else bar.append(fresh);
     layers = fresh;
     const wanted = isOpen(pane) ? stance(pane) : null;
@@ -102,12 +103,16 @@ function inView(pane) {
 
 async function measure() {
   if (!panes.length) return;
+  const turn = ++turns;
   const first = panes[0], [left, , right] = inView(first);
   const zoom = first.viewer.viewport.getContainerSize().x / (right - left);
   document.getElementById("where").textContent = `${zoom.toPrecision(3)} pixels of the screen a pixel`;
   for (const pane of panes.slice()) {
+    if (turn !== turns) return;  // the view has moved on
+    if (!panes.includes(pane)) continue;
     if (!["field", "error"].includes(pane.layer)) { pane.note.textContent = ""; continue; }
     const answer = await fetch(`psnr/${pane.run}?box=${inView(pane).join(",")}`);
+    if (turn !== turns) return;
     const psnr = answer.ok ? (await answer.json()).psnr : null;
     pane.note.textContent = psnr === null ? "" : psnr === "exact" ? "exact" : `${psnr.toFixed(2)} dB`;
   }
