@@ -26,21 +26,23 @@ from matplotlib.figure import Figure
 import kanfield
 from kanfield.comparison.charts import Curve, read_curve
 from kanfield.comparison.equal_parameters import match_parameters
+from kanfield.config.presets import PRESETS
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.training.target import image_stats, make_target
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart; lossless is the KAN with that preset.
+# Okabe and Ito's palette, which colour-blind readers can tell apart; presets are those of the KAN.
 COLOURS = {
     "kan": "#0072B2",
+    "compact": "#F0E442",
     "lossless": "#56B4E9",
     "siren": "#D55E00",
     "rff": "#009E73",
     "hashgrid": "#CC79A7",
     "mlp": "#7F7F7F",
 }
-PARAMETERS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # per pixel
+PARAMETERS = (0.1, 0.17, 0.25, 0.4, 0.5, 1.0, 2.0, 4.0, 8.0)  # per pixel
 COLUMNS = (
     "image",
     "model",
@@ -112,13 +114,14 @@ def measure(image: str, table: Path) -> list[dict[str, Any]]:
 
 
 def _fit(picture: kanfield.images.Image, model: str, wanted: float) -> dict[str, Any]:
-    settings = Settings(model=model, steps=STEPS, held_out=HELD_OUT)
-    if model == "lossless":
-        settings = Settings(preset=model, steps=STEPS, held_out=HELD_OUT)
-    target = make_target(settings, picture, torch.zeros(1))
-    settings = resolve(settings, image_stats(target))
+    most = round(wanted * picture.height * picture.width)
     try:
-        settings = match_parameters(settings, picture.channels, round(wanted * target.count))
+        if model in PRESETS:
+            settings = Settings(preset=model, steps=STEPS, held_out=HELD_OUT, parameters=most)
+        else:
+            settings = Settings(model=model, steps=STEPS, held_out=HELD_OUT)
+            settings = resolve(settings, image_stats(make_target(settings, picture, torch.zeros(1))))
+            settings = match_parameters(settings, picture.channels, most)
     except InputError:  # no field of this family is so small
         return {}
     with tempfile.TemporaryDirectory() as folder:
