@@ -37,8 +37,16 @@ def test_parameters_a_pixel_stay_under_the_cap(name, channels, side):
 @pytest.mark.parametrize("encoding", ["grid", "both"])
 @pytest.mark.parametrize(("width", "height"), [(128, 128), (256, 200), (768, 512), (512, 768), (4000, 3000)])
 def test_parameters_on_grids_stay_under_the_cap(name, encoding, width, height):
-    stats = ImageStats(width, height, width * height, 3)
-    assert count(preset_settings(name, stats, encoding), 3) <= PRESETS[name].grid.cap * width * height
+    settings = preset_settings(name, ImageStats(width, height, width * height, 3), encoding)
+    features = settings["options"]["features"]
+    assert count(settings, 3) <= PRESETS[name].grid.cap * features / 2 * width * height
+
+
+@pytest.mark.parametrize(("channels", "features"), [(1, 2), (2, 2), (3, 4), (4, 4), (5, 8), (9, 8)])
+def test_lossless_has_a_feature_for_every_value_of_a_pixel(channels, features):
+    stats = square(256, channels)
+    found = {name: preset_settings(name, stats, "grid")["options"]["features"] for name in PRESETS}
+    assert found == {"smooth": 2, "lossless": features, "compact": 2}
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

@@ -21,15 +21,20 @@ from kanfield.config.image_stats import ImageStats
 class GridRule:
     """Constants of a preset."""
 
-    cap: float  # parameters per pixel, up to 0.4 megapixels
+    cap: float  # parameters per pixel with two features a level, up to 0.4 megapixels
     cap_growth: float  # power of the number of pixels that parameters grow with above
     finest: float  # cells of the finest level, for each pixel seen along the longer side
     interpolation: int
-    samples: float  # of a fit of 0.4 megapixels, for each channel
+    samples: float  # of a fit of 0.4 megapixels
+    channels_growth: float = 1.0  # power of the number of channels that samples grow with
     smoothness: float = 0.0  # where pixels are hidden or missing
+    exact: bool = (
+        False  # as many features a level as a pixel has values, so that each value has one of its own
+    )
 
 
-LEVELS, FEATURES, COARSEST = 10, 2, 8  # of all presets; the coarsest in cells along the longer side
+LEVELS, COARSEST = 10, 8  # of all presets; the coarsest in cells along the longer side
+FEWEST_FEATURES, MOST_FEATURES = 2, 8  # of a level; powers of two
 WIDTH, CELLS, ORDER = 32, 8, 2  # of one hidden layer, and of all splines
 LR, ADAM_LR = 3e-3, 2e-2
 SAMPLES_GROWTH = 0.29  # power of the number of pixels that samples grow with above; below, in proportion
@@ -57,7 +62,9 @@ def grid_settings(
     """
     most = _most_parameters(rule, stats) if most is None else most
     size = stats.pixels / _REFERENCE
-    samples = rule.samples * stats.channels * size ** (SAMPLES_GROWTH if size > 1 else 1)
+    samples = (
+        rule.samples * stats.channels**rule.channels_growth * size ** (SAMPLES_GROWTH if size > 1 else 1)
+    )
     samples *= stats.seen / stats.pixels  # hidden pixels or not, one that is seen is seen as often
     batch = min(max(2 ** round(math.log2(samples / _STEPS)), _BATCHES[0]), _BATCHES[1], stats.seen)
     return {
@@ -98,18 +105,24 @@ def choose_resolutions(levels: int, coarsest: int, finest: int, width: int, heig
 def _most_parameters(rule: GridRule, stats: ImageStats) -> int:
     size = stats.pixels / _REFERENCE
     growth = size ** min(rule.cap_growth - 1, 0) if size > 1 else 1.0
-    return math.floor(rule.cap * stats.pixels * growth)
+    return math.floor(rule.cap * _features(rule, stats) / FEWEST_FEATURES * stats.pixels * growth)
+
+
+def _features(rule: GridRule, stats: ImageStats) -> int:
+    wanted = 1 << math.ceil(math.log2(stats.channels)) if rule.exact else FEWEST_FEATURES
+    return min(max(wanted, FEWEST_FEATURES), MOST_FEATURES)
 
 
 def _field(rule: GridRule, stats: ImageStats, most: int, beside: DirectionRule | None) -> dict[str, Any]:
     """Options of a field of at most so many parameters: fewer levels and units where those alone are more."""
     finest = round(rule.finest * stats.resolution)
+    features = _features(rule, stats)
     first = first_layer(beside, stats) if beside else {"num_directions": 0}
     sizes = [(levels, shrink) for levels in range(LEVELS, 0, -1) for shrink in (1, 2, 4)]
     for levels, shrink in sizes:
         pairs = choose_resolutions(levels, COARSEST, finest, stats.width, stats.height)
         widths = [WIDTH // shrink]
-        units, grids = [len(pairs) * FEATURES, *widths, stats.channels], [CELLS] * (len(widths) + 1)
+        units, grids = [len(pairs) * features, *widths, stats.channels], [CELLS] * (len(widths) + 1)
         layers = parameters(units, grids, ORDER, base=False)
         if beside:
             ridges = _BESIDE // shrink
@@ -118,14 +131,14 @@ def _field(rule: GridRule, stats: ImageStats, most: int, beside: DirectionRule |
             widths, grids = [ridges, *widths], [first["grid"], *grids]
         if layers <= _LAYERS_SHARE * most or (levels, shrink) == sizes[-1]:
             break
-    room = max((most - layers) // FEATURES, len(pairs))
+    room = max((most - layers) // features, len(pairs))
     return {
         "widths": widths,
         "grids": grids,
         "num_directions": first["num_directions"],
         **({"init_frequency": first["init_frequency"]} if beside else {}),
         "resolutions": pairs,
-        "features": FEATURES,
+        "features": features,
         "entries": _entries(pairs, rule.interpolation, room),
     }
 
