@@ -14,7 +14,7 @@ from kanfield.comparison.plan import SHARED, Plan
 from kanfield.comparison.results import Comparison
 from kanfield.names import command_line
 from kanfield.reports.page import write_page
-from kanfield.runs.run import load
+from kanfield.tiles.entry import load
 
 _READING = (
     "PSNR on the pixels a field was trained on says how well it remembers; read it beside the PSNR on unseen "

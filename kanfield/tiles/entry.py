@@ -10,6 +10,7 @@ from rich.console import Console
 
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
+from kanfield.files import remove_leftovers
 from kanfield.images import Image
 from kanfield.images.windows import Windows, open_windows
 from kanfield.monitors.tolerant import say
@@ -23,7 +24,7 @@ from kanfield.tiles.collect import collect, measure_again
 from kanfield.tiles.folder import TiledFolder
 from kanfield.tiles.held_out import held_out_share
 from kanfield.tiles.picture import survey
-from kanfield.tiles.plan import plan_for
+from kanfield.tiles.plan import Plan, plan_for
 from kanfield.tiles.run import TiledRun
 from kanfield.tiles.supervise import devices_of, supervise
 from kanfield.training import evaluate_run as one
@@ -69,7 +70,7 @@ def fit(
     windows = _windows(image, settings)
     plan = None if windows is None else plan_for(settings, windows.height, windows.width)
     if windows is not None and plan is not None:
-        _check(settings, workers)
+        _check(settings, plan, workers)
         return _train(begin_file(windows, settings, plan, Path(out), console), workers, console)
     file, picture = single.read_picture(image, settings)
     plan = plan_for(settings, picture.height, picture.width)
@@ -79,7 +80,7 @@ def fit(
                 f"--workers {workers}: one field takes one process; leave it out, or give --tiles"
             )
         return single.fit_picture(picture, file, settings, Path(out), console)
-    _check(settings, workers)
+    _check(settings, plan, workers)
     return _train(begin_decoded(picture, file, settings, plan, Path(out), console), workers, console)
 
 
@@ -110,12 +111,18 @@ def resume(
         if workers is not None:
             raise InputError(f"--workers {workers}: {path} is a run of one field; leave it out")
         return single.resume(path, console=console, device=device, threads=threads)
-    if run.folder.metrics.exists():
+    damaged = dict(run.folder.damaged())
+    if run.folder.metrics.exists() and not damaged:
         say(console, f"{run.path} is finished: nothing to do")
         return run
-    _check(run.settings, workers)
+    _check(run.settings, run.split.plan, workers)
     if threads is not None:
         raise InputError(f"--threads {threads}: {path} has workers with threads of their own: give --workers")
+    if damaged:
+        with run.folder.lock():
+            for name, file in damaged.items():
+                say(console, f"{file} is damaged or missing: tile {name} is fitted again", "yellow")
+                run.folder.discard(name)
     return _train(run, workers, console, device)
 
 
@@ -148,10 +155,9 @@ def evaluate_run(path: str | os.PathLike[str]) -> dict[str, Any]:
     run = load(path)
     if not isinstance(run, TiledRun):
         return one.evaluate_run(path)
-    left = len(run.split.order) - len(run.folder.done())
-    if left:
+    if run.left:
         again = command_line("kanfield", "fit", "--resume", run.path)
-        raise InputError(f"{run.path} is unfinished, {left:,} tiles are left: go on with {again}")
+        raise InputError(f"{run.path} is unfinished, {run.left:,} tiles are left: go on with {again}")
     picture = run.picture
     found = survey(picture, run.split.plan)
     if dict(run.split.checks) != found.checks:
@@ -175,8 +181,7 @@ def _windows(image: str | os.PathLike[str] | Image, settings: Settings) -> Windo
 def _train(run: TiledRun, workers: int | None, console: Console | None, device: str | None = None) -> Run:
     devices = devices_of(device or run.settings.device, workers)
     with run.folder.lock(), single.translate_errors(run.folder):
-        for left in run.path.glob(".*.tmp"):  # half-written files of a process that was killed
-            left.unlink(missing_ok=True)
+        remove_leftovers(run.path, below=False)  # others may be at work on tiles
         run.picture.window(*run.split.plan.core(run.split.plan.tiles[0]))  # is it there?
         supervise(run, devices[: len(run.split.order)], console)
         say(console, "drawing and measuring the whole picture")
@@ -184,9 +189,9 @@ def _train(run: TiledRun, workers: int | None, console: Console | None, device: 
     return TiledRun(run.folder)
 
 
-def _check(settings: Settings, workers: int | None) -> None:
+def _check(settings: Settings, plan: Plan, workers: int | None) -> None:
     """Refuse what would be refused after a look at all pixels, which may take minutes."""
     if settings.held_out is not None:
-        held_out_share(settings.held_out, settings.seed)
+        held_out_share(plan, settings.held_out)
     if workers is not None and not 1 <= workers <= 4096:
         raise InputError(f"--workers {workers} is impossible: give a number of processes above zero")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 
@@ -15,18 +17,17 @@ from kanfield.child import child
 from kanfield.container import cpu_count
 from kanfield.errors import InputError, RunFailed
 from kanfield.machine import pick_device
-from kanfield.names import command_line
 from kanfield.tiles.ledger import TRIES, Ledger
 from kanfield.tiles.progress import Progress
 from kanfield.tiles.run import TiledRun
-from kanfield.tiles.work import interrupted
+from kanfield.tiles.work import interrupted, tiles_failed
 from kanfield.training.signals import Signals
 
 CORES = 2  # of a worker without a GPU; more would change the last bits, so that all workers have as many
 _POLL = 0.2  # seconds
 _PATIENCE = 60.0  # seconds that workers have to save and end
 _STOPPED = {0, 129, 130, 143}  # exit codes of a worker that found nothing left, or was told to end
-_SHOWN = 3  # failed tiles that are named
+_TAIL = 1 << 16  # bytes of what a worker has said, in which its last line is
 
 
 class _Worker:
@@ -36,12 +37,15 @@ class _Worker:
         self.device = device
         self._stack = contextlib.ExitStack()
         words = ["work", str(run.path), "--quiet", "--device", device]
-        self.process: subprocess.Popen[str] = self._stack.enter_context(child(words))
+        # A file, not a pipe: nobody reads it before the end, and libraries may warn without end.
+        said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  on the stack
+        self._said = self._stack.enter_context(said)
+        self.process: subprocess.Popen[str] = self._stack.enter_context(child(words, self._said))
 
     def end(self) -> str:
         """Close what is open of it, and return the last line that it has said."""
-        assert self.process.stderr is not None
-        said = self.process.stderr.read() if self.process.poll() is not None else ""
+        self._said.seek(max(0, os.fstat(self._said.fileno()).st_size - _TAIL))
+        said = self._said.read()
         self._stack.close()
         return ["", *said.strip().splitlines()][-1]
 
@@ -112,20 +116,14 @@ def supervise(run: TiledRun, devices: Sequence[str], console: Console | None) ->
         failed = ledger.given_up()
         progress.show(0, len(failed))
     if failed:
-        names = ", ".join(f"{name} ({reason})" for name, reason in list(failed.items())[:_SHOWN])
-        more = "" if len(failed) <= _SHOWN else f" and {len(failed) - _SHOWN} more"
-        again = command_line("kanfield", "fit", "--resume", run.path)
-        raise RunFailed(
-            f"{len(failed)} of {len(run.split.order):,} tiles failed: {names}{more}; the others are kept; "
-            f"{again} tries them again"
-        )
+        raise tiles_failed(run, failed)
 
 
 def _bury(worker: _Worker, ledger: Ledger, barren: int, signals: Signals) -> int:
     """Note how a worker ended; returns how many in a row have died without a tile."""
     code, pid = worker.process.returncode, worker.process.pid
     line = worker.end()
-    if code in _STOPPED or signals.received is not None:
+    if code in _STOPPED or signals.received is not None or ledger.settled():
         return barren
     said = line.removeprefix("kanfield: ")
     if said != line and code in (1, 2):  # in words, for a person; a crash ends otherwise

@@ -17,7 +17,7 @@ from kanfield.config.parse import settings_from, to_plain
 from kanfield.config.resolve import merge_flags, resolve
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError, RunFailed
-from kanfield.files import replacing
+from kanfield.files import remove_leftovers, replacing
 from kanfield.images import Image
 from kanfield.machine import pick_device
 from kanfield.monitors.base import Monitor
@@ -239,7 +239,7 @@ def _train(
     changes: Sequence[str] = (),
 ) -> Run:
     with folder.lock(), limit_threads(settings.threads), Signals() as signals, translate_errors(folder):
-        _remove_leftovers(folder)
+        remove_leftovers(folder.path)
         field = make_field(settings, image.channels).to(device)
         target = make_target(settings, image, next(field.parameters()))
         trainer = Trainer(field, target, settings, folder, fingerprint=fingerprint(image))
@@ -328,9 +328,3 @@ def translate_errors(folder: RunFolder) -> Iterator[None]:
             f"{where} cannot be written ({error.strerror or error}); the last checkpoint is intact: "
             f"make room, then {resume}"
         ) from None
-
-
-def _remove_leftovers(folder: RunFolder) -> None:
-    """Half-written files of a process that was killed."""
-    for path in folder.path.rglob(".*.tmp"):
-        path.unlink(missing_ok=True)
