@@ -41,7 +41,7 @@ def child(words: Sequence[str], errors: IO[str] | None = None) -> Iterator[subpr
             text=True,
             encoding="utf-8",
             errors="replace",
-            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+            env={**_environment(), "PYTHONIOENCODING": "utf-8"},
             # A session of its own: Ctrl-C reaches this process alone, which passes it on once.
             start_new_session=True,
         )
@@ -53,6 +53,11 @@ def child(words: Sequence[str], errors: IO[str] | None = None) -> Iterator[subpr
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def _environment() -> dict[str, str]:
+    """This process's, without what would make the child one of torchrun's processes."""
+    return {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
 
 
 def end_with_parent() -> None:

@@ -191,9 +191,7 @@ def test_a_tile_that_fails_is_given_up_and_the_others_are_fitted(begun, monkeypa
         return step(trainer)
 
     monkeypatch.setattr(Trainer, "_step", fail)
-    with pytest.raises(
-        RunFailed, match=r"^1 of 9 tiles failed: 0001-0001 \(no such number and more\);"
-    ):
+    with pytest.raises(RunFailed, match=r"^1 of 9 tiles failed: 0001-0001 \(no such number and more\);"):
         work(begun.path)
     assert len(begun.folder.done()) == 8 and begun.left == 1
     assert main_code("work", str(begun.path)) == 1

@@ -114,8 +114,9 @@ class Fit:
         """Fit, or go on with a run, and print its metrics."""
         from kanfield.runs.folder import RunFolder
         from kanfield.tiles.entry import fit, resume
+        from kanfield.training.distributed import leads
 
-        console = progress_console(self.quiet)
+        console = progress_console(self.quiet or not leads())
         flags = self._settings()
         if self.resume is not None:
             self._check_resume(flags)
@@ -126,7 +127,8 @@ class Fit:
         else:
             settings, image = self._merged(flags)
             run = fit(image, settings, out=self.out, console=console, workers=self.workers)
-        print_metrics(run.metrics, self.json, self.quiet)
+        if leads():  # of several processes, the others end before all is measured
+            print_metrics(run.metrics, self.json, self.quiet)
 
     def _settings(self) -> dict[str, Any]:
         others = {"image", "resume", "out", "config", "workers", "json", "quiet"}

@@ -29,6 +29,7 @@ from kanfield.tiles.run import TiledRun
 from kanfield.tiles.supervise import devices_of, supervise
 from kanfield.training import evaluate_run as one
 from kanfield.training import fit as single
+from kanfield.training.distributed import process_count
 
 
 @default_settings()
@@ -68,12 +69,12 @@ def fit(
     """
     settings = single.merged(settings, overrides)
     windows = _windows(image, settings)
-    plan = None if windows is None else plan_for(settings, windows.height, windows.width)
+    plan = None if windows is None else _plan(settings, windows.height, windows.width)
     if windows is not None and plan is not None:
         _check(settings, plan, workers)
         return _train(begin_file(windows, settings, plan, Path(out), console), workers, console)
     file, picture = single.read_picture(image, settings)
-    plan = plan_for(settings, picture.height, picture.width)
+    plan = _plan(settings, picture.height, picture.width)
     if plan is None:
         if workers is not None:
             raise InputError(
@@ -111,6 +112,8 @@ def resume(
         if workers is not None:
             raise InputError(f"--workers {workers}: {path} is a run of one field; leave it out")
         return single.resume(path, console=console, device=device, threads=threads)
+    if process_count() > 1:
+        raise InputError(f"torchrun is for one field, and {path} is a run of tiles: leave torchrun out")
     damaged = dict(run.folder.damaged())
     if run.folder.metrics.exists() and not damaged:
         say(console, f"{run.path} is finished: nothing to do")
@@ -176,6 +179,17 @@ def _windows(image: str | os.PathLike[str] | Image, settings: Settings) -> Windo
     if settings.max_pixels is not None and pixels > settings.max_pixels:
         return None  # reading it as a whole refuses it in words
     return windows
+
+
+def _plan(settings: Settings, height: int, width: int) -> Plan | None:
+    """The plan that ``--tiles`` asks for; None for one field, the only kind that torchrun is for."""
+    plan = plan_for(settings, height, width)
+    if plan is not None and process_count() > 1:
+        raise InputError(
+            f"torchrun is for one field, and {width} x {height} pixels are split into many: add --tiles 1, "
+            "or leave torchrun out, since kanfield fit starts workers by itself"
+        )
+    return plan
 
 
 def _train(run: TiledRun, workers: int | None, console: Console | None, device: str | None = None) -> Run:

@@ -45,9 +45,7 @@ def trials(settings: Ntk) -> list[Trial]:
     for number, path in enumerate(settings.runs, 1):
         run = load(path)
         if isinstance(run, TiledRun):
-            raise InputError(
-                f"--runs {path} has many fields, and a kernel is one field's: leave it out"
-            )
+            raise InputError(f"--runs {path} has many fields, and a kernel is one field's: leave it out")
         for state in ("initial", "last", "best"):
             build = _Restored(run, state)
             listed.append(
