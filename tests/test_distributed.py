@@ -88,8 +88,8 @@ def picture(tmp_path) -> Path:
     return tmp_path / "a.png"
 
 
-def words(picture: Path, *more: str) -> list[str]:
-    fixed = "--steps 120 --batch-size 64 --threads 1 --widths 8 --grids 8,4 --encoding directions"
+def words(picture: Path, *more: str, steps: int = 120) -> list[str]:
+    fixed = f"--steps {steps} --batch-size 64 --threads 1 --widths 8 --grids 8,4 --encoding directions"
     return [*FIT, "fit", str(picture), "--out", str(picture.parent / "runs"), *fixed.split(), *more]
 
 
@@ -131,7 +131,7 @@ def test_a_fit_by_two_processes_is_that_of_one_and_resumes_with_another_number(p
     first = [dict(zip(r[0].split(","), r[1].split(","), strict=True)) for r in rows]
     assert float(first[0]["loss"]) == pytest.approx(float(first[1]["loss"]), abs=1e-5)
     # Interrupted by a signal to one of two, gone on with by three.
-    with started(words(picture, "--checkpoint-seconds", "0.1", "--steps", "100000")) as processes:
+    with started(words(picture, "--checkpoint-seconds", "0.1", steps=100_000)) as processes:
         _wait(lambda: (run(picture, 3) / "checkpoints/last.safetensors").exists())
         processes[1].send_signal(signal.SIGTERM)
         found = ended(processes)
@@ -161,7 +161,7 @@ def _wait(condition: object, seconds: float = 1500.0) -> None:
 @pytest.mark.slow
 def test_a_killed_process_leaves_a_run_that_resumes(picture):
     last = run(picture, 1) / "checkpoints/last.safetensors"
-    with started(words(picture, "--checkpoint-seconds", "0.1", "--steps", "100000")) as processes:
+    with started(words(picture, "--checkpoint-seconds", "0.1", steps=100_000)) as processes:
         _wait(last.exists)
         processes[1].kill()
         (code, _, errors), _ = ended(processes)
@@ -177,7 +177,7 @@ def test_a_killed_process_leaves_a_run_that_resumes(picture):
 @pytest.mark.slow
 def test_torchrun_itself_and_a_mistake_that_is_said_once(picture):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-    done = subprocess.run([*torchrun, *words(picture, "--seconds", "2")[2:]], capture_output=True, text=True)
+    done = subprocess.run([*torchrun, *words(picture)[2:]], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("PSNR ") == 1
     with started(words(picture, "--lr", "0")) as processes:

@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +33,13 @@ from kanfield.tiles.folder import TiledFolder
 from kanfield.tiles.ledger import Ledger
 from kanfield.tiles.run import TiledRun
 from kanfield.tiles.work import work
+from kanfield.tiles.workers import Workers
 from kanfield.training.trainer import Trainer
+
+
+def cpus(count: int) -> Callable[..., Workers]:
+    """So many workers on the CPU."""
+    return partial(Workers, devices=["cpu"] * count)
 
 
 def main_code(*words: str) -> int:
@@ -281,7 +289,7 @@ for name in json.loads((run / "tiles.json").read_text())["order"]:
 def test_a_tile_that_kills_its_worker_three_times_is_given_up(begun, monkeypatch):
     monkeypatch.setattr(children, "_START", FAKE)
     with pytest.raises(RunFailed) as end, begun.folder.lock():
-        supervise.supervise(begun, ["cpu"], None)
+        supervise.supervise(begun, cpus(1), None)
     said = str(end.value)
     assert said.startswith(
         "1 of 9 tiles failed: 0000-0001 (its worker was killed by SIGKILL); the others are"
@@ -295,7 +303,7 @@ def test_workers_that_end_before_they_begin_end_the_run(begun, monkeypatch):
     with pytest.raises(
         RunFailed, match=r"workers end before they take a tile \(ended with code 1: no such libr"
     ):
-        supervise.supervise(begun, ["cpu", "cpu"], None)
+        supervise.supervise(begun, cpus(2), None)
 
 
 SAYS = "import sys; print('kanfield: no room', file=sys.stderr); sys.exit(1)"
@@ -312,20 +320,20 @@ for _ in range(40_000):
 
 def test_a_worker_that_says_much_is_not_held_up(begun, monkeypatch):
     monkeypatch.setattr(children, "_START", CHATTY)
-    supervise.supervise(begun, ["cpu"], None)
+    supervise.supervise(begun, cpus(1), None)
     assert len(begun.folder.done()) == 9
 
 
 def test_the_last_line_of_much_is_found(begun, monkeypatch):
     monkeypatch.setattr(children, "_START", "import sys; print('x' * 300_000, file=sys.stderr)\n" + SAYS)
     with pytest.raises(RunFailed, match=r"^no room$"):
-        supervise.supervise(begun, ["cpu"], None)
+        supervise.supervise(begun, cpus(1), None)
 
 
 def test_what_a_worker_says_ends_the_run_with_its_words_and_code(begun, monkeypatch):
     monkeypatch.setattr(children, "_START", SAYS)
     with pytest.raises(RunFailed, match=r"^no room$"):
-        supervise.supervise(begun, ["cpu"], None)
+        supervise.supervise(begun, cpus(1), None)
 
 
 # ---- processes ---------------------------------------------------------------------------------
@@ -404,6 +412,8 @@ MISTAKES = [
     ("fit a.tif --tiles 8", "--tiles 8 is impossible: give a side of 16 pixels or more, or 1 for one field"),
     ("fit a.tif --tiles big", "'big' is not auto or a side in pixels such as 512"),
     ("fit a.tif --tiles 32 --workers 0", "--workers 0 is impossible: give a number of processes above zero"),
+    ("fit a.tif --engine ray", "--engine ray: one field takes one process; leave it out, or give --tiles"),
+    ("fit a.tif --tiles 32 --engine dask", "--engine dask is unknown: give ray, or leave it out for"),
     ("fit a.tif --workers 2", "--workers 2: one field takes one process; leave it out, or give --tiles"),
     ("fit a.tif --tiles 32 --spectrum", "--spectrum is of one field, and 96 x 80 pixels are split into many"),
     ("fit a.tif --tiles 32 --held-out x", "--held-out x is not known: give checkerboard, every-second"),

@@ -28,7 +28,7 @@ from kanfield.tiles.held_out import held_out_share
 from kanfield.tiles.picture import FileReader, Picture, Survey, image_reader, survey
 from kanfield.tiles.plan import Plan
 from kanfield.tiles.run import TiledRun
-from kanfield.tiles.supervise import CORES
+from kanfield.tiles.workers import CORES
 from kanfield.training import fit as single
 
 _QUICK = 1 << 24  # pixels that are looked at in a moment

@@ -80,6 +80,7 @@ def work(
     console: Console | None = None,
     device: str | None = None,
     threads: int | None = None,
+    most: int | None = None,
 ) -> int:
     """Fit tiles of a run until every one is done or given up; any number of processes may do so at once.
 
@@ -88,6 +89,7 @@ def work(
         console: Where a line for each tile goes; None for silence.
         device: Where tiles are fitted; None for the run's own.
         threads: CPU threads; None for as many as the run's settings say.
+        most: Tiles after which this worker ends; None for no such number.
 
     Returns:
         How many tiles this worker has fitted.
@@ -106,7 +108,7 @@ def work(
     there = pick_device(device or settings.device)
     ledger = Ledger(folder, run.split.order, run.split.lease)
     with limit_threads(settings.threads), Signals() as signals:
-        while not ledger.settled():
+        while not ledger.settled() and (most is None or count < most):
             if signals.received is not None:
                 raise interrupted(signals, folder.path)
             claim = ledger.take()
@@ -137,8 +139,7 @@ def work(
                 else:
                     count += 1
                     say(console, f"tile {claim.name} is done")
-    failed = ledger.given_up()
-    if failed:
+    if failed := ledger.given_up() if ledger.settled() else {}:
         raise tiles_failed(run, failed)
     return count
 
