@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from typing import IO
 
 # Unlike python -m kanfield, this imports nothing from the working folder, which may hold a file random.py.
 _START = (
@@ -19,11 +20,16 @@ _START = (
 
 
 @contextlib.contextmanager
-def child(words: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+def child(words: Sequence[str], errors: IO[str] | None = None) -> Iterator[subprocess.Popen[str]]:
     """Run the command ``kanfield`` with these words; what still runs after the block is killed.
 
     Standard input of the child is a pipe that nothing is written to. The system closes it when this process
     ends, even by SIGKILL.
+
+    Args:
+        words: After the program's name.
+        errors: An open file for its standard error; None for a pipe, which has to be read all the while: a
+            full one blocks the child.
     """
     reader, writer = os.pipe()
     try:
@@ -31,11 +37,11 @@ def child(words: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
             [sys.executable, "-c", _START, *words],
             stdin=reader,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.PIPE if errors is None else errors,
             text=True,
             encoding="utf-8",
             errors="replace",
-            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+            env={**_environment(), "PYTHONIOENCODING": "utf-8"},
             # A session of its own: Ctrl-C reaches this process alone, which passes it on once.
             start_new_session=True,
         )
@@ -47,6 +53,11 @@ def child(words: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def _environment() -> dict[str, str]:
+    """This process's, without what would make the child one of torchrun's processes."""
+    return {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
 
 
 def end_with_parent() -> None:

@@ -51,6 +51,24 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def remove_leftovers(folder: Path, below: bool = True) -> None:
+    """Remove what :func:`replacing` left half-written in a process that was killed.
+
+    Args:
+        folder: Where nobody else writes now.
+        below: Whether its folders are meant too.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / ".a.txt.0a1b.tmp").write_text("ha")
+    ...     remove_leftovers(Path(folder))
+    ...     list(Path(folder).iterdir())
+    []
+    """
+    for path in (folder.rglob if below else folder.glob)(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def _flush_folder(folder: Path) -> None:
     """Flush the names in a folder to disk, where the system can do that (Windows cannot)."""
     with contextlib.suppress(OSError):

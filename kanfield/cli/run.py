@@ -69,6 +69,7 @@ class Render:
         from kanfield.images import write_image
         from kanfield.process import limit_threads
         from kanfield.tiles.entry import load
+        from kanfield.tiles.run import TiledRun
 
         if self.scale is not None and self.size is not None:
             raise InputError("--scale and --size contradict each other: give one")
@@ -82,6 +83,8 @@ class Render:
             else:
                 picture = run.render(scale=scale, size=self.size, crop=self.crop)
         write_image(self.out, picture)
+        if isinstance(run, TiledRun) and run.left:
+            note += f"; {run.left:,} of {len(run.split.order):,} tiles are not done yet and gray"
         if not self.quiet:
             print(printable(f"{self.out}: {picture.width} x {picture.height}{note}"), file=sys.stderr)
 

@@ -33,8 +33,8 @@ class Work:
 
         console = progress_console(self.quiet)
         count = work(self.path, console=console, device=self.device, threads=self.threads)
+        if (self.path / "metrics.json").exists():
+            say(console, f"{self.path} is finished: nothing is left to do")
+            return
         again = command_line("kanfield", "fit", "--resume", self.path)
-        say(
-            console,
-            f"{count} tiles fitted here, none is left; the picture comes with: {again}",
-        )
+        say(console, f"{count} tiles fitted here, none is left; the picture comes with: {again}")

@@ -111,6 +111,8 @@ class Plan:
     def settings(self, model: str) -> Settings:
         """The settings of a model's fits, before the image is known."""
         base = read_settings(Path(model))[0] if _is_file(model) else Settings(model=model)
+        # One field sees the whole image: what is compared is how much such a field can learn of it.
+        base = dataclasses.replace(base, tiles=base.tiles or 1)
         return merge_flags(base, {key: getattr(self, key) for key in SHARED})
 
     def check(self) -> None:
@@ -132,6 +134,11 @@ class Plan:
             settings = self.settings(model)
             find_family(settings.model)
             check(settings)
+            if settings.tiles != 1:
+                raise InputError(
+                    f"{model} asks for tiles of {settings.tiles} pixels, and compare fits single fields: "
+                    "take tiles out of that file"
+                )
 
 
 def _is_file(model: str) -> bool:

@@ -14,7 +14,7 @@ from kanfield.comparison.plan import SHARED, Plan
 from kanfield.comparison.results import Comparison
 from kanfield.names import command_line
 from kanfield.reports.page import write_page
-from kanfield.runs.run import load
+from kanfield.tiles.entry import load
 
 _READING = (
     "PSNR on the pixels a field was trained on says how well it remembers; read it beside the PSNR on unseen "
@@ -125,6 +125,7 @@ def _image(comparison: Comparison, name: str) -> dict[str, Any]:
     part["about"] = f"{image.width} x {image.height} pixels, {image.kind}"
     part["crop"] = f"{box[2] - box[0]} pixels wide and high from {box[0]}, {box[1]}"
     part["cards"] = [_card("original", part["about"], image.to_8bit().to_pil(), box, None)]
+    part["view"] = command_line("kanfield", "view", *(paths[0] for paths in runs.values()))
     for label, paths in runs.items():
         row = comparison.of(label, name)[0]
         unseen = "" if row["held_out_psnr"] is None else f", unseen {row['held_out_psnr']:.2f}"

@@ -18,14 +18,16 @@ from kanfield.comparison.plan import LABEL_FILE
 from kanfield.comparison.run_spectrum import RunSpectrum
 from kanfield.comparison.spectra_figures import draw_convergence, draw_maps, draw_spectra
 from kanfield.errors import InputError
+from kanfield.images import coordinates
 from kanfield.metrics.spectra import Bias, radial_spectrum
-from kanfield.monitors.spectrum_log import pixels_of, read_spectrum, window
+from kanfield.monitors.spectrum_log import read_spectrum, window
 from kanfield.names import command_line, printable
 from kanfield.reports.findings import Findings, Picture, Table
 from kanfield.reports.write import make_folder, refuse_file, write_findings
 from kanfield.runs.rendering import evaluate_field
-from kanfield.runs.run import Run, load
-from kanfield.training.target import Target
+from kanfield.runs.run import Run
+from kanfield.tiles.entry import load
+from kanfield.tiles.run import picture_of
 
 
 def find_finished(paths: Sequence[Path]) -> list[Path]:
@@ -57,14 +59,16 @@ def measure(path: Path) -> RunSpectrum:
     run = load(path)
     if run.settings.mask is not None:
         raise InputError(f"{path} was fitted with --mask: an image with parts missing has no spectrum")
-    if run.image.missing is not None:
+    picture = picture_of(run)
+    rows, columns = window(picture.height, picture.width)
+    image = picture.window(rows, columns)
+    if image is None or image.missing is not None:
         raise InputError(f"{path}: an image with parts missing has no spectrum; leave this run out")
-    rows, columns = window(run.image.height, run.image.width)
-    original = run.image.to_unit(run.image.pixels[rows, columns])
+    original = image.to_unit(image.pixels)
     values = _values(run, rows, columns).reshape(original.shape)
     frequencies, energy = radial_spectrum(original)
     return RunSpectrum(
-        image=run.image.source.stem if run.image.source else "image",
+        image=run.image_file.stem,
         label=_comparison_label(path) or run.settings.title,
         path=path,
         frequencies=frequencies,
@@ -76,9 +80,10 @@ def measure(path: Path) -> RunSpectrum:
 
 
 def _values(run: Run, rows: slice, columns: slice) -> NDArray[np.float64]:
-    target = Target(run.image, next(run.field.parameters()))
-    coords = target.coordinates(pixels_of(run.image.width, rows, columns))
-    return evaluate_field(run.field, coords).double().numpy()
+    height, width = run.blank_image.height, run.blank_image.width
+    box = columns.start, rows.start, columns.stop, rows.stop
+    coords = coordinates(height, width, window=box, shape=(box[3] - box[1], box[2] - box[0]))
+    return evaluate_field(run.field, coords.to(next(run.field.parameters()))).double().numpy()
 
 
 def _comparison_label(path: Path) -> str | None:

@@ -39,14 +39,38 @@ def held_out_mask(height: int, width: int, pattern: str, seed: int) -> NDArray[n
         mask = (row % 2 == 1) | (column % 2 == 1)
     else:
         mask = np.zeros((height, width), dtype=bool)
-        count = round(_fraction(pattern) * mask.size)
+        count = held_out_count(pattern, height, width)
         mask.flat[np.random.default_rng(seed).choice(mask.size, count, replace=False)] = True
     if mask.all() or not mask.any():
-        raise InputError(
-            f"--held-out {pattern} on {height} x {width} pixels leaves none seen or none held "
-            "out: give another value or a larger image"
-        )
+        raise _hides_all_or_none(pattern, height, width)
     return mask.ravel()
+
+
+def held_out_count(fraction: str, height: int, width: int) -> int:
+    """How many pixels a fraction holds out.
+
+    Args:
+        fraction: Such as ``"0.25"``.
+        height: Pixel rows of the image.
+        width: Pixel columns of the image.
+
+    Raises:
+        InputError: It is no number between 0 and 1, or no pixel would be held out or none trained on.
+
+    >>> held_out_count("0.25", 4, 6)
+    6
+    """
+    count = round(_fraction(fraction) * height * width)
+    if not 0 < count < height * width:
+        raise _hides_all_or_none(fraction, height, width)
+    return count
+
+
+def _hides_all_or_none(pattern: str, height: int, width: int) -> InputError:
+    return InputError(
+        f"--held-out {pattern} on {height} x {width} pixels leaves none seen or none held "
+        "out: give another value or a larger image"
+    )
 
 
 def missing_pixels(mask: Image, image: Image, name: str) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ from kanfield.images.formats.codecs import codec_of, read_with_codec
 from kanfield.images.formats.dicom import read_dicom
 from kanfield.images.formats.exr import read_exr
 from kanfield.images.formats.foreign import foreign_format, remedy
+from kanfield.images.formats.npy import NPY, read_npy
 from kanfield.images.formats.pillow import read_with_pillow
 from kanfield.images.formats.pnm import is_deep_pnm, is_pfm, read_deep_pnm, read_pfm
 from kanfield.images.formats.radiance import read_radiance
@@ -150,6 +151,8 @@ def _decoder(data: bytes) -> Callable[..., Raster]:
         return read_exr
     if data.startswith(_RADIANCE):
         return read_radiance
+    if data.startswith(NPY):
+        return read_npy
     if is_pfm(data):
         return read_pfm
     if is_deep_pnm(data):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kanfield.errors import InputError
-from kanfield.images.formats.raster import Raster, supported_pixels
+from kanfield.images.formats.npy import NPY, array_raster, check_array
+from kanfield.images.formats.raster import Raster
 from kanfield.images.formats.tiff_windows import TiffWindows
 from kanfield.images.image import Image
 from kanfield.images.read import TIFF, image_of
-
-_NPY = b"\x93NUMPY"
 
 
 class _Source(Protocol):
@@ -61,9 +62,10 @@ class Windows:
             raise InputError(
                 f"{self.path} is truncated or damaged at {where} ({reason}): save it again"
             ) from None
-        if _nothing_known(raster):
+        missing = _missing(raster)
+        if missing.all():
             return None
-        return image_of(self.path, raster)
+        return image_of(self.path, replace(raster, missing=missing if missing.any() else None))
 
 
 class _NpyFile:
@@ -71,9 +73,7 @@ class _NpyFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        array = self._open()
-        if array.ndim not in (2, 3) or array.size == 0 or array.dtype.kind not in "uif":
-            raise ValueError("not an image's array")
+        array = check_array(path, self._open())
         self.height, self.width = int(array.shape[0]), int(array.shape[1])
 
     def _open(self) -> Any:
@@ -81,10 +81,7 @@ class _NpyFile:
 
     def read(self, rows: slice, columns: slice) -> Raster:
         # Mapped anew each time, so that what was read before does not count as this process's memory.
-        part = np.array(self._open()[rows, columns])
-        part = part.astype(part.dtype.newbyteorder("="), copy=False)
-        pixels, notes = supported_pixels(part if part.ndim == 3 else part[..., None])
-        return Raster(pixels, notes)
+        return array_raster(np.array(self._open()[rows, columns]))
 
 
 def open_windows(path: Path, page: int | None = None) -> Windows | None:
@@ -110,16 +107,16 @@ def open_windows(path: Path, page: int | None = None) -> Windows | None:
             begins = file.read(8)
         if begins.startswith(TIFF):
             return Windows(path, TiffWindows(path, page))
-        if begins.startswith(_NPY) and page in (None, 1):
+        if begins.startswith(NPY) and page in (None, 1):
             return Windows(path, _NpyFile(path))
     except Exception:  # whatever is wrong with it, reading it as a whole says so in words
         return None
     return None
 
 
-def _nothing_known(raster: Raster) -> bool:
-    pixels = raster.pixels
-    known = np.ones(pixels.shape[:2], dtype=bool) if raster.missing is None else ~raster.missing
-    if pixels.dtype.kind == "f":
-        known &= np.isfinite(pixels).all(axis=2)
-    return not known.any()
+def _missing(raster: Raster) -> NDArray[np.bool_]:
+    """Pixels without a value, shape ``(height, width)``."""
+    missing = np.zeros(raster.pixels.shape[:2], bool) if raster.missing is None else raster.missing
+    if raster.pixels.dtype.kind == "f":
+        missing = missing | ~np.isfinite(raster.pixels).all(axis=2)
+    return missing

@@ -110,6 +110,15 @@ def read_checkpoint(path: Path, fingerprint: str | None = None) -> Checkpoint:
     return Checkpoint(tensors, info)
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a checkpoint is there and of its full length, and says what it is; no tensor is read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return isinstance(json.loads((file.metadata() or {}).get("kanfield", "null")), dict)
+    except (SafetensorError, ValueError, OSError, RecursionError):
+        return False
+
+
 def load_field(field: nn.Module, checkpoint: Checkpoint, path: Path, assign: bool = False) -> None:
     """Load a checkpoint's weights into a field.
 

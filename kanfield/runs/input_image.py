@@ -47,9 +47,9 @@ def input_image(source: str | os.PathLike[str] | Image, settings: Settings) -> I
     image = source if isinstance(source, Image) else _read(source, settings, settings.page)
     if settings.bands is not None:
         image = choose_bands(image, settings.bands)
-    missing = _nodata(image, settings.nodata)
-    if missing is not None and not missing.any():
-        image = _noted(image, f"No pixel has the value {settings.nodata:g} of --nodata.")
+    missing = nodata_pixels(image, settings.nodata)
+    if settings.nodata is not None and missing is not None and not missing.any():
+        image = _noted(image, nodata_note(settings.nodata))
     image = _without(image, missing)
     mask = read_mask(settings)
     fits = mask is not None and (mask.height, mask.width) == (image.height, image.width)
@@ -156,8 +156,20 @@ def choose_bands(image: Image, wanted: Sequence[str]) -> Image:
     return replace(changed, value_range=changed.used_range) if image.is_float else changed
 
 
-def _nodata(image: Image, value: float | None) -> NDArray[np.bool_] | None:
-    """Pixels of which a band has the value that stands for none."""
+def nodata_pixels(image: Image, value: float | None) -> NDArray[np.bool_] | None:
+    """Pixels of which a band has the value that stands for none.
+
+    Args:
+        image: Any.
+        value: What stands for a missing pixel, or None.
+
+    Returns:
+        bool ``(height, width)``, or None where no value is given or NaN, which is missing anyway.
+
+    >>> gray = Image(np.array([[[0], [7]]], dtype=np.uint8), "L")
+    >>> nodata_pixels(gray, 7).tolist()
+    [[False, True]]
+    """
     if value is None or math.isnan(value):  # NaN pixels are missing anyway
         return None
     with np.errstate(over="ignore"):
@@ -179,15 +191,44 @@ def _without(image: Image, missing: NDArray[np.bool_] | None) -> Image:
 def _clipped(image: Image, value_range: Sequence[float]) -> Image:
     """The image in a range of its own; values outside become its ends."""
     low, high = value_range
-    outside = (image.pixels < low) | (image.pixels > high)
-    if image.missing is not None:
-        outside &= ~image.missing[..., None]
+    outside = outside_range(image, value_range)
     if outside.any():
         pixels = np.clip(image.pixels, low, high).astype(image.pixels.dtype)
-        count = int(outside.any(axis=2).sum())
-        note = f"{count:,} pixels have values outside of {low:g} to {high:g}, which count as its ends."
+        note = clipped_note(int(outside.any(axis=2).sum()), value_range)
         image = _noted(replace(image, pixels=pixels), note)
     return replace(image, value_range=(float(low), float(high)))
+
+
+def outside_range(image: Image, value_range: Sequence[float]) -> NDArray[np.bool_]:
+    """Known values below or above a range.
+
+    Args:
+        image: Any.
+        value_range: Lowest and highest.
+
+    Returns:
+        bool, the shape of the pixels.
+
+    >>> gray = Image(np.array([[[0], [7], [9]]], dtype=np.uint8), "L")
+    >>> outside_range(gray, (1, 8)).ravel().tolist()
+    [True, False, True]
+    """
+    low, high = value_range
+    outside: NDArray[np.bool_] = (image.pixels < low) | (image.pixels > high)
+    if image.missing is not None:
+        outside &= ~image.missing[..., None]
+    return outside
+
+
+def nodata_note(value: float) -> str:
+    """What a user should know where ``--nodata`` changes nothing."""
+    return f"No pixel has the value {value:g} of --nodata."
+
+
+def clipped_note(count: int, value_range: Sequence[float]) -> str:
+    """What a user should know of so many pixels that ``--value-range`` does not hold."""
+    low, high = value_range
+    return f"{count:,} pixels have values outside of {low:g} to {high:g}, which count as its ends."
 
 
 def _premultiplied(image: Image) -> Image:

@@ -55,6 +55,11 @@ class Run:
         """PSNR in dB of the field's float output, on the pixels it was trained on."""
         return float(self.metrics["psnr"])
 
+    @property
+    def image_file(self) -> Path:
+        """The file of the image that was fitted; it may be gone."""
+        return self._image
+
     @cached_property
     def image(self) -> Image:
         """The image that was fitted."""

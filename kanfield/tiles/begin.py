@@ -14,6 +14,7 @@ from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.container import cpu_count
 from kanfield.errors import InputError
+from kanfield.fields.field import count_parameters
 from kanfield.images import Image, missing_pixels
 from kanfield.images.image import row_slices
 from kanfield.images.windows import Windows
@@ -21,12 +22,13 @@ from kanfield.monitors.tolerant import say
 from kanfield.names import command_line
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.input_image import read_mask, with_defaults
+from kanfield.runs.run import make_field
 from kanfield.tiles.folder import Split, TiledFolder
 from kanfield.tiles.held_out import held_out_share
-from kanfield.tiles.picture import Picture, Survey, file_reader, survey
+from kanfield.tiles.picture import FileReader, Picture, Survey, image_reader, survey
 from kanfield.tiles.plan import Plan
 from kanfield.tiles.run import TiledRun
-from kanfield.tiles.supervise import CORES
+from kanfield.tiles.workers import CORES
 from kanfield.training import fit as single
 
 _QUICK = 1 << 24  # pixels that are looked at in a moment
@@ -52,7 +54,7 @@ def begin_file(
         InputError: The picture or a setting cannot be used; no folder was made.
     """
     mask = _mask(settings, plan)
-    reader = file_reader(windows, settings)
+    reader = FileReader(windows, settings)
     corner = next((image for tile in plan.tiles if (image := reader(*plan.core(tile))) is not None), None)
     if corner is None:
         raise InputError(f"{windows.path} has no known pixel, all are missing: give another")
@@ -60,8 +62,11 @@ def begin_file(
     single.refuse_exact_floats(settings, corner)
     if plan.height * plan.width > _QUICK:
         say(console, f"looking at all {plan.width} x {plan.height} pixels of {windows.path}")
-    found = survey(_Masked(plan, file_reader(windows, settings), mask), plan)
-    settings, summary = with_defaults(settings, found.summary)
+    reader = FileReader(windows, settings, None if mask is None else lambda *window: mask[window])
+    found = survey(Picture(plan.height, plan.width, reader), plan)
+    missing = plan.height * plan.width - found.known
+    notes = (*reader.notes, *([f"{missing:,} pixels have no value and are missing."] if missing else []))
+    settings, summary = with_defaults(settings, replace(found.summary, notes=notes))
     like = _blank(summary, plan)
     settings = _resolved(settings, plan, like, found)
     folder = TiledFolder(RunFolder.create(out, windows.path, settings.model).path)
@@ -95,15 +100,7 @@ def begin_decoded(
     single.refuse_exact_floats(settings, image)
     settings, image = with_defaults(settings, image)
     like = _blank(image, plan)
-
-    def read(rows: slice, columns: slice) -> Image | None:
-        missing = None if image.missing is None else image.missing[rows, columns]
-        if missing is not None and missing.all():
-            return None
-        part = like.with_pixels(image.pixels[rows, columns])
-        return replace(part, missing=missing, value_range=like.value_range)
-
-    found = survey(Picture(plan.height, plan.width, read), plan)
+    found = survey(Picture(plan.height, plan.width, image_reader(image)), plan)
     settings = _resolved(settings, plan, like, found)
     folder = TiledFolder(RunFolder.create(out, image.source or Path("image"), settings.model).path)
     folder.make()
@@ -114,22 +111,6 @@ def begin_decoded(
     if image.missing is not None:
         np.save(folder.missing, image.missing)
     return _begin(folder, settings, plan, like, found, file or image, console)
-
-
-class _Masked(Picture):
-    """A picture with a mask that is in memory still."""
-
-    def __init__(self, plan: Plan, read: Any, mask: np.ndarray[Any, Any] | None) -> None:
-        super().__init__(plan.height, plan.width, read)
-        self._hidden = mask
-
-    def window(self, rows: slice, columns: slice) -> Image | None:
-        image = super().window(rows, columns)
-        if image is None or self._hidden is None:
-            return image
-        masked = self._hidden[rows, columns]
-        missing = masked if image.missing is None else image.missing | masked
-        return None if missing.all() else replace(image, missing=missing)
 
 
 def _mask(settings: Settings, plan: Plan) -> np.ndarray[Any, Any] | None:
@@ -153,12 +134,19 @@ def _resolved(settings: Settings, plan: Plan, like: Image, found: Survey) -> Set
     height, width = plan.frame
     share = found.known / (plan.height * plan.width)
     if settings.held_out is not None:
-        share *= 1 - held_out_share(settings.held_out, settings.seed)
+        share *= 1 - held_out_share(plan, settings.held_out)
     stats = ImageStats(width, height, max(1, round(share * height * width)), like.channels)
     most = settings.parameters
     of_tile = resolve(replace(settings, parameters=most and max(1, most // len(plan.tiles))), stats)
     frame = _blank(like, Plan(height, width, plan.side))
-    single.check_device(of_tile, frame)
+    single.check_device(replace(of_tile, parameters=None), frame)
+    if most is not None:
+        least = count_parameters(make_field(of_tile, like.channels)) * len(plan.tiles)
+        if least > most:
+            raise InputError(
+                f"--parameters {most}: the smallest fields of {len(plan.tiles):,} tiles have {least:,} "
+                "together; give more, larger --tiles, or leave out other options of the field"
+            )
     threads = settings.threads or min(CORES, cpu_count())
     return replace(of_tile, parameters=most, tiles=plan.side, threads=threads)
 

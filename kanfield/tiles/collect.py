@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kanfield import metrics
 from kanfield.files import replacing, write_json
 from kanfield.images import Image, write_image
+from kanfield.images.formats.tiff import tiff_options
 from kanfield.tiles.held_out import held_out_window
 from kanfield.tiles.progress import write_table
 from kanfield.tiles.run import TiledRun, field_bands
@@ -264,21 +265,8 @@ def _write_tiff(measure: Measure) -> None:
             shape=(like.height, like.width, like.channels),
             dtype=like.pixels.dtype,
             tile=(_TILE, _TILE),
-            photometric="rgb" if like.mode.startswith("RGB") else "minisblack",
-            planarconfig="contig",
-            extrasamples=_extra_samples(like),
-            compression="deflate",
-            predictor=True,
-            iccprofile=like.icc_profile,
-            metadata=None,
-            software=False,
+            **tiff_options(like),
         )
-
-
-def _extra_samples(like: Image) -> list[str]:
-    if like.has_alpha:
-        return ["unassalpha"]
-    return [] if like.channels in (1, 3) else ["unspecified"] * (like.channels - 1)
 
 
 def _tiles(bands: Iterator[NDArray[Any]], like: Image) -> Generator[NDArray[Any], None, None]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from rich.console import Console
 
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
+from kanfield.files import remove_leftovers
 from kanfield.images import Image
 from kanfield.images.windows import Windows, open_windows
 from kanfield.monitors.tolerant import say
@@ -22,12 +25,16 @@ from kanfield.tiles.begin import begin_decoded, begin_file
 from kanfield.tiles.collect import collect, measure_again
 from kanfield.tiles.folder import TiledFolder
 from kanfield.tiles.held_out import held_out_share
+from kanfield.tiles.ledger import Ledger
 from kanfield.tiles.picture import survey
-from kanfield.tiles.plan import plan_for
+from kanfield.tiles.plan import Plan, plan_for
+from kanfield.tiles.ray_tasks import RayTasks, require_ray
 from kanfield.tiles.run import TiledRun
-from kanfield.tiles.supervise import devices_of, supervise
+from kanfield.tiles.supervise import Engine, supervise
+from kanfield.tiles.workers import Workers, devices_of
 from kanfield.training import evaluate_run as one
 from kanfield.training import fit as single
+from kanfield.training.distributed import process_count
 
 
 @default_settings()
@@ -38,6 +45,7 @@ def fit(
     out: str | os.PathLike[str] = "runs",
     console: Console | None = None,
     workers: int | None = None,
+    engine: str | None = None,
     **overrides: Any,
 ) -> Run:
     """Fit one field to an image, or a field to each tile of a large one; what ``kanfield fit`` does.
@@ -48,6 +56,7 @@ def fit(
         out: Where the run folder ``<image-stem>/<model>-<NNNN>`` is made.
         console: Where progress goes; None for silence.
         workers: Processes that fit tiles; None for one per GPU, or per two cores.
+        engine: ``"ray"`` for a Ray cluster's; None for this machine's.
         **overrides: Single settings by name, e.g. ``steps=200`` (see
             :class:`kanfield.config.settings.Settings`).
 
@@ -67,20 +76,23 @@ def fit(
     """
     settings = single.merged(settings, overrides)
     windows = _windows(image, settings)
-    plan = None if windows is None else plan_for(settings, windows.height, windows.width)
+    plan = None if windows is None else _plan(settings, windows.height, windows.width)
     if windows is not None and plan is not None:
-        _check(settings, workers)
-        return _train(begin_file(windows, settings, plan, Path(out), console), workers, console)
+        _check(settings, plan, workers, engine)
+        run = begin_file(windows, settings, plan, Path(out), console)
+        return _train(run, workers, engine, console)
     file, picture = single.read_picture(image, settings)
-    plan = plan_for(settings, picture.height, picture.width)
+    plan = _plan(settings, picture.height, picture.width)
     if plan is None:
-        if workers is not None:
-            raise InputError(
-                f"--workers {workers}: one field takes one process; leave it out, or give --tiles"
-            )
+        for name, value in (("workers", workers), ("engine", engine)):
+            if value is not None:
+                raise InputError(
+                    f"--{name} {value}: one field takes one process; leave it out, or give --tiles"
+                )
         return single.fit_picture(picture, file, settings, Path(out), console)
-    _check(settings, workers)
-    return _train(begin_decoded(picture, file, settings, plan, Path(out), console), workers, console)
+    _check(settings, plan, workers, engine)
+    run = begin_decoded(picture, file, settings, plan, Path(out), console)
+    return _train(run, workers, engine, console)
 
 
 @default_settings()
@@ -91,6 +103,7 @@ def resume(
     device: str | None = None,
     threads: int | None = None,
     workers: int | None = None,
+    engine: str | None = None,
 ) -> Run:
     """Go on with a run where it was left; a finished run is returned as it is.
 
@@ -101,22 +114,32 @@ def resume(
         threads: CPU threads of the rest; None for as many as the run's settings say. Not of tiles, whose
             workers keep the run's.
         workers: As for :func:`fit`; of a run of tiles.
+        engine: As for :func:`fit`; of a run of tiles.
 
     Raises:
         InputError: The folder is not a run, its image has changed or gone, or its device is not here.
     """
     run = load(path)
     if not isinstance(run, TiledRun):
-        if workers is not None:
-            raise InputError(f"--workers {workers}: {path} is a run of one field; leave it out")
+        for name, value in (("workers", workers), ("engine", engine)):
+            if value is not None:
+                raise InputError(f"--{name} {value}: {path} is a run of one field; leave it out")
         return single.resume(path, console=console, device=device, threads=threads)
-    if run.folder.metrics.exists():
+    if process_count() > 1:
+        raise InputError(f"torchrun is for one field, and {path} is a run of tiles: leave torchrun out")
+    damaged = dict(run.folder.damaged())
+    if run.folder.metrics.exists() and not damaged:
         say(console, f"{run.path} is finished: nothing to do")
         return run
-    _check(run.settings, workers)
+    _check(run.settings, run.split.plan, workers, engine)
     if threads is not None:
         raise InputError(f"--threads {threads}: {path} has workers with threads of their own: give --workers")
-    return _train(run, workers, console, device)
+    if damaged:
+        with run.folder.lock():
+            for name, file in damaged.items():
+                say(console, f"{file} is damaged or missing: tile {name} is fitted again", "yellow")
+                run.folder.discard(name)
+    return _train(run, workers, engine, console, device)
 
 
 def load(path: str | os.PathLike[str]) -> Run:
@@ -148,10 +171,9 @@ def evaluate_run(path: str | os.PathLike[str]) -> dict[str, Any]:
     run = load(path)
     if not isinstance(run, TiledRun):
         return one.evaluate_run(path)
-    left = len(run.split.order) - len(run.folder.done())
-    if left:
+    if run.left:
         again = command_line("kanfield", "fit", "--resume", run.path)
-        raise InputError(f"{run.path} is unfinished, {left:,} tiles are left: go on with {again}")
+        raise InputError(f"{run.path} is unfinished, {run.left:,} tiles are left: go on with {again}")
     picture = run.picture
     found = survey(picture, run.split.plan)
     if dict(run.split.checks) != found.checks:
@@ -172,21 +194,46 @@ def _windows(image: str | os.PathLike[str] | Image, settings: Settings) -> Windo
     return windows
 
 
-def _train(run: TiledRun, workers: int | None, console: Console | None, device: str | None = None) -> Run:
-    devices = devices_of(device or run.settings.device, workers)
+def _plan(settings: Settings, height: int, width: int) -> Plan | None:
+    """The plan that ``--tiles`` asks for; None for one field, the only kind that torchrun is for."""
+    plan = plan_for(settings, height, width)
+    if plan is not None and process_count() > 1:
+        raise InputError(
+            f"torchrun is for one field, and {width} x {height} pixels are split into many: add --tiles 1, "
+            "or leave torchrun out, since kanfield fit starts workers by itself"
+        )
+    return plan
+
+
+def _train(
+    run: TiledRun,
+    workers: int | None,
+    engine: str | None,
+    console: Console | None,
+    device: str | None = None,
+) -> Run:
+    device = device or run.settings.device
+    start: Callable[[TiledRun, Ledger], Engine]
+    if engine is not None:
+        start = partial(RayTasks, device=device, workers=workers)
+    else:
+        start = partial(Workers, devices=devices_of(device, workers)[: len(run.split.order)])
     with run.folder.lock(), single.translate_errors(run.folder):
-        for left in run.path.glob(".*.tmp"):  # half-written files of a process that was killed
-            left.unlink(missing_ok=True)
+        remove_leftovers(run.path, below=False)  # others may be at work on tiles
         run.picture.window(*run.split.plan.core(run.split.plan.tiles[0]))  # is it there?
-        supervise(run, devices[: len(run.split.order)], console)
+        supervise(run, start, console)
         say(console, "drawing and measuring the whole picture")
         collect(run)
     return TiledRun(run.folder)
 
 
-def _check(settings: Settings, workers: int | None) -> None:
+def _check(settings: Settings, plan: Plan, workers: int | None, engine: str | None) -> None:
     """Refuse what would be refused after a look at all pixels, which may take minutes."""
     if settings.held_out is not None:
-        held_out_share(settings.held_out, settings.seed)
+        held_out_share(plan, settings.held_out)
+    if engine not in (None, "ray"):
+        raise InputError(f"--engine {engine} is unknown: give ray, or leave it out for this host's own")
+    if engine is not None:
+        require_ray()
     if workers is not None and not 1 <= workers <= 4096:
         raise InputError(f"--workers {workers} is impossible: give a number of processes above zero")

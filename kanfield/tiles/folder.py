@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kanfield.errors import InputError, RunFailed
-from kanfield.files import write_json
+from kanfield.files import remove_leftovers, write_json
 from kanfield.images import Image
 from kanfield.names import command_line
-from kanfield.runs.checkpoint import blank_image, image_spec
+from kanfield.runs.checkpoint import blank_image, image_spec, is_whole
 from kanfield.runs.folder import RunFolder
 from kanfield.tiles.plan import Plan, Tile
 
@@ -80,7 +80,33 @@ class TiledFolder(RunFolder):
                 left.rename(mine)
         folder = RunFolder(mine)
         folder.last.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(mine)
         return folder
+
+    def damaged(self) -> Iterator[tuple[str, Path]]:
+        """Tiles that are done but whose files are no longer whole: their names, and such a file."""
+        for name in sorted(self.done()):
+            tile = RunFolder(self.tiles / name)
+            try:
+                if not self.has_no_field(name) and not is_whole(tile.best):
+                    yield name, tile.best
+            except RunFailed:
+                yield name, tile.metrics
+
+    def has_no_field(self, name: str) -> bool:
+        """Whether a tile has none: it is not done, or nothing is known of its pixels.
+
+        Raises:
+            RunFailed: It is done, and what was measured of it is damaged.
+        """
+        return not (self.tiles / name).is_dir() or self.tile_metrics(name)["parameters"] == 0
+
+    def discard(self, name: str) -> None:
+        """Make a tile one that is not done, and the run unfinished."""
+        self.metrics.unlink(missing_ok=True)
+        aside = self.tiles / f"{name}.damaged"
+        (self.tiles / name).rename(aside)
+        shutil.rmtree(aside)
 
     def publish(self, folder: RunFolder, name: str) -> None:
         """Make a work folder a done tile; where another was first, its result is the same and stays."""
@@ -140,7 +166,15 @@ class TiledFolder(RunFolder):
         path = self.tiles / name / "metrics.json"
         try:
             content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return {**content, "squared_error": float(content["squared_error"])}
+            numbers = {
+                "squared_error": float(content["squared_error"]),
+                "parameters": int(content["parameters"]),
+            }
+            return {**content, **numbers}
         except (ValueError, LookupError, TypeError, OSError):
-            again = command_line("kanfield", "fit", "--resume", self.path)
-            raise RunFailed(f"{path} is damaged: remove the tile's folder, then {again}") from None
+            raise RunFailed(f"{path} is damaged or missing: {self.fitting_again}") from None
+
+    @property
+    def fitting_again(self) -> str:
+        """What to do about a tile of which a file is damaged or missing."""
+        return f"{command_line('kanfield', 'fit', '--resume', self.path)} fits its tile again"

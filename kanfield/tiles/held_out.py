@@ -5,27 +5,30 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kanfield.images import held_out_mask
+from kanfield.images.held_out import held_out_count
 from kanfield.tiles.plan import Plan
 from kanfield.training.permutation import HELD_OUT, shuffle
 
-_SOME = 64  # pixels a side of a mask that stands for all where a pattern is only looked at
+PATTERNS = {"checkerboard": 0.5, "every-second": 0.75}  # the share of the pixels that each holds out
 
 
-def held_out_share(pattern: str, seed: int) -> float:
-    """The share of the pixels that a pattern holds out.
+def held_out_share(plan: Plan, pattern: str) -> float:
+    """The share of a picture's pixels that a pattern holds out.
 
     Args:
+        plan: Of the picture.
         pattern: As for :func:`kanfield.images.held_out_mask`.
-        seed: 0 or more.
 
     Raises:
-        InputError: The pattern is unknown.
+        InputError: The pattern is unknown, or no pixel would be held out or none trained on.
 
-    >>> held_out_share("every-second", 0)
-    0.75
+    >>> held_out_share(Plan(8, 8, 4), "every-second"), held_out_share(Plan(100, 100, 50), "0.0001")
+    (0.75, 0.0001)
     """
-    return float(held_out_mask(_SOME, _SOME, pattern, seed).mean())
+    if pattern in PATTERNS:
+        return PATTERNS[pattern]
+    total = plan.height * plan.width
+    return held_out_count(pattern, plan.height, plan.width) / total
 
 
 def held_out_window(plan: Plan, pattern: str, seed: int, rows: slice, columns: slice) -> NDArray[np.bool_]:
@@ -56,5 +59,5 @@ def held_out_window(plan: Plan, pattern: str, seed: int, rows: slice, columns: s
     else:
         total = plan.height * plan.width
         places = (row.astype(np.int64) * plan.width + column).ravel()
-        mask = shuffle(places, total, [seed, HELD_OUT]) < round(float(pattern) * total)
+        mask = shuffle(places, total, [seed, HELD_OUT]) < held_out_count(pattern, plan.height, plan.width)
     return mask.reshape(rows.stop - rows.start, columns.stop - columns.start)

@@ -15,11 +15,11 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from kanfield.tiles.folder import TiledFolder
+from kanfield.tiles.folder import LEASE, TiledFolder
 
 TRIES = 3  # deaths of workers after which a tile is given up
 _BEATS = 6  # in a lease
@@ -98,11 +98,10 @@ class Ledger:
     ('0000-0000', '0000-0001', None)
     """
 
-    def __init__(self, folder: TiledFolder, order: Sequence[str], lease: float = 60.0) -> None:
+    def __init__(self, folder: TiledFolder, order: Sequence[str], lease: float = LEASE) -> None:
         self.worker = secrets.token_hex(4)
         self._folder, self._order, self._lease = folder, order, lease
         self._seen: dict[str, tuple[bytes, float]] = {}  # of others' claims: content, and since when
-        self._stop = threading.Event()
 
     # ---- what is settled -----------------------------------------------------------------------
 
@@ -110,7 +109,9 @@ class Ledger:
         """Why tiles were given up, by their names."""
         reasons: dict[str, list[str]] = {}
         for path in sorted(self._folder.deaths.iterdir()):
-            reasons.setdefault(path.name.rpartition(".")[0], []).append(path.read_text(encoding="utf-8"))
+            with contextlib.suppress(FileNotFoundError):  # forgiven just now
+                reason = path.read_text(encoding="utf-8")
+                reasons.setdefault(path.name.rpartition(".")[0], []).append(reason)
         done = self._folder.done()
         tried = {name: found for name, found in reasons.items() if len(found) >= TRIES}
         return {name: found[-1] for name, found in tried.items() if name not in done}
@@ -151,27 +152,23 @@ class Ledger:
             return claim
         return None
 
-    def alive(self, claim: Claim) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def alive(self, claim: Claim) -> Iterator[None]:
         """Show signs of life for a claim while a block is on, from a thread."""
+        stop = threading.Event()
 
-        @contextlib.contextmanager
-        def beating():  # type: ignore[no-untyped-def]
-            stop = threading.Event()
+        def beat() -> None:
+            while not stop.wait(self._lease / _BEATS):
+                with contextlib.suppress(OSError):
+                    claim.beat()
 
-            def beat() -> None:
-                while not stop.wait(self._lease / _BEATS):
-                    with contextlib.suppress(OSError):
-                        claim.beat()
-
-            thread = threading.Thread(target=beat, daemon=True)
-            thread.start()
-            try:
-                yield
-            finally:
-                stop.set()
-                thread.join()
-
-        return beating()
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
 
     def bury(self, pid: int, reason: str) -> bool:
         """Note that a process of this host died, and give out its tile again.

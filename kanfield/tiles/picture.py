@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,20 @@ from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.images import Image
 from kanfield.images.windows import Windows
-from kanfield.runs.input_image import choose_bands, input_image
+from kanfield.runs.input_image import (
+    choose_bands,
+    clipped_note,
+    input_image,
+    nodata_note,
+    nodata_pixels,
+    outside_range,
+)
 from kanfield.tiles.plan import Plan, Tile
 
 _SAMPLED = 1 << 18  # pixels that stand for the picture where its values are judged
+
+
+Reader: TypeAlias = Callable[[slice, slice], Image | None]
 
 
 class Picture:
@@ -27,21 +38,13 @@ class Picture:
         height: Pixel rows.
         width: Pixel columns.
         read: Gives the image of rows and columns, or None where none of its pixels has a value.
-        mask: A .npy file of the picture's size that is True where pixels are missing, or None.
         like: A blank image of the picture's kind, whose value range every window takes; None before it is
             known.
     """
 
-    def __init__(
-        self,
-        height: int,
-        width: int,
-        read: Callable[[slice, slice], Image | None],
-        mask: Path | None = None,
-        like: Image | None = None,
-    ) -> None:
+    def __init__(self, height: int, width: int, read: Reader, like: Image | None = None) -> None:
         self.height, self.width = height, width
-        self._read, self._mask, self._like = read, mask, like
+        self._read, self._like = read, like
 
     def window(self, rows: slice, columns: slice) -> Image | None:
         """The image of some rows and columns; None where none of its pixels has a value.
@@ -50,39 +53,71 @@ class Picture:
             InputError: This part of the file is damaged.
         """
         image = self._read(rows, columns)
+        if image is None or self._like is None:
+            return image
+        return _part(self._like, image.pixels, image.missing)
+
+
+class FileReader:
+    """Reads windows of a file for a :class:`Picture`.
+
+    Args:
+        windows: Of the file.
+        settings: Of the fit.
+        hidden: Gives which pixels of rows and columns are missing besides, or None.
+    """
+
+    def __init__(
+        self,
+        windows: Windows,
+        settings: Settings,
+        hidden: Callable[[slice, slice], NDArray[np.bool_]] | None = None,
+    ) -> None:
+        self._windows, self._settings, self._hidden = windows, settings, hidden
+        self._local = replace(settings, bands=None, nodata=None, mask=None, size=None, tonemap=None)
+        self._of_file: tuple[str, ...] = ()
+        self._has_nodata, self._clipped = settings.nodata is None, 0
+
+    def __call__(self, rows: slice, columns: slice) -> Image | None:
+        """The image of rows and columns; see :class:`Picture`."""
+        image = self._windows.read(rows, columns)
         if image is None:
             return None
-        missing = image.missing
-        if self._mask is not None:
-            masked = np.array(np.load(self._mask, mmap_mode="r")[rows, columns])
-            missing = masked if missing is None else missing | masked
-        if missing is not None and missing.all():
+        if self._settings.bands is not None:
+            image = choose_bands(image, self._settings.bands)
+        self._of_file = image.notes
+        nodata = nodata_pixels(image, self._settings.nodata)
+        self._has_nodata = self._has_nodata or (nodata is not None and bool(nodata.any()))
+        hidden = None if self._hidden is None else self._hidden(rows, columns)
+        known = _part(image, image.pixels, image.missing, nodata, hidden)
+        if known is None:
             return None
-        if self._like is None:
-            return replace(image, missing=missing, notes=())
-        return replace(
-            self._like.with_pixels(image.pixels), missing=missing, value_range=self._like.value_range
-        )
+        if self._settings.value_range is not None:
+            self._clipped += int(outside_range(known, self._settings.value_range).any(axis=2).sum())
+        return replace(input_image(known, self._local), notes=())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What users should know of all windows that were read so far."""
+        notes = list(self._of_file)
+        if not self._has_nodata and self._settings.nodata is not None:
+            notes.append(nodata_note(self._settings.nodata))
+        if self._clipped and self._settings.value_range is not None:
+            notes.append(clipped_note(self._clipped, self._settings.value_range))
+        return tuple(notes)
 
 
-def file_reader(windows: Windows, settings: Settings) -> Callable[[slice, slice], Image | None]:
-    """What reads windows of a file for a :class:`Picture`."""
-    local = replace(settings, bands=None, mask=None, size=None, tonemap=None)
+def image_reader(image: Image) -> Reader:
+    """What cuts windows from an image in memory."""
 
     def read(rows: slice, columns: slice) -> Image | None:
-        image = windows.read(rows, columns)
-        if image is None:
-            return None
-        if settings.bands is not None:
-            image = choose_bands(image, settings.bands)
-        if settings.nodata is not None and (image.pixels == settings.nodata).any(axis=2).all():
-            return None
-        return input_image(image, local)
+        missing = None if image.missing is None else image.missing[rows, columns]
+        return _part(image, image.pixels[rows, columns], missing)
 
     return read
 
 
-def stored_reader(pixels: Path, missing: Path, like: Image) -> Callable[[slice, slice], Image | None]:
+def stored_reader(pixels: Path, missing: Path, like: Image) -> Reader:
     """What reads windows of a decoded picture, kept as .npy files in its run folder.
 
     Args:
@@ -92,14 +127,25 @@ def stored_reader(pixels: Path, missing: Path, like: Image) -> Callable[[slice, 
     """
 
     def read(rows: slice, columns: slice) -> Image | None:
-        # Mapped anew each time, so that what was read before does not count as this process's memory.
-        part = np.array(np.load(pixels, mmap_mode="r")[rows, columns])
-        hidden = np.array(np.load(missing, mmap_mode="r")[rows, columns]) if missing.is_file() else None
-        if hidden is not None and hidden.all():
-            return None
-        return replace(like.with_pixels(part), missing=hidden, value_range=like.value_range)
+        hidden = stored_window(missing, rows, columns) if missing.is_file() else None
+        return _part(like, stored_window(pixels, rows, columns), hidden)
 
     return read
+
+
+def stored_window(path: Path, rows: slice, columns: slice) -> NDArray[Any]:
+    """Rows and columns of an array in a .npy file."""
+    # Mapped anew each time, so that what was read before does not count as this process's memory.
+    return np.array(np.load(path, mmap_mode="r")[rows, columns])
+
+
+def _part(like: Image, pixels: NDArray[Any], *missing: NDArray[np.bool_] | None) -> Image | None:
+    """Pixels as an image of some kind, without those that are missing; None where none is left."""
+    masks = [mask for mask in missing if mask is not None]
+    hidden = np.logical_or.reduce(masks) if masks else None
+    if hidden is not None and hidden.all():
+        return None
+    return replace(like, pixels=pixels, missing=hidden)
 
 
 @dataclass
@@ -133,7 +179,7 @@ def survey(picture: Picture, plan: Plan) -> Survey:
         band = picture.window(rows, slice(0, plan.width))
         for column in range(plan.columns.count):
             tile = Tile(row, column)
-            pixels, seen = _part(band, plan.core(tile)[1])
+            pixels, seen = _columns(band, plan.core(tile)[1])
             checks[tile.name] = checksum(pixels, seen)
             values = pixels[seen]
             spread[tile.name] = float(values.astype(np.float64).var(axis=0).mean()) if len(values) else 0.0
@@ -161,7 +207,7 @@ def checksum(pixels: NDArray[np.generic], seen: NDArray[np.bool_]) -> int:
     return zlib.crc32(np.packbits(seen).tobytes(), zlib.crc32(np.ascontiguousarray(pixels).tobytes()))
 
 
-def _part(band: Image | None, columns: slice) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+def _columns(band: Image | None, columns: slice) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
     """Pixels of some columns, and which of them have a value; none of a band that has none."""
     if band is None:
         return np.zeros((0, 1), np.uint8), np.zeros(0, bool)

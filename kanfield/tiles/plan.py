@@ -61,6 +61,16 @@ class Tile:
     row: int
     column: int
 
+    @classmethod
+    def named(cls, name: str) -> Tile:
+        """The tile of a name.
+
+        >>> Tile.named("0003-0012")
+        Tile(row=3, column=12)
+        """
+        row, _, column = name.partition("-")
+        return cls(int(row), int(column))
+
     @property
     def name(self) -> str:
         """What its files are called."""

@@ -62,7 +62,7 @@ class Progress:
     def add(self, name: str, content: Mapping[str, Any]) -> None:
         """Note a tile that is done."""
         plan = self._run.split.plan
-        tile = _tile(name)
+        tile = Tile.named(name)
         (rows, columns) = plan.core(tile)
         self._rows.writerow(_row(self._run, name, content))
         self._done += 1
@@ -166,15 +166,10 @@ def write_table(run: TiledRun) -> None:
 
 
 def _row(run: TiledRun, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    tile = _tile(name)
+    tile = Tile.named(name)
     rows, columns = run.split.plan.core(tile)
     place = {"x0": columns.start, "y0": rows.start, "x1": columns.stop, "y1": rows.stop}
     return {**content, "tile": name, "row": tile.row, "column": tile.column, **place}
-
-
-def _tile(name: str) -> Tile:
-    row, _, column = name.partition("-")
-    return Tile(int(row), int(column))
 
 
 def _duration(seconds: float) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +16,13 @@ from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.images import Image
 from kanfield.images.windows import open_windows
+from kanfield.names import command_line
 from kanfield.process import default_settings
-from kanfield.runs.checkpoint import load_field, read_checkpoint
+from kanfield.runs.checkpoint import is_whole, load_field, read_checkpoint
 from kanfield.runs.run import Run, make_field
 from kanfield.tiles.blend import TiledField
 from kanfield.tiles.folder import Split, TiledFolder
-from kanfield.tiles.picture import Picture, file_reader, stored_reader
+from kanfield.tiles.picture import FileReader, Picture, image_reader, stored_reader, stored_window
 from kanfield.tiles.plan import Tile
 
 _BAND = 1 << 21  # numbers of a rendering that are held at a time
@@ -67,19 +67,41 @@ class TiledRun(Run):
     @cached_property
     @default_settings()
     def field(self) -> TiledField:
-        """The fields of all tiles as one, on the CPU, values in [-1, 1]; gray where no tile is done."""
+        """The fields of all tiles as one, on the CPU, values in [-1, 1]; gray where no tile is done.
+
+        Raises:
+            InputError: Weights of a tile that is done are gone or damaged; when that tile is touched.
+        """
         settings, channels = self.settings, self.split.like.channels
         blank = make_field(settings, channels)
 
         def load(tile: Tile) -> nn.Module | None:
             file = self.folder.tile(tile).best
-            if not file.is_file():
-                return None
+            if not is_whole(file):
+                if self.folder.has_no_field(tile.name):
+                    return None
+                raise InputError(f"{file} is damaged or missing: {self.folder.fitting_again}")
             module = copy.deepcopy(blank)
             load_field(module, read_checkpoint(file), file, assign=True)  # as mapped from disk
             return module.eval()
 
         return TiledField(self.split.plan, channels, load).eval()
+
+    @property
+    def left(self) -> int:
+        """How many tiles are not done yet: there the field is gray."""
+        return len(self.split.order) - len(self.folder.done())
+
+    def _view(
+        self,
+        scale: float,
+        size: tuple[int, int] | None,
+        crop: tuple[float, float, float, float] | None,
+    ) -> tuple[tuple[int, int], tuple[float, float, float, float]]:
+        if self.left == len(self.split.order):
+            again = command_line("kanfield", "fit", "--resume", self.path)
+            raise InputError(f"{self.path} has nothing to draw yet, no tile is done: go on with {again}")
+        return super()._view(scale, size, crop)
 
     @default_settings()
     def render(
@@ -95,6 +117,17 @@ class TiledRun(Run):
         for rows, values in field_bands(self.field, shape, window):
             pixels[rows] = Image.from_values(values, like).pixels
         return like.with_pixels(pixels)
+
+
+def picture_of(run: Run) -> Picture:
+    """The picture that any run was fitted to, by windows.
+
+    Raises:
+        InputError: Its file is gone, or is another.
+    """
+    if isinstance(run, TiledRun):
+        return run.picture
+    return Picture(run.image.height, run.image.width, image_reader(run.image))
 
 
 def field_bands(
@@ -129,7 +162,7 @@ def open_picture(folder: TiledFolder, settings: Settings, image: Path, split: Sp
     """
     height, width, like = split.plan.height, split.plan.width, split.like
     if folder.pixels.is_file():
-        return Picture(height, width, stored_reader(folder.pixels, folder.missing, like), like=like)
+        return Picture(height, width, stored_reader(folder.pixels, folder.missing, like), like)
     if not image.is_file():
         raise InputError(
             f"{image}, the image of {folder.path}, is gone, and no {image.name} lies in that folder or one "
@@ -138,5 +171,5 @@ def open_picture(folder: TiledFolder, settings: Settings, image: Path, split: Sp
     windows = open_windows(image, settings.page)
     if windows is None or (windows.height, windows.width) != (height, width):
         raise InputError(f"{folder.config} names an image that is not the one of this run: put that one back")
-    mask = folder.missing if folder.missing.is_file() else None
-    return Picture(height, width, file_reader(windows, replace(settings, page=None)), mask, like)
+    mask = partial(stored_window, folder.missing) if folder.missing.is_file() else None
+    return Picture(height, width, FileReader(windows, settings, mask), like)

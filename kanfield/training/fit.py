@@ -17,7 +17,7 @@ from kanfield.config.parse import settings_from, to_plain
 from kanfield.config.resolve import merge_flags, resolve
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError, RunFailed
-from kanfield.files import replacing
+from kanfield.files import remove_leftovers, replacing
 from kanfield.images import Image
 from kanfield.machine import pick_device
 from kanfield.monitors.base import Monitor
@@ -35,6 +35,7 @@ from kanfield.runs.folder import RunFolder
 from kanfield.runs.input_image import input_image, with_defaults
 from kanfield.runs.run import Run, load, make_field
 from kanfield.splines import choose_backend
+from kanfield.training.distributed import Ranks, joined
 from kanfield.training.introduction import introduce, introduce_resumed
 from kanfield.training.memory import check_buildable, is_out_of_memory
 from kanfield.training.results import measure, write_results
@@ -132,9 +133,15 @@ def fit_picture(
             raise InputError("--spectrum: an image with parts missing has no spectrum; leave it out")
         bands_of(image)
     device = check_device(settings, image)
-    folder = RunFolder.create(out, image.source or Path("image"), settings.model)
-    settings = folder.keep_inputs(settings, image, file)
-    return _train(folder, image, settings, device, console, resumed=False)
+
+    def begin() -> tuple[RunFolder, Settings]:
+        folder = RunFolder.create(out, image.source or Path("image"), resolved.model)
+        return folder, folder.keep_inputs(resolved, image, file)
+
+    resolved = settings
+    with joined(device, settings.batch_size or 1) as ranks:
+        folder, settings = ranks.first(begin)
+        return _train(folder, image, settings, device, console, ranks, resumed=False)
 
 
 def refuse_exact_floats(settings: Settings, image: Image) -> None:
@@ -226,7 +233,8 @@ def resume(
             raise
         again = command_line("kanfield", "fit", "--resume", run.path, "--device", "cpu")
         raise InputError(f"{run.folder.config}: {str(error).split('; ')[0]}; go on with {again}") from None
-    return _train(run.folder, run.image, settings, there, console, resumed, changes)
+    with joined(there, settings.batch_size or 1) as ranks:
+        return _train(run.folder, run.image, settings, there, console, ranks, resumed, changes)
 
 
 def _train(
@@ -235,14 +243,21 @@ def _train(
     settings: Settings,
     device: torch.device,
     console: Console | None,
+    ranks: Ranks,
     resumed: bool,
     changes: Sequence[str] = (),
 ) -> Run:
-    with folder.lock(), limit_threads(settings.threads), Signals() as signals, translate_errors(folder):
-        _remove_leftovers(folder)
-        field = make_field(settings, image.channels).to(device)
+    console = console if ranks.leads else None
+    lock = folder.lock() if ranks.leads else contextlib.nullcontext()
+    with lock, limit_threads(settings.threads), Signals() as signals, translate_errors(folder):
+        if ranks.leads:
+            remove_leftovers(folder.path)
+        field = make_field(settings, image.channels).to(ranks.device(device))
         target = make_target(settings, image, next(field.parameters()))
-        trainer = Trainer(field, target, settings, folder, fingerprint=fingerprint(image))
+        seen = fingerprint(image)
+        trainer = Trainer(field, target, settings, folder, fingerprint=seen, ranks=ranks)
+        if seen != ranks.first(lambda: seen):
+            raise InputError(f"{image.source or 'the image'} is another here than for the first process")
         introduce(console, trainer)
         position = None
         if resumed:
@@ -250,28 +265,10 @@ def _train(
             position = trainer.progress.step
             introduce_resumed(console, trainer, differences, changes)
         with contextlib.ExitStack() as closing:
-            plain = to_plain(settings, str(image.source))
-            rows = CsvLog(folder.rows, position)
-            closing.callback(rows.close)
-            board: Any = Tolerant(
-                lambda: TensorBoardLog(folder.path, plain, position), "TensorBoard's file", console
-            )
-            monitors: list[Monitor] = [board]
-            if settings.timelapse:
-                frames: Any = Tolerant(lambda: FrameLog(folder.frames), "the timelapse", console)
-                monitors.append(frames)
-            if console is not None:
-                best = trainer.progress.best_psnr
-                terminal: Any = Tolerant(
-                    lambda: TerminalLog(console, trainer.steps, settings.seconds, best), "progress", None
-                )
-                monitors.append(terminal)
-            for monitor in monitors:
-                closing.callback(monitor.close)
-            trainer.monitors = [rows, *monitors]
-            if settings.spectrum:
-                trainer.spectrum = _spectrum_log(trainer, board, position)
-                closing.callback(trainer.spectrum.close)
+            if not ranks.leads:
+                trainer.train(signals)
+                return load(folder.path)
+            board = _watch(trainer, console, position, closing)
             trainer.train(signals)
             trainer.use_best_weights()
             board.edges(field, trainer.progress.step)
@@ -285,6 +282,34 @@ def _train(
         picture, content = measure(field, target, trainer.progress, settings, folder)
         write_results(folder, target, picture, content, console)
     return load(folder.path)
+
+
+def _watch(
+    trainer: Trainer, console: Console | None, position: int | None, closing: contextlib.ExitStack
+) -> Any:
+    """Give a trainer all that watches it, closed at the end; returns TensorBoard's log."""
+    settings, folder = trainer.settings, trainer.folder
+    plain = to_plain(settings, str(trainer.image.source))
+    rows = CsvLog(folder.rows, position)
+    closing.callback(rows.close)
+    board: Any = Tolerant(lambda: TensorBoardLog(folder.path, plain, position), "TensorBoard's file", console)
+    monitors: list[Monitor] = [board]
+    if settings.timelapse:
+        frames: Any = Tolerant(lambda: FrameLog(folder.frames), "the timelapse", console)
+        monitors.append(frames)
+    if console is not None:
+        best = trainer.progress.best_psnr
+        terminal: Any = Tolerant(
+            lambda: TerminalLog(console, trainer.steps, settings.seconds, best), "progress", None
+        )
+        monitors.append(terminal)
+    for monitor in monitors:
+        closing.callback(monitor.close)
+    trainer.monitors = [rows, *monitors]
+    if settings.spectrum:
+        trainer.spectrum = _spectrum_log(trainer, board, position)
+        closing.callback(trainer.spectrum.close)
+    return board
 
 
 def _spectrum_log(trainer: Trainer, board: TensorBoardLog, resumed_at: int | None) -> SpectrumLog:
@@ -328,9 +353,3 @@ def translate_errors(folder: RunFolder) -> Iterator[None]:
             f"{where} cannot be written ({error.strerror or error}); the last checkpoint is intact: "
             f"make room, then {resume}"
         ) from None
-
-
-def _remove_leftovers(folder: RunFolder) -> None:
-    """Half-written files of a process that was killed."""
-    for path in folder.path.rglob(".*.tmp"):
-        path.unlink(missing_ok=True)

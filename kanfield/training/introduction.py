@@ -13,6 +13,7 @@ from kanfield.monitors.tolerant import say
 from kanfield.names import command_line
 from kanfield.splines import explain_backend
 from kanfield.splines.backend import BACKENDS
+from kanfield.training.distributed import LEAST_PART
 from kanfield.training.trainer import Trainer
 
 
@@ -39,6 +40,7 @@ def introduce(console: Console | None, trainer: Trainer) -> None:
         *_goal_notes(trainer),
         (f"{kind}: {parameters:,} parameters, {parameters / pixels:.2f} per pixel", ""),
         (f"{device}, {torch.get_num_threads()} threads, {backend} backend{why}", "yellow" if slow else ""),
+        *_processes(trainer),
         (f"run folder {folder}; watch it with: {watch}", ""),
     ]
     for line, style in lines:
@@ -71,6 +73,22 @@ def introduce_resumed(
     if changes or (differences and trainer.settings.seconds is None):
         words = "; ".join([*changes, *differences])
         say(console, f"the result will not be bit-identical to an uninterrupted run's: {words}", "yellow")
+
+
+def _processes(trainer: Trainer) -> list[tuple[str, str]]:
+    """How several processes share the work, as lines with their styles."""
+    size = trainer.ranks.size
+    if size == 1:
+        return []
+    part = trainer.sampler.batch_size // size
+    lines = [(f"{size} processes train this field, {part:,} pixels of every step each", "")]
+    if part < LEAST_PART:
+        text = (
+            f"this cannot pay: below {LEAST_PART:,} pixels a process takes longer to exchange gradients than "
+            "it saves; give a larger --batch-size, or fewer processes"
+        )
+        lines.append((text, "yellow"))
+    return lines
 
 
 def _goal_notes(trainer: Trainer) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from kanfield.training.distributed import ALONE, Ranks
 from kanfield.training.memory import is_out_of_memory
 
 EAGER_STEPS = (
@@ -31,8 +32,10 @@ class Step:
     False
     """
 
-    def __init__(self, field: Callable[[Tensor], Tensor], optimizers: Sequence[Optimizer]) -> None:
-        self.field, self.optimizers = field, optimizers
+    def __init__(
+        self, field: Callable[[Tensor], Tensor], optimizers: Sequence[Optimizer], ranks: Ranks = ALONE
+    ) -> None:
+        self.field, self.optimizers, self._ranks = field, optimizers, ranks
 
     def __call__(self, x: Tensor, target: Tensor) -> Tensor:
         """Move the parameters by the gradient at coordinates ``(N, d)`` and values ``(N, c)``.
@@ -40,13 +43,18 @@ class Step:
         Returns:
             The loss before the step, shape ``()``, on the device.
         """
-        loss = nn.functional.mse_loss(self.field(x), target)
+        mine = self._ranks.part(x)
+        loss = nn.functional.mse_loss(self.field(mine), self._ranks.part(target))
+        if len(mine) < len(x):
+            loss = loss * (len(mine) / len(x))
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        groups = (group for optimizer in self.optimizers for group in optimizer.param_groups)
+        loss = self._ranks.add_up(loss, (p for group in groups for p in group["params"]))
         for optimizer in self.optimizers:
             optimizer.step()
-        return loss.detach()
+        return loss
 
 
 def compile_kernels(field: nn.Module, x: Tensor, target: Tensor) -> None:
@@ -140,8 +148,10 @@ class GraphedStep:
             self.captured, self.refused = False, str(error.__context__ or error)
 
 
-def make_step(field: nn.Module, optimizers: Sequence[Optimizer], compiled: bool) -> Step | GraphedStep:
+def make_step(
+    field: nn.Module, optimizers: Sequence[Optimizer], compiled: bool, ranks: Ranks = ALONE
+) -> Step | GraphedStep:
     """The step that suits the field's device; ``compiled``: with the field as torch.compile makes it."""
     device = next(field.parameters()).device
-    step = Step(torch.compile(field) if compiled else field, optimizers)
+    step = Step(torch.compile(field) if compiled else field, optimizers, ranks)
     return GraphedStep(step, CudaRecorder(device)) if device.type == "cuda" else step

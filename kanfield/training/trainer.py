@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from kanfield.config.settings import Settings
@@ -32,6 +33,7 @@ from kanfield.runs.checkpoint import (
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.progress import Progress, is_log_spaced
 from kanfield.runs.rendering import evaluate_field, preview
+from kanfield.training.distributed import ALONE, Ranks
 from kanfield.training.evaluation import Evaluation, evaluate, evaluation_interval, evaluation_pixels
 from kanfield.training.optimizers import build_optimizers, set_rate
 from kanfield.training.sampling import Batches, PixelSampler
@@ -60,6 +62,7 @@ class Trainer:
         folder: where checkpoints go.
         monitors: what log steps are reported to.
         fingerprint: of the image's pixels; a run goes on with the same ones only.
+        ranks: the processes that train the field together.
 
     Attributes:
         progress: where the run stands.
@@ -76,9 +79,10 @@ class Trainer:
         folder: RunFolder,
         monitors: Sequence[Monitor] = (),
         fingerprint: str = "",
+        ranks: Ranks = ALONE,
     ) -> None:
         self.field, self.target, self.settings, self.folder = field, target, settings, folder
-        self.monitors, self.fingerprint = monitors, fingerprint
+        self.monitors, self.fingerprint, self.ranks = monitors, fingerprint, ranks
         assert settings.batch_size is not None
         self.sampler = PixelSampler(target.seen(), settings.batch_size, settings.seed, target.device)
         self.batches = Batches(self.sampler, target)
@@ -91,6 +95,7 @@ class Trainer:
         self.focus: Tensor | None = None
         self.best_weights: dict[str, Tensor] | None = None
         self.spectrum: SpectrumLog | None = None
+        self._agreed = 0.0
         self.eval_pixels = None if settings.lossless else evaluation_pixels(target, self.sampler)
         evaluated = target.count if self.eval_pixels is None else len(self.eval_pixels)
         self.evaluate_every = evaluation_interval(evaluated, self.sampler.batch_size, LOG_EVERY)
@@ -114,6 +119,7 @@ class Trainer:
             compile_kernels(self.field, *self.batches.at(p.step))
         clock = time.perf_counter()
         saved_at: float | None = None if p.step == 0 else clock
+        self._agreed = p.seconds
         while not self._is_done():
             loss = self._step()
             p.step += 1
@@ -121,12 +127,15 @@ class Trainer:
                 self._log_spectrum(self.spectrum)
             now = time.perf_counter()
             p.seconds, clock = p.seconds + now - clock, now
+            agreed = self.ranks.alone or p.step % LOG_EVERY == 0
+            if agreed and not self.ranks.alone:
+                self._agreed = self.ranks.agree(p.seconds, signals)
             evaluates = p.step % self.evaluate_every == 0 or self._is_last_step()
             if evaluates or p.step % LOG_EVERY == 0:
                 self._log(loss, evaluates)
                 now = time.perf_counter()
                 p.seconds, clock = p.seconds + now - clock, now
-            if signals.received is not None:
+            if signals.received is not None and agreed:
                 self.save()
                 raise signals.interrupted(p.step, self.folder.path)
             if saved_at is None or now - saved_at >= settings.checkpoint_seconds:
@@ -142,8 +151,13 @@ class Trainer:
     def _is_last_step(self) -> bool:
         p, seconds = self.progress, self.settings.seconds
         return (self.steps is not None and p.step >= self.steps) or (
-            seconds is not None and p.seconds >= seconds
+            seconds is not None and self._seconds >= seconds
         )
+
+    @property
+    def _seconds(self) -> float:
+        """Training time as all processes count it, so that they end together and have the same rates."""
+        return self.progress.seconds if self.ranks.alone else self._agreed
 
     def reached_goal(self) -> bool:
         """Whether ``--target-psnr`` or ``--lossless`` is met, as of the last evaluation."""
@@ -165,8 +179,9 @@ class Trainer:
 
     def _progress(self) -> float:
         """How much of the budget is used once the step that is on is done, 0 to 1."""
-        p = self.progress
-        return (p.step + 1) / (self.steps + 1) if self.steps else p.seconds / (self.settings.seconds or 1.0)
+        if self.steps:
+            return (self.progress.step + 1) / (self.steps + 1)
+        return self._seconds / (self.settings.seconds or 1.0)
 
     def _set_rates(self) -> None:
         p, settings = self.progress, self.settings
@@ -189,13 +204,20 @@ class Trainer:
         rate = phase_at(self.phases, step)[0].lr if self.phases else settings.lr
         adam_rate = rate if self.phases else settings.adam_lr
         self.optimizers = build_optimizers(self.field, settings.optimizer, rate, adam_rate)
-        self.step = make_step(self.field, self.optimizers, settings.compile)
+        self.step = make_step(self.field, self.optimizers, settings.compile, self.ranks)
 
     # ---- evaluation ----------------------------------------------------------------------------
 
     def evaluate(self) -> Evaluation:
         """Evaluate the whole image with the weights as they are."""
-        return evaluate(self.field, self.target)
+        return self._evaluated(None, None)
+
+    def _evaluated(self, pixels: NDArray[np.int64] | None, values: NDArray[np.float64] | None) -> Evaluation:
+        """See :func:`evaluate`; by one process for all."""
+        return self.ranks.first(
+            lambda: evaluate(self.field, self.target, pixels, values),
+            told=lambda found: replace(found, picture=None),
+        )
 
     def use_best_weights(self) -> None:
         """Put the best weights seen into the field."""
@@ -211,7 +233,7 @@ class Trainer:
     def _evaluate(self) -> Evaluation:
         p, spectrum = self.progress, self.spectrum
         values = np.empty((self.target.count, self.image.channels)) if spectrum and spectrum.shared else None
-        result = evaluate(self.field, self.target, self.eval_pixels, values)
+        result = self._evaluated(self.eval_pixels, values)
         if math.isnan(result.psnr):
             self._fail(f"training diverged at step {p.step} (the field gives NaN)")
         if spectrum is not None and values is not None:
@@ -225,7 +247,7 @@ class Trainer:
             p.best_psnr, p.best_step = result.psnr, p.step
             self.best_weights = {n: t.detach().clone() for n, t in self.field.state_dict().items()}
         p.note(result.psnr)
-        if is_log_spaced(p.evaluated_at, p.step) or self._is_done():
+        if self.monitors and (is_log_spaced(p.evaluated_at, p.step) or self._is_done()):
             picture = result.picture or preview(self.field, self.image)
             for monitor in self.monitors:
                 monitor.picture(p.step, picture)
@@ -276,6 +298,8 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint: the best weights first, so that they are never older than the state."""
+        if not self.ranks.leads:
+            return
         self._save_best()
         tensors = {**self.field.state_dict(), **optimizer_tensors(self.optimizers)}
         if self.focus is not None:
@@ -283,7 +307,7 @@ class Trainer:
         write_checkpoint(self.folder.last, Checkpoint(tensors, {**self._info(), **asdict(self.progress)}))
 
     def _save_best(self) -> None:
-        if self.best_weights is not None:
+        if self.best_weights is not None and self.ranks.leads:
             info = {**self._info(), "psnr": self.progress.best_psnr, "step": self.progress.best_step}
             write_checkpoint(self.folder.best, Checkpoint(self.best_weights, info))
 

@@ -16,7 +16,7 @@ from kanfield import metrics
 from kanfield.errors import InputError
 from kanfield.images import Image, read_image
 from kanfield.runs.run import Run
-from kanfield.tiles.run import TiledRun
+from kanfield.tiles.run import picture_of
 from kanfield.training.evaluation import error_map
 
 SIDE = 256  # pixels of a square
@@ -38,6 +38,9 @@ class Scene:
     Args:
         run: The run; its best weights are drawn.
 
+    Raises:
+        InputError: Nothing of the run is fitted yet, or its weights are damaged.
+
     Attributes:
         width: Of the image, in pixels.
         height: Of the image, in pixels.
@@ -48,6 +51,7 @@ class Scene:
         self.run = run
         self.width, self.height = run.blank_image.width, run.blank_image.height
         self.deepest = math.ceil(math.log2(max(self.width, self.height))) + DEEPER
+        run.render(size=(1, 1))  # refuses a run of which nothing is fitted yet
         self._layers: dict[str, Callable[[Box, int, int], PILImage.Image]] = {
             "field": self._field,
             "image": self._nearest,
@@ -185,15 +189,7 @@ class Scene:
 
     def _read(self, box: tuple[int, int, int, int]) -> Image | None:
         """Pixels of the fitted image; None where none of them is known."""
-        rows, columns = slice(box[1], box[3]), slice(box[0], box[2])
-        if isinstance(self.run, TiledRun):
-            return self.run.picture.window(rows, columns)
-        whole = self.run.image
-        missing = None if whole.missing is None else whole.missing[rows, columns]
-        if missing is not None and missing.all():
-            return None
-        part = whole.with_pixels(whole.pixels[rows, columns])
-        return part if missing is None else replace(part, missing=missing)
+        return picture_of(self.run).window(slice(box[1], box[3]), slice(box[0], box[2]))
 
     def _compared(self, box: tuple[int, int, int, int], step: int) -> tuple[Image | None, Image]:
         """Pixels of the image at equal distances, and the field there; no image where none is known.

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from kanfield.errors import InputError
 
-READABLE = "PNG, JPEG, JPEG XL, JPEG 2000, WebP, AVIF, BMP, GIF, PNM, PFM, TIFF, Radiance HDR or OpenEXR"
+READABLE = (
+    "PNG, JPEG, JPEG XL, JPEG 2000, WebP, AVIF, BMP, GIF, PNM, PFM, TIFF, Radiance HDR, OpenEXR or .npy"
+)
 
 
 @dataclass(frozen=True)

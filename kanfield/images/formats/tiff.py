@@ -41,6 +41,7 @@ _TILE = 2**20  # pixels of a tile; no smaller image needs a larger one
 # compressions LZW, deflate (twice) and PackBits have a bound.
 _EXPANSION = {1: 8, 5: 8 * 4096, 8: 8 * 1032, 32946: 8 * 1032, 32773: 8 * 64}
 _ORIENTATION, _HIGHEST, _PROFILE, _NODATA = 274, 281, 34675, 42113
+_ALWAYS: dict[str, Any] = {"compression": "deflate", "metadata": None, "software": False}
 
 
 def read_tiff(path: Path, data: bytes, max_pixels: int, page: int | None = None) -> Raster:
@@ -93,29 +94,39 @@ def write_tiff(file: BinaryIO, image: Image) -> None:
     """
     import tifffile
 
+    gray = image.channels == 1  # with a third axis it would be taken for many pages
+    with tifffile.TiffWriter(file) as tiff:
+        options = tiff_options(image) | ({"planarconfig": None} if gray else {})
+        tiff.write(image.pixels[..., 0] if gray else image.pixels, **options)
+        if image.missing is not None:
+            tiff.write(~image.missing, photometric="mask", subfiletype=MASK, **_ALWAYS)
+
+
+def tiff_options(image: Image) -> dict[str, Any]:
+    """How tifffile is to write an image's kind of pixels, whoever gives them.
+
+    Args:
+        image: Of the kind, or a blank one.
+
+    Returns:
+        Keywords of ``tifffile.TiffWriter.write``.
+    """
     extra = ["unassalpha"] if image.has_alpha else []
     if image.mode == BANDS:
         extra = ["unspecified"] * (image.channels - 1)
-    gray = image.channels == 1  # with a third axis it would be taken for many pages
-    common: dict[str, Any] = {"compression": "deflate", "metadata": None, "software": False}
     tags: list[Any] = []
     if image.bands or image.mode == BANDS:
         tags.append((GDAL_METADATA, "s", 0, gdal_metadata(image.bands, image.channels, image.mode), True))
     if image.bits == 16 and image.value_range != image.full_range and _is_depth(image.value_range[1]):
         tags.append((_HIGHEST, "H", image.channels, (int(image.value_range[1]),) * image.channels, True))
-    with tifffile.TiffWriter(file) as tiff:
-        tiff.write(
-            image.pixels[..., 0] if gray else image.pixels,
-            photometric="rgb" if image.mode.startswith("RGB") else "minisblack",
-            planarconfig=None if gray else "contig",
-            extrasamples=extra,
-            predictor=True,
-            iccprofile=image.icc_profile,
-            extratags=tags,
-            **common,
-        )
-        if image.missing is not None:
-            tiff.write(~image.missing, photometric="mask", subfiletype=MASK, **common)
+    return _ALWAYS | {
+        "photometric": "rgb" if image.mode.startswith("RGB") else "minisblack",
+        "planarconfig": "contig",
+        "extrasamples": extra,
+        "predictor": True,
+        "iccprofile": image.icc_profile,
+        "extratags": tags,
+    }
 
 
 def check_layout(path: Path, page: TiffPage, max_pixels: int) -> None:

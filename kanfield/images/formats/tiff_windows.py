@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,8 @@ class TiffWindows:
             read = self._mapped if self._page.is_memmappable else self._decoded
             stored = read(rows, columns)
         stored = np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))
-        return plain_raster(self._page, self._picture, stored)
+        raster = plain_raster(self._page, self._picture, stored)
+        return replace(raster, notes=(*raster.notes, *self._picture.notes))
 
     def _mapped(self, rows: slice, columns: slice) -> NDArray[Any]:
         page = self._page

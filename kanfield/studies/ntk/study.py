@@ -15,16 +15,19 @@ import numpy as np
 from kanfield.config.image_stats import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
+from kanfield.errors import InputError
 from kanfield.fields.field import Field, count_parameters
 from kanfield.images import Image, coordinates, read_image, resize_image
 from kanfield.reports.findings import Claim, Findings, Picture, Table
 from kanfield.runs.checkpoint import load_field, read_checkpoint
-from kanfield.runs.run import Run, load, make_field
+from kanfield.runs.run import Run, make_field
 from kanfield.studies.common.generated import generated_image
 from kanfield.studies.ntk.figures import draw_kernels
 from kanfield.studies.ntk.settings import Ntk
 from kanfield.studies.ntk.tangent_kernel import KernelSpectrum, analyse, tangent_kernel
 from kanfield.studies.study import Result, Trial
+from kanfield.tiles.entry import load
+from kanfield.tiles.run import TiledRun
 
 _FIRST = 0.1  # of the eigenvectors: the table shows how much of the image is in these
 _CLEAR = 0.2  # a rank correlation above this is not by chance on some hundreds of pixels
@@ -41,6 +44,8 @@ def trials(settings: Ntk) -> list[Trial]:
     listed = []
     for number, path in enumerate(settings.runs, 1):
         run = load(path)
+        if isinstance(run, TiledRun):
+            raise InputError(f"--runs {path} has many fields, and a kernel is one field's: leave it out")
         for state in ("initial", "last", "best"):
             build = _Restored(run, state)
             listed.append(
