@@ -1,6 +1,6 @@
 """Recovery of known formulae by kanfield and pykan, beside each other on one machine.
 
-    python tools/bench_symbolic.py [toys feynman] [--every 3] [--seeds N] [--seconds 60] [--environment DIR]
+    python tools/bench_symbolic.py toys feynman [--every 3] [--seeds N] [--seconds 60] [--environment DIR]
 
 Each has one thread and its own environment (``bench_peers.py`` makes pykan's), and its processor seconds are
 counted, since a shared machine's clock counts other people's work. kanfield searches once. pykan goes through
@@ -58,18 +58,18 @@ FIELDS = (
 def main() -> None:
     """Run the trials that the CSV lacks, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("tables", nargs="*", default=["toys", "feynman"], choices=["toys", "feynman"])
+    parser.add_argument("tables", nargs="+", choices=["toys", "feynman"])
     parser.add_argument("--every", type=int, default=1, help="take every so many-th task of a table")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=60.0, help="of pykan, on the processor")
     parser.add_argument("--ours", type=Path, default=Path("symbolic.csv"), help="of symbolic_tables.py")
     parser.add_argument("--out", type=Path, default=Path("bench_symbolic.csv"))
     parser.add_argument("--environment", type=Path, default=ROOT / "build" / "peers")
-    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        table, name, seed = given.child
-        run_pykan(next(task for task in tasks_of(table) if task.name == name), int(seed))
+        name, seed = given.child
+        run_pykan(next(task for task in tasks_of(given.tables[0]) if task.name == name), int(seed))
         return
     python = prepare(given.environment.resolve(), "pykan")
     ours, rows = read(given.ours), read(given.out, KEYS)
@@ -96,7 +96,7 @@ def pykans_lines(python: Path, table: str, task: Task, seed: int, seconds: float
 
     with tempfile.TemporaryDirectory() as folder:  # pykan writes files to where it runs
         done = subprocess.run(
-            [str(python), str(Path(__file__).resolve()), "--child", table, task.name, str(seed)],
+            [str(python), str(Path(__file__).resolve()), table, "--child", task.name, str(seed)],
             cwd=folder,
             env={**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"},
             preexec_fn=limit,
@@ -115,6 +115,7 @@ def run_pykan(task: Task, seed: int) -> None:
     from kan import KAN
 
     torch.set_default_dtype(torch.float64)
+    Path("model").mkdir(exist_ok=True)  # prune() writes a line of history there, auto_save or not
     x, y, *_ = task.samples(seed)
     cut = len(y) * 7 // 10
     parts = [torch.from_numpy(part) for part in (x[:cut], y[:cut, None], x[cut:], y[cut:, None])]
