@@ -48,6 +48,11 @@ class Coordinate:
                 "x/y": lambda: first / second,
             }[self.kind]()
 
+    def text(self, names: Sequence[str]) -> str:
+        """A function of it in words, such as ``f(a-b)``."""
+        joint = self.kind[1] if len(self.sources) == 2 else ""
+        return f"f({joint.join(names[source] for source in self.sources)})"
+
     def node(self, functions: Mapping[str, Function], x: Array) -> Node:
         """The node of a network that computes it."""
         first, second = self.sources
