@@ -32,9 +32,10 @@ from kanfield.symbolic.coordinates import Coordinate, reduce_coordinates
 from kanfield.symbolic.edges import Named, Spline, spline_basis
 from kanfield.symbolic.expressions import as_function, shortest
 from kanfield.symbolic.fit import rmse
+from kanfield.symbolic.monomials import power_sum
 from kanfield.symbolic.network import Edge, Node
 from kanfield.symbolic.numbers import simple_number
-from kanfield.symbolic.powers import power_law
+from kanfield.symbolic.powers import power_law, power_law_times
 
 random = np.random.default_rng(0)
 X = random.uniform(0.2, 1.8, (60, 2))
@@ -193,6 +194,13 @@ def test_a_symmetry_and_a_useless_input_are_seen() -> None:
     assert reduce_coordinates(samples)[0] == (Coordinate("x-y", (0, 1)),)
 
 
+def test_a_symmetry_is_seen_although_its_corners_are_hard_to_predict() -> None:
+    x = np.random.default_rng(1000).uniform([0.5, 4, 0], [2, 7, 3], (1000, 3))
+    half = (x[:, 1] - x[:, 2]) / 2
+    samples, *_ = split(x, x[:, 0] * np.sin(half) ** 2 / half**2, 0)
+    assert set(reduce_coordinates(samples)[0]) == {Coordinate("x-y", (1, 2)), Coordinate("x", (0,))}
+
+
 @pytest.mark.parametrize(
     ("value", "tolerance", "number"),
     [
@@ -208,6 +216,21 @@ def test_simple_numbers(value: float, tolerance: float, number: sympy.Expr | Non
     assert simple_number(value, tolerance) == number
 
 
+def test_constants_that_can_be_exchanged_are_one_less() -> None:
+    samples = samples_of(lambda x: 1.5 * x[:, 1] / np.sqrt(4 - x[:, 0] ** 2), high=1.9)
+    square = Named(FUNCTIONS["x^2"], np.array([1.0, 0.0, -0.7, 0.0]), "c")
+    root = Named(FUNCTIONS["1/sqrt"])
+    slope = Named(FUNCTIONS["x"], np.array([1.0, 0.0, 0.9, 0.0]), "c")
+    network = Network(
+        ("x", "y"),
+        (Node((Edge(0, square),), bias=2.8), Node((Edge(2, root), Edge(1, slope)), product=True)),
+    )
+    formula = polish(network, samples).expression()
+    x, y = sympy.symbols("x y", real=True)
+    assert not formula.has(sympy.Float)
+    assert sympy.simplify(formula**2 - (sympy.Rational(3, 2) * y) ** 2 / (4 - x**2)) == 0
+
+
 def test_python_code_of_a_formula_computes_it() -> None:
     a, b = sympy.symbols("a b", real=True)
     names: dict[str, object] = {}
@@ -215,6 +238,16 @@ def test_python_code_of_a_formula_computes_it() -> None:
     function = names["formula"]
     assert callable(function)
     assert function(0.3, 2.0) == pytest.approx(np.sin(np.pi * 0.3) / 2 + j0(0.3))
+
+
+def test_python_code_has_arguments_that_python_can_name() -> None:
+    words = ("mass (kg)", "x0", "lambda", "numpy")
+    symbols = [sympy.Symbol(word, real=True) for word in words]
+    names: dict[str, object] = {}
+    exec(as_function(symbols[0] - 2 * symbols[1] + sympy.exp(symbols[2]) * symbols[3], words), names)
+    function = names["formula"]
+    assert callable(function)
+    assert function(5.0, 1.0, 0.0, 7.0) == 10.0
 
 
 @pytest.mark.slow
@@ -268,3 +301,34 @@ def test_other_samples_are_no_product_of_powers() -> None:
     for y in (x[:, 0] + x[:, 1], np.sin(x[:, 0]) * x[:, 1], x[:, 0] ** 2.3, x[:, 0] - 1.5):
         samples, *_ = split(x, y, 0)
         assert power_law(samples, FUNCTIONS, ("a", "b")) is None
+
+
+def test_a_sum_of_powers_in_a_fraction_over_decades() -> None:
+    x = 10 ** np.random.default_rng(0).uniform([-3, -1, -3], [-1, 1, 1], (300, 3))
+    found = discover(x, 1 / (1 / x[:, 0] + x[:, 1] / x[:, 2]), names=["a", "n", "b"])
+    a, n, b = sympy.symbols("a n b", real=True)
+    assert found.attempts[0].origin == "a sum of products of powers"
+    assert sympy.simplify(found.chosen.expression - 1 / (1 / a + n / b)) == 0
+
+
+def test_samples_that_are_no_sum_of_powers_are_left_to_the_networks() -> None:
+    x = np.random.default_rng(0).uniform(1, 2, (200, 2))
+    noise = 1e-4 * np.random.default_rng(1).standard_normal(200)
+    for y in (np.sin(x[:, 0]) * x[:, 1], np.exp(x[:, 0]) + x[:, 1], x[:, 0] + x[:, 1] ** 2 + noise):
+        assert power_sum(split(x, y, 0)[0], FUNCTIONS, ("a", "b")) is None
+
+
+@pytest.mark.parametrize("function", [np.sin, lambda t: 1 / np.sin(t)], ids=["smooth", "with poles"])
+def test_powers_times_a_function_of_a_difference(function) -> None:
+    random = np.random.default_rng(0)
+    x = np.column_stack([10 ** random.uniform(-2, 2, 600), random.uniform(0, 3, (600, 2))])
+    y = x[:, 0] ** 2 * function(x[:, 1] - x[:, 2])
+    network = power_law_times(split(x, y, 0)[0], Coordinate("x-y", (1, 2)), FUNCTIONS, ("a", "s", "t"))
+    assert network is not None
+    inner = np.abs(np.sin(x[:, 1] - x[:, 2])) > 0.2
+    np.testing.assert_allclose(network(x[inner]), y[inner], rtol=0.02)
+
+
+def test_a_reciprocal_has_values_on_both_sides_of_its_pole() -> None:
+    values = FUNCTIONS["1/x"](np.array([-2.0, 0.0, 4.0]))
+    assert values[[0, 2]].tolist() == [-0.5, 0.25] and np.isnan(values[1])

@@ -69,6 +69,7 @@ def bad_samples() -> list[tuple[str, np.ndarray, np.ndarray]]:
     return [
         ("column 'y', sample 5 is nan", x, hole),
         ("column 'y' reaches 1.0e", x, huge),
+        ("column 'y' reaches 1.0e-150", x, 1e-150 * y / y.max()),
         ("column 'y' is constant: there is nothing to explain", x, np.ones(40)),
         ("column 'b' is constant: leave it out with --inputs", flat, y),
         ("1 rows and 3 columns", x[:1], y[:1]),
@@ -101,6 +102,9 @@ def test_formulas_are_arithmetic_and_nothing_else(text: str) -> None:
         ("- {name: f, formula: 'open(x)'}", "entry f: 'open' is no function"),
         ("- {name: f, formula: x, domain: [1, 0]}", "its domain is empty"),
         ("- {name: f, formula: x, complexity: -1}", "complexity is no number above zero"),
+        ("- {name: f, formula: x+1, domain: 3}", "its domain is no pair of numbers"),
+        ("- {name: f, formula: x+1, complexity: much}", "complexity is no number above zero"),
+        ("- {name: x, formula: x**2}", "give it another name"),
         ("- {name: f, formula: '3'}", "does not depend on x"),
     ],
 )
@@ -140,7 +144,7 @@ def test_a_search_writes_everything_and_overwrites_nothing(tmp_path: Path, capsy
     assert list((out / "tensorboard").rglob("events*"))
     with pytest.raises(SystemExit) as stop:
         main(["symbolic", str(data), "--target", "y", "--out", str(out)])
-    assert stop.value.code == 2 and "holds results already" in capsys.readouterr().err
+    assert stop.value.code == 2 and "holds files already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -162,6 +166,14 @@ def test_mistakes_end_in_a_line(words: list[str], phrase: str, capsys, tmp_path,
     error = capsys.readouterr().err
     assert stop.value.code == 2 and phrase in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_time_that_is_over_at_once_is_said(tmp_path: Path, capsys) -> None:
+    x = np.random.default_rng(0).uniform(1, 2, (60, 2))
+    rows = "".join(f"{a},{b},{np.sin(a * b)}\n" for a, b in x)
+    data = write(tmp_path / "a.csv", "a,b,y\n" + rows)
+    main(["symbolic", str(data), "--target", "y", "--out", str(tmp_path / "out"), "--seconds", "1e-9"])
+    assert "or the time was over" in capsys.readouterr().out
 
 
 def test_a_run_of_an_image_is_refused_in_words(tmp_path: Path) -> None:

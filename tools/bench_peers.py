@@ -43,11 +43,12 @@ CONTESTANTS = ("kanfield", "kanfield, default order", "pykan", "pykan, compiled"
 MEBI = 2**20
 
 
-def prepare(folder: Path) -> Path:
-    """Make an environment with pykan and inkan that also sees all packages of this one.
+def prepare(folder: Path, *packages: str) -> Path:
+    """Make an environment with other packages that also sees all packages of this one.
 
     Args:
         folder: where the environment is, or is to be made.
+        packages: names in the package index; what pykan needs and does not declare is added.
 
     Returns:
         Its Python.
@@ -56,13 +57,15 @@ def prepare(folder: Path) -> Path:
     if not python.exists():
         # The caller's pip is seen as well; venv's own would bring a setuptools too old for torch.
         venv.create(folder, symlinks=True, with_pip=importlib.util.find_spec("pip") is None)
-    packages = next(folder.glob(f"lib/python{sys.version_info[0]}.{sys.version_info[1]}*/site-packages"))
+    own = next(folder.glob(f"lib/python{sys.version_info[0]}.{sys.version_info[1]}*/site-packages"))
     # Not plain lines of paths: addsitedir also runs the hook of an editable kanfield. With this in place, pip
     # finds torch installed and leaves it; nor does it ever remove what lies outside its own environment.
     lines = [f"import site; site.addsitedir({path!r})\n" for path in site.getsitepackages()]
-    (packages / "caller.pth").write_text("".join(lines), encoding="utf-8")
-    install = [str(python), "-m", "pip", "install", "--quiet", "pykan", "inkan", *UNDECLARED]
-    subprocess.run(install, check=True)
+    (own / "caller.pth").write_text("".join(lines), encoding="utf-8")
+    found = "from importlib.metadata import version; import sys; [version(name) for name in sys.argv[1:]]"
+    if subprocess.run([str(python), "-c", found, *packages], capture_output=True, check=False).returncode:
+        install = [str(python), "-m", "pip", "install", "--quiet", *packages, *UNDECLARED]
+        subprocess.run(install, check=True)
     return python
 
 
@@ -310,7 +313,8 @@ def main() -> None:
         kind, *details = arguments.child
         print(json.dumps(measure_time(int(details[0])) if kind == "time" else measure_memory(*details)))
         return
-    result = compare(prepare(arguments.environment.resolve()), arguments.repeats)
+    python = prepare(arguments.environment.resolve(), "pykan", "inkan")
+    result = compare(python, arguments.repeats)
     show(result)
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:

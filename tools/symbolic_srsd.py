@@ -1,6 +1,7 @@
 """The easy set of SRSD-Feynman (arXiv:2206.10540): formulae, and the published ranges of their inputs.
 
 From the authors' code (omron-sinicx/srsd-benchmark, datasets/feynman.py), with their values of the constants.
+Columns that the target does not depend on are drawn as their dummy_column_mixer.py draws them.
 """
 
 from __future__ import annotations
@@ -36,6 +37,19 @@ class Range:
         values = 10 ** random.uniform(np.log10(self.low), np.log10(self.high), count)
         values = np.round(values) if self.whole else values
         return values * random.choice([-1.0, 1.0], count) if self.signed else values
+
+
+def with_dummies(ranges: dict[str, Range], random: np.random.Generator) -> dict[str, Range]:
+    """Inputs and one to three that the target does not depend on, in random places.
+
+    Magnitudes of such a one are within two decades somewhere between 1e-33 and 1e33, its signs random or not.
+    """
+    inputs = list(ranges.items())
+    for number in range(random.integers(1, 4)):
+        middle = int(random.integers(-32, 33))
+        dummy = Range(10.0 ** (middle - 1), 10.0 ** (middle + 1), signed=bool(random.random() < 0.5))
+        inputs.insert(int(random.integers(0, len(ranges) + 1)), (f"dummy{number}", dummy))
+    return dict(inputs)
 
 
 def _plus(low: float, high: float) -> Range:

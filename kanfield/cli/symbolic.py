@@ -67,8 +67,8 @@ class Symbolic:
         check(table.x, table.y, table.inputs, table.target)
         functions = FUNCTIONS if self.functions is None else read_functions(self.functions)
         refuse_file(self.out, "the report")
-        if self.out is not None and (self.out / "results.json").exists():
-            raise InputError(f"--out {self.out} holds results already: give another folder")
+        if self.out is not None and self.out.is_dir() and any(self.out.iterdir()):
+            raise InputError(f"--out {self.out} holds files already: give an empty or a new folder")
         folder = make_folder(self.out, Path("formulas"), path.stem)
         with limit_threads(self.threads):
             found = discover(

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from kanfield.symbolic.constants import polish
-from kanfield.symbolic.convert import from_kan
-from kanfield.symbolic.discover import Discovery, Formula, discover
+from kanfield.symbolic.convert import from_kan, layered
+from kanfield.symbolic.discover import discover
+from kanfield.symbolic.discovery import Discovery, Formula
 from kanfield.symbolic.expressions import as_function, shortest
 from kanfield.symbolic.fit import refit
 from kanfield.symbolic.functions import FUNCTIONS, Function, read_functions
-from kanfield.symbolic.network import Network, layered
+from kanfield.symbolic.network import Network
 from kanfield.symbolic.prune import attributions, prune, sparsify
 from kanfield.symbolic.samples import Samples, split
 from kanfield.symbolic.snap import Snapped, candidates, snap

@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 _STANDARD_ERRORS = 4.0  # how far from its fitted value a constant may be rounded
 _WORSE = 1.01  # how much that may raise the error on the samples fitted
 _ROUND_OFF = 1e-13  # of the target's spread: below it errors are not compared
+_GAUGE = 1e-7  # singular value, relative to the largest, of a direction that changes nothing
+_TAKES_PART = 0.1  # component of such a direction, of length 1, by which a constant takes part in it
 _REACH = 1e-8  # least relative distance that is tried: fits end before the last digits
 
 
@@ -56,8 +58,9 @@ def tidy(network: Network) -> Network:
 def polish(network: Network, samples: Samples) -> Network:
     """A formula with its constants fitted to the last digits, and rounded where the samples do not mind.
 
-    A constant becomes a simple number within four standard errors of its fitted value; all others are fitted
-    again, and the error must not rise by more than a hundredth.
+    Of constants that can be exchanged for each other, as the three of ``c / sqrt(p - q x^2)``, one becomes
+    zero or one. A constant becomes a simple number within four standard errors of its fitted value; all
+    others are fitted again, and the error must not rise by more than a hundredth.
 
     Args:
         network: without splines.
@@ -67,6 +70,7 @@ def polish(network: Network, samples: Samples) -> Network:
         A network whose rounded constants are no longer free.
     """
     network = refit(tidy(network), samples.x, samples.y, iterations=40, tolerance=0.0)
+    network = _without_gauges(network, samples)
     floor = _ROUND_OFF * (samples.spread or 1.0)
     refused: set[tuple[int, int, str]] = set()
     while _slots(network):
@@ -81,6 +85,33 @@ def polish(network: Network, samples: Samples) -> Network:
             network = rounded
         else:
             refused.add(place)
+    return network
+
+
+def _without_gauges(network: Network, samples: Samples) -> Network:
+    """The same function with a constant less for every direction of all constants that changes nothing."""
+    floor = _ROUND_OFF * (samples.spread or 1.0)
+    while slots := _slots(network):
+        matrix = network.jacobian(samples.x)
+        scale = np.linalg.norm(matrix, axis=0)
+        _, singular, v = np.linalg.svd(matrix / np.where(scale > 0, scale, 1.0), full_matrices=False)
+        if singular[-1] > _GAUGE * singular[0]:
+            break
+        limit = _WORSE * rmse(network, samples.x, samples.y) + floor
+        found = None
+        for number in np.argsort(-np.abs(v[-1])):
+            place, value = slots[number]
+            if found is not None or abs(v[-1][number]) < _TAKES_PART:
+                break
+            for simple in (0, 1 if value > 0 else -1):  # of a shift, or of a scale
+                fixed = _fixed(network, place, sympy.Integer(simple))
+                fixed = refit(fixed, samples.x, samples.y, iterations=15, tolerance=0.0)
+                if rmse(fixed, samples.x, samples.y) <= limit:
+                    found = fixed
+                    break
+        if found is None:
+            break
+        network = found
     return network
 
 

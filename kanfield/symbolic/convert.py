@@ -1,4 +1,4 @@
-"""Networks from KANs that were trained elsewhere."""
+"""Layered KANs as networks: fresh ones, and those that were trained elsewhere."""
 
 from __future__ import annotations
 
@@ -13,11 +13,50 @@ from kanfield.fields.kan import KAN
 from kanfield.fields.kan_layer import KANLayer
 from kanfield.splines import Grid, spline
 from kanfield.symbolic.edges import ORDER, Spline, spline_basis
-from kanfield.symbolic.network import Edge, Network, Node
+from kanfield.symbolic.network import Edge, Network, Node, cover
 
 Array = NDArray[np.float64]
 
 _FINER = 8  # times the cells, for edges that are no cubic spline of their grid
+
+
+def layered(inputs: Sequence[str], widths: Sequence[int], x: Array, size: int, seed: int) -> Network:
+    """A fresh KAN with splines on all edges.
+
+    Args:
+        inputs: names of the inputs.
+        widths: units of the hidden layers.
+        x: samples that the grids cover, ``(N, n)``.
+        size: cells of every grid.
+        seed: of the random start.
+
+    Returns:
+        A network whose first layers see straight lines of random slopes with a little noise.
+
+    >>> network = layered(["u", "v"], [5], np.random.default_rng(0).uniform(-1, 1, (50, 2)), 3, seed=0)
+    >>> len(list(network.edges())), network(np.zeros((4, 2))).shape
+    (15, (4,))
+    """
+    random = np.random.default_rng(seed)
+    known = list(np.ascontiguousarray(x.T))
+    nodes: list[Node] = []
+    sources = list(range(len(inputs)))
+    for width in (*widths, 1):
+        layer = []
+        for _ in range(width):
+            edges = []
+            for source in sources:
+                lower, upper = cover(known[source])
+                greville = (np.arange(size + 3) - 1) / size * 2 - 1
+                slope = random.standard_normal() / len(sources) ** 0.5
+                coef = slope * greville + 0.1 * random.standard_normal(size + 3) / len(sources) ** 0.5
+                edges.append(Edge(source, Spline(lower, upper, coef)))
+            layer.append(Node(tuple(edges), bias=0.0))
+        new = [np.sum([e.function(known[e.source]) for e in node.edges], axis=0) for node in layer]
+        nodes += layer
+        sources = list(range(len(known), len(known) + width))
+        known += new
+    return Network(tuple(inputs), tuple(nodes))
 
 
 def from_kan(kan: KAN, names: Sequence[str]) -> Network:

@@ -21,6 +21,7 @@ _FEW = 250  # samples that sets of coordinates are compared on
 _MANY = 700  # in more than three dimensions, where fewer lie too far apart
 _LOW = 3
 _GAIN = 0.75  # of the interpolation error, that a simpler set of coordinates leaves at most
+_CENTRAL = 0.8  # of the samples, that sets are compared by: at a far corner every set has to extrapolate
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class Coordinate:
                 "x/y": lambda: first / second,
             }[self.kind]()
 
+    def text(self, names: Sequence[str]) -> str:
+        """A function of it in words, such as ``f(a-b)``."""
+        joint = self.kind[1] if len(self.sources) == 2 else ""
+        return f"f({joint.join(names[source] for source in self.sources)})"
+
     def node(self, functions: Mapping[str, Function], x: Array) -> Node:
         """The node of a network that computes it."""
         first, second = self.sources
@@ -69,15 +75,24 @@ def columns(coordinates: Sequence[Coordinate], x: Array) -> Array:
     return np.stack([coordinate.values(x) for coordinate in coordinates], 1)
 
 
-def interpolation_error(z: Array, y: Array, z_val: Array, y_val: Array) -> float:
-    """How well cubic radial functions on some coordinates predict unseen samples, relative to the spread."""
+def interpolation_error(z: Array, y: Array, z_val: Array, y_val: Array, share: float = 1.0) -> float:
+    """How well cubic radial functions on some coordinates predict unseen samples, relative to the spread.
+
+    Args:
+        z: coordinates to fit, ``(N, m)``.
+        y: target there, ``(N,)``.
+        z_val: coordinates of unseen samples, ``(M, m)``.
+        y_val: target there, ``(M,)``.
+        share: of the unseen samples, those with the smallest errors, that the root mean square is of.
+    """
     low, span = z.min(0), np.ptp(z, axis=0)
     if (span <= 0).any() or not np.isfinite(z).all() or not np.isfinite(z_val).all():
         return np.inf
     z, z_val = (z - low) / span, (z_val - low) / span
     try:
         fitted = RBFInterpolator(z, y, kernel="cubic", smoothing=1e-7, degree=1)
-        error = float(np.sqrt(np.mean((fitted(z_val) - y_val) ** 2)))
+        squares = np.sort((fitted(z_val) - y_val) ** 2)
+        error = float(np.sqrt(np.mean(squares[: max(1, int(share * len(squares)))])))
     except (np.linalg.LinAlgError, ValueError):  # samples that coincide, or lie on a plane
         return np.inf
     return error / (float(np.std(y)) or 1.0)
@@ -100,7 +115,7 @@ def reduce_coordinates(samples: Samples) -> list[tuple[Coordinate, ...]]:
     x_val, y_val = samples.x_val[:few], samples.y_val[:few]
 
     def error_of(chosen: tuple[Coordinate, ...]) -> float:
-        return interpolation_error(columns(chosen, x), y, columns(chosen, x_val), y_val)
+        return interpolation_error(columns(chosen, x), y, columns(chosen, x_val), y_val, _CENTRAL)
 
     present = plain(x.shape[1])
     found = [present]

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from kanfield.symbolic.constants import polish
+from kanfield.symbolic.convert import layered
 from kanfield.symbolic.coordinates import (
     columns,
     interpolation_error,
@@ -20,10 +20,12 @@ from kanfield.symbolic.coordinates import (
     plain,
     reduce_coordinates,
 )
+from kanfield.symbolic.discovery import Attempt, Discovery, Formula, neighbour_correlation
 from kanfield.symbolic.expressions import complexity, shortest, with_simple_numbers
 from kanfield.symbolic.fit import follow, refit, rmse
 from kanfield.symbolic.functions import FUNCTIONS, Function
-from kanfield.symbolic.network import Network, layered
+from kanfield.symbolic.monomials import power_sum
+from kanfield.symbolic.network import Network
 from kanfield.symbolic.powers import power_law, power_law_times
 from kanfield.symbolic.prune import STRENGTHS, prune, sparsify
 from kanfield.symbolic.samples import Samples, check, split
@@ -39,79 +41,6 @@ _HOPELESS = 0.1  # relative error of a structure that is not worth snapping
 _SNAPPABLE = 9  # edges of a layered KAN; more of them stand for no formula that anybody reads
 _CELLS = 5
 _WIDTHS = (5,)
-
-
-@dataclass(frozen=True)
-class Formula:
-    """A formula that was found.
-
-    Attributes:
-        expression: in SymPy, of symbols named as the inputs.
-        network: the KAN that it is read from, all of its edges named functions.
-        complexity: nodes of the expression's tree.
-        error: on validation samples, relative to the target's standard deviation.
-        outside: the same on samples outside the range that was fitted; None where there are none.
-        seed: of the split and the starts.
-        origin: the structure that was snapped.
-    """
-
-    expression: Any
-    network: Network
-    complexity: int
-    error: float
-    outside: float | None
-    seed: int
-    origin: str
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """A network that was snapped, or not.
-
-    Attributes:
-        seed: of the split and the starts.
-        origin: the structure, or the widths of a layered KAN.
-        fitted: relative validation error with splines.
-        snapped: the same of the formula; None where no formula came out.
-        outcome: in words.
-        network: with splines.
-        seconds: since the search began.
-    """
-
-    seed: int
-    origin: str
-    fitted: float
-    snapped: float | None
-    outcome: str
-    network: Network
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Discovery:
-    """What a search found.
-
-    Attributes:
-        inputs: names.
-        target: its name.
-        formulas: the Pareto front of complexity and validation error, the simplest first.
-        chosen: the one that error and complexity together prefer; None where no network could be snapped.
-        found: whether the chosen one explains the samples: exactly, or with residuals that look like noise.
-        floor: relative validation error of the best smooth model, which noise bounds from below.
-        attempts: every network that was snapped, failures too.
-        fitted: the network with splines that the chosen formula comes from.
-        seconds: that the search took.
-    """
-
-    inputs: tuple[str, ...]
-    target: str
-    formulas: list[Formula]
-    chosen: Formula | None
-    found: bool
-    floor: float
-    attempts: list[Attempt]
-    fitted: Network | None
-    seconds: float
 
 
 @dataclass
@@ -168,34 +97,16 @@ class _Search:
 
     def _formula(self, state: Snapped, origin: str) -> Formula:
         network = polish(state.network, self.samples)
-        expression = shortest(network.expression())
+        expression = network.expression()
         if rmse(network, self.samples.x, self.samples.y) < EXACT * self.samples.spread:
-            expression = shortest(with_simple_numbers(expression))  # products of constants, too
+            # Before constants are multiplied, whose rounding errors would stay; and their products.
+            expression = with_simple_numbers(shortest(with_simple_numbers(expression)))
+        expression = shortest(expression)
         x, y = self.outside
         spread = self.samples.spread or 1.0
         outside = rmse(network, x, y) / spread if len(y) else None
         error = rmse(network, self.samples.x_val, self.samples.y_val) / spread
         return Formula(expression, network, complexity(expression), error, outside, self.seed, origin)
-
-
-def neighbour_correlation(x: Array, residual: Array) -> float:
-    """Correlation of the residuals of nearest neighbours: near zero for noise, positive for a misfit.
-
-    Args:
-        x: samples, ``(N, n)``.
-        residual: at them, ``(N,)``.
-
-    >>> x = np.linspace(0, 1, 200)[:, None]
-    >>> bool(neighbour_correlation(x, np.sin(9 * x[:, 0])) > 0.9)
-    True
-    """
-    centred = residual - residual.mean()
-    power = float(centred @ centred)
-    if len(residual) < 3 or power == 0:
-        return 0.0
-    scaled = (x - x.mean(0)) / np.maximum(x.std(0), 1e-300)
-    _, nearest = cKDTree(scaled).query(scaled, k=2)
-    return float(centred @ centred[nearest[:, 1]]) / power
 
 
 def discover(
@@ -264,10 +175,15 @@ def _networks(search: _Search, widths: Sequence[int] | None) -> Iterator[tuple[N
     law = power_law(s, search.functions, search.names)
     if law is not None:
         yield law, "a product of powers", rmse(law, s.x_val, s.y_val) / (s.spread or 1.0)
-    for place, name in enumerate(search.names):
-        law = power_law_times(s, place, search.functions, search.names)
-        if law is not None and search.go_on():
-            yield law, f"powers times f({name})", rmse(law, s.x_val, s.y_val) / (s.spread or 1.0)
+    law = power_sum(s, search.functions, search.names, search.go_on)
+    if law is not None:
+        yield law, "a sum of products of powers", rmse(law, s.x_val, s.y_val) / (s.spread or 1.0)
+    pairs = itertools.combinations(range(s.x.shape[1]), 2)
+    for coordinate in (*plain(s.x.shape[1]), *(each for pair in pairs for each in joined_pairs(pair, s.x))):
+        law = power_law_times(s, coordinate, search.functions, search.names) if search.go_on() else None
+        if law is not None:
+            text = f"powers times {coordinate.text(search.names)}"
+            yield law, text, rmse(law, s.x_val, s.y_val) / (s.spread or 1.0)
     search.floor = min(search.floor, interpolation_error(s.x, s.y, s.x_val, s.y_val))
     if widths is not None:
         yield from _layered(search, widths)

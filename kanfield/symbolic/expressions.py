@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import keyword
 from typing import Any
 
 import sympy
@@ -63,7 +65,8 @@ def as_function(expression: Any, inputs: tuple[str, ...], name: str = "formula")
 
     Args:
         expression: of symbols named as the inputs.
-        inputs: its arguments, in their order; what is no Python name gets a number.
+        inputs: its arguments, in their order; one that Python cannot name, or that a module is called, gets a
+            number.
         name: of the function.
 
     >>> print(as_function(sympy.exp(sympy.Symbol("a", real=True)), ("a",)))
@@ -75,8 +78,12 @@ def as_function(expression: Any, inputs: tuple[str, ...], name: str = "formula")
     """
     from sympy.printing.numpy import SciPyPrinter
 
-    known = [word if word.isidentifier() else f"x{number}" for number, word in enumerate(inputs)]
-    renamed = expression.subs(
+    known = list(inputs)
+    for number, word in enumerate(inputs):
+        if not word.isidentifier() or keyword.iskeyword(word) or word in ("numpy", "scipy"):
+            free = (f"x{count}" for count in itertools.count(number))
+            known[number] = next(each for each in free if each not in known)
+    renamed = expression.xreplace(  # all at once: a new name may be another's old one
         {
             sympy.Symbol(word, real=True): sympy.Symbol(k, real=True)
             for word, k in zip(inputs, known, strict=True)

@@ -43,7 +43,7 @@ def refit(
     Returns:
         A network of the same shape.
 
-    >>> from kanfield.symbolic.network import layered
+    >>> from kanfield.symbolic.convert import layered
     >>> x = np.linspace(-1, 1, 60)[:, None]
     >>> network = layered(["x"], [], x, size=8, seed=0)
     >>> rmse(refit(network, x, np.sin(2 * x[:, 0])), x, np.sin(2 * x[:, 0])) < 1e-3

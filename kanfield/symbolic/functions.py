@@ -34,6 +34,8 @@ class Function:
         complexity: what choosing it costs, in units of the identity's.
         free: constants out of ``"abcd"`` that are not the others in disguise; others stay at 1, 0, 1, 0. The
             sign of ``a`` is chosen even where its size is not free.
+        pole: whether the domain begins at a pole beyond which there are values too; it is looked for on one
+            side of it alone.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Function:
     domain: tuple[float, float] = (-math.inf, math.inf)
     complexity: float = 2.0
     free: str = CONSTANTS
+    pole: bool = False
 
     @functools.cached_property
     def symmetric(self) -> bool:
@@ -57,7 +60,7 @@ class Function:
         )
 
     def __call__(self, u: Array) -> Array:
-        """Values at ``u``; NaN outside the domain."""
+        """Values at ``u``; NaN outside the domain, or at its pole."""
         return self._masked(self._numeric[0], u)
 
     def slope(self, u: Array) -> Array:
@@ -66,7 +69,7 @@ class Function:
 
     def _masked(self, function: Callable[[Array], Any], u: Array) -> Array:
         low, high = self.domain
-        inside = (u > low) & (u < high)
+        inside = (u != low) if self.pole else (u > low) & (u < high)
         with np.errstate(all="ignore"):
             values = np.broadcast_to(np.asarray(function(u), dtype=np.float64), u.shape)
         return np.where(inside, values, np.nan)
@@ -97,8 +100,10 @@ def _table() -> dict[str, Function]:
         ("arctanh", sympy.atanh(X), unit, 4, "abcd"),
         ("abs", sympy.Abs(X), everywhere, 3, "bcd"),
     ]
+    poles = ("1/x", "1/x^2")
     return {
-        name: Function(name, formula, domain, float(cost), free) for name, formula, domain, cost, free in rows
+        name: Function(name, formula, domain, float(cost), free, name in poles)
+        for name, formula, domain, cost, free in rows
     }
 
 
@@ -213,21 +218,29 @@ def _read_entry(path: Path, entry: dict[str, Any]) -> Function:
     name = entry["name"]
     try:
         formula = parse_formula(entry["formula"])
-        low, high = (float(v) for v in entry.get("domain", (-math.inf, math.inf)))
-        complexity = float(entry.get("complexity", 3))
+        domain, complexity = entry.get("domain", [-math.inf, math.inf]), entry.get("complexity", 3)
         free = str(entry.get("free", CONSTANTS))
+        if name == "x":
+            raise ValueError("x is the straight line, which every search needs: give it another name")
+        if not isinstance(domain, list) or len(domain) != 2 or not all(map(_is_number, domain)):
+            raise ValueError("its domain is no pair of numbers, such as [0, .inf]")
+        low, high = map(float, domain)
         if not low < high:
             raise ValueError("its domain is empty")
-        if not 0 < complexity < math.inf:
+        if not _is_number(complexity) or not 0 < complexity < math.inf:
             raise ValueError("its complexity is no number above zero")
         if not free or set(free) - set(CONSTANTS):
             raise ValueError("free names constants out of abcd")
         if formula.free_symbols != {X}:
             raise ValueError("its formula does not depend on x")
-        function = Function(name, formula, (low, high), complexity, free)
+        function = Function(name, formula, (low, high), float(complexity), free)
         inner = np.linspace(max(low, -3.0), min(high, 3.0), 9)[1:-1]
         if not np.isfinite([function(inner), function.slope(inner)]).any():
             raise ValueError("it has no finite value; give its domain")
     except (TypeError, ValueError, NameError) as error:
         raise InputError(f"--functions {path}, entry {name}: {error}") from None
     return function
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -276,45 +276,6 @@ def _node_parameters(node: Node) -> list[Array]:
     return parts if node.bias is None or node.fixed else [*parts, np.array([node.bias])]
 
 
-def layered(inputs: Sequence[str], widths: Sequence[int], x: Array, size: int, seed: int) -> Network:
-    """A fresh KAN with splines on all edges.
-
-    Args:
-        inputs: names of the inputs.
-        widths: units of the hidden layers.
-        x: samples that the grids cover, ``(N, n)``.
-        size: cells of every grid.
-        seed: of the random start.
-
-    Returns:
-        A network whose first layers see straight lines of random slopes with a little noise.
-
-    >>> network = layered(["u", "v"], [5], np.random.default_rng(0).uniform(-1, 1, (50, 2)), 3, seed=0)
-    >>> len(list(network.edges())), network(np.zeros((4, 2))).shape
-    (15, (4,))
-    """
-    random = np.random.default_rng(seed)
-    known = list(np.ascontiguousarray(x.T))
-    nodes: list[Node] = []
-    sources = list(range(len(inputs)))
-    for width in (*widths, 1):
-        layer = []
-        for _ in range(width):
-            edges = []
-            for source in sources:
-                lower, upper = cover(known[source])
-                greville = (np.arange(size + 3) - 1) / size * 2 - 1
-                slope = random.standard_normal() / len(sources) ** 0.5
-                coef = slope * greville + 0.1 * random.standard_normal(size + 3) / len(sources) ** 0.5
-                edges.append(Edge(source, Spline(lower, upper, coef)))
-            layer.append(Node(tuple(edges), bias=0.0))
-        new = [np.sum([e.function(known[e.source]) for e in node.edges], axis=0) for node in layer]
-        nodes += layer
-        sources = list(range(len(known), len(known) + width))
-        known += new
-    return Network(tuple(inputs), tuple(nodes))
-
-
 def cover(values: Array, margin: float = 0.0) -> tuple[float, float]:
     """Borders of a grid that covers values, wider by a fraction ``margin`` of their range on both sides."""
     low, high = float(values.min()), float(values.max())

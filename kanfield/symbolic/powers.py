@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kanfield.symbolic.coordinates import interpolation_error
-from kanfield.symbolic.edges import Named, Spline
+from kanfield.symbolic.candidates import unit
+from kanfield.symbolic.coordinates import Coordinate, interpolation_error
+from kanfield.symbolic.edges import Named, Spline, spline_basis
 from kanfield.symbolic.fit import refit, rmse
 from kanfield.symbolic.functions import Function
 from kanfield.symbolic.network import Edge, Network, Node, cover
 from kanfield.symbolic.samples import Samples
 
-# Exponents, and the table's functions for them; the first four take negative numbers too.
-_POWERS = {
+# Exponents, and the table's functions for them.
+POWERS = {
     **{1.0: "x", 2.0: "x^2", 3.0: "x^3", 4.0: "x^4"},
     **{0.5: "sqrt", 1.5: "x^1.5", -0.5: "1/sqrt", -1.0: "1/x", -2.0: "1/x^2"},
 }
@@ -57,31 +58,36 @@ def power_law(samples: Samples, functions: Mapping[str, Function], names: tuple[
 
 
 def power_law_times(
-    samples: Samples, place: int, functions: Mapping[str, Function], names: tuple[str, ...]
+    samples: Samples, coordinate: Coordinate, functions: Mapping[str, Function], names: tuple[str, ...]
 ) -> Network | None:
-    """The network of powers of all inputs but one, times a spline of that one, or None where there is none.
+    """Powers of all inputs but those of one coordinate, times a spline of that or over one.
 
-    Between samples that are neighbours in the one input its function hardly changes, so the differences of
+    Between samples that are neighbours in the coordinate its function hardly changes, so the differences of
     their logarithms give the exponents of the others.
 
     Args:
         samples: to fit.
-        place: of the one input.
+        coordinate: an input, or two of them joined.
         functions: the table.
         names: of the inputs.
+
+    Returns:
+        A network; None where there is no such law, or no power in it.
 
     >>> from kanfield.symbolic.functions import FUNCTIONS
     >>> x = np.random.default_rng(0).uniform(1, 3, (300, 2))
     >>> y = x[:, 0] ** 2 * np.sin(x[:, 1])
-    >>> network = power_law_times(Samples(x[:200], y[:200], x[200:], y[200:]), 1, FUNCTIONS, ("a", "b"))
+    >>> samples, place = Samples(x[:200], y[:200], x[200:], y[200:]), Coordinate("x", (1,))
+    >>> network = power_law_times(samples, place, FUNCTIONS, ("a", "b"))
     >>> bool(np.abs(network(x) - y).max() < 1e-3)
     True
     """
     x, y = samples.x, samples.y
-    others = [other for other in range(x.shape[1]) if other != place]
+    others = [other for other in range(x.shape[1]) if other not in coordinate.sources]
     if not others or not (x[:, others].all() and y.all() and samples.x_val[:, others].all()):
         return None
-    order = np.argsort(x[:, place])
+    z, z_val = coordinate.values(x), coordinate.values(samples.x_val)
+    order = np.argsort(z)
     steps = np.diff(np.log(np.abs(x[order][:, others])), axis=0)
     change = np.diff(np.log(np.abs(y[order])))
     kept = np.ones(len(change), dtype=bool)
@@ -90,17 +96,33 @@ def power_law_times(
         left = np.abs(change - steps @ exponents)
         kept = left <= max(2 * float(np.median(left)), 1e-12)
     edges = _edges(exponents, others, x, functions, _ROUGHLY)
-    if not edges:
+    if not edges or not np.isfinite(z).all():
         return None
     factor, factor_val = _product(edges, x), _product(edges, samples.x_val)
-    one, one_val = x[:, [place]], samples.x_val[:, [place]]
-    if interpolation_error(one, y / factor, one_val, samples.y_val / factor_val) > _SMOOTH:
+    one, one_val = z[:, None], z_val[:, None]
+    if interpolation_error(one, y / factor, one_val, samples.y_val / factor_val) <= _SMOOTH:
+        inner, last = y / factor, "x"
+    elif "1/x" in functions and samples.y_val.all():
+        inner, last = factor / y, "1/x"  # with poles, it is one over a smooth one
+        if interpolation_error(one, inner, one_val, factor_val / samples.y_val) > _SMOOTH:
+            return None
+    else:
         return None
+    first = len(names)
+    before = () if coordinate.kind == "x" else (coordinate.node(functions, x),)
+    source = first if before else coordinate.sources[0]
     best, least = None, np.inf
     for cells in _CELLS:
-        spline = Spline(*cover(x[:, place]), np.zeros(cells + 3))
-        network = Network(names, (Node((*edges, Edge(place, spline)), product=True),))
-        network = refit(network, x, y, iterations=4)  # linear in the spline's coefficients
+        lower, upper = cover(z)
+        basis = spline_basis(z, lower, upper, cells)
+        spline = Spline(lower, upper, np.linalg.lstsq(basis, inner, rcond=None)[0])
+        if last == "x":
+            nodes: tuple[Node, ...] = (*before, Node((*edges, Edge(source, spline)), product=True))
+        else:
+            over = Edge(first + len(before), unit(functions[last]))
+            nodes = (*before, Node((Edge(source, spline),)), Node((*edges, over), product=True))
+        network = Network(names, nodes)
+        network = refit(network, x, y, iterations=4) if last == "x" else network
         error = rmse(network, samples.x_val, samples.y_val)
         if error < least:
             best, least = network, error
@@ -120,10 +142,11 @@ def _edges(
         return ()
     edges = []
     for place, exponent in zip(places, rounded, strict=True):
-        name = _POWERS.get(float(exponent), "")
+        name = POWERS.get(float(exponent), "")
         if exponent == 0:
             continue
-        if name not in functions or not (exponent in (1, 2, 3, 4) or (x[:, place] > 0).all()):
+        signed = exponent in (1, 2, 3, 4) or (name in functions and functions[name].pole)
+        if name not in functions or not (signed or (x[:, place] > 0).all()):
             return ()
         edges.append(Edge(place, Named(functions[name])))
     return tuple(edges)

@@ -55,7 +55,6 @@ def sparsify(network: Network, samples: Samples, strength: float = 1e-3) -> Netw
 def _penalty(network: Network, samples: Samples, strength: float) -> Array:
     known = network.values(samples.x)
     depth = depths(network)
-    count = len(samples.y)
     sizes = {key: float(np.std(e.function(known[e.source]))) for key, e in network.edges()}
     rows, place = [], 0
     for number, node in enumerate(network.nodes):
@@ -78,7 +77,7 @@ def _penalty(network: Network, samples: Samples, strength: float) -> Array:
                 rows.append(block)
             place += width
         place += node.bias is not None and not node.fixed
-    return np.concatenate(rows) if rows else np.zeros((0, place))[:count]
+    return np.concatenate(rows) if rows else np.zeros((0, place))
 
 
 def attributions(network: Network, x: Array) -> dict[Key, float]:

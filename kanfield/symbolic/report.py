@@ -12,7 +12,7 @@ from kanfield.reports.figures import MARKERS, SERIES, add_grid, literal, new_fig
 from kanfield.reports.findings import Findings, Picture, Table
 from kanfield.reports.tensorboard import write_curves
 from kanfield.reports.write import write_findings
-from kanfield.symbolic.discover import Discovery, Formula
+from kanfield.symbolic.discovery import Discovery, Formula
 from kanfield.symbolic.drawing import draw
 from kanfield.symbolic.expressions import as_function
 
@@ -68,6 +68,8 @@ def write_discovery(
 def summary(found: Discovery) -> str:
     """What was found, in one or two sentences."""
     best = found.chosen
+    if best is None and not found.attempts:
+        return f"No formula was found for {found.target}: no network fits well enough, or the time was over."
     if best is None:
         return (
             f"No formula of the table's functions was found for {found.target}: a smooth model predicts "

@@ -16,7 +16,7 @@ _MOST_FITTED = 1000  # more samples cost time and say little more about one smal
 _MOST_CHOSEN_BY = 500
 _OUTSIDE = 0.1  # of the samples, those nearest to the borders, where there are enough
 _ENOUGH = 100
-_LARGEST = 1e100  # its square can be computed
+_LARGEST, _SMALLEST = 1e100, 1e-100  # their squares can be computed
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def check(x: Array, y: Array, names: tuple[str, ...], target: str) -> None:
         target: name of the target.
 
     Raises:
-        InputError: samples are too few, not finite, constant or too large; the message names the column.
+        InputError: samples are too few, not finite, constant, too large or too small; the message names the column.
     """
     if x.ndim != 2 or y.shape != x.shape[:1] or len(names) != x.shape[1]:
         raise InputError(f"x is (N, n) and y (N,) with a name for every input, got {x.shape} and {y.shape}")
@@ -63,8 +63,9 @@ def check(x: Array, y: Array, names: tuple[str, ...], target: str) -> None:
         bad = np.flatnonzero(~np.isfinite(column))
         if bad.size:
             raise InputError(f"column '{name}', sample {bad[0] + 1} is {column[bad[0]]}: leave such rows out")
-        if np.abs(column).max() > _LARGEST:
-            raise InputError(f"column '{name}' reaches {np.abs(column).max():.1e}: give it in other units")
+        size = float(np.abs(column).max())
+        if size > _LARGEST or 0 < size < _SMALLEST:
+            raise InputError(f"column '{name}' reaches {size:.1e}: give it in other units")
     distinct = len(np.unique(np.column_stack([x, y]), axis=0))
     if distinct < LEAST_SAMPLES:
         raise InputError(f"{distinct} different samples are too few: give at least {LEAST_SAMPLES}")

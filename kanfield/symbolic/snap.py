@@ -25,6 +25,7 @@ _EDGES = 3  # most certain edges that are tried before one is given up
 _SAMPLES = 500
 _EXACT = 1e-9  # relative error of a formula that is the target itself
 _EVIDENCE, _BITS = 60.0, 6.0  # bits that half the error, and a unit of complexity, are worth
+_HEAVIEST = 10.0  # weight of a sample, against the median: beside a pole few would say what an edge is
 _WORSE = 1.5  # how much a snap may raise the error on validation samples
 
 
@@ -56,7 +57,6 @@ def edge_values(network: Network, x: Array, key: Key) -> tuple[Array, Array, Arr
     seen = known[edge.source]
     # The derivative of the output by a constant that the edge would add.
     probe = network.with_function(key, _Shift(edge.function))  # type: ignore[arg-type]
-    sizes = [len(e.function.parameters) for _, e in probe.edges()]
     place = 0
     for number, node in enumerate(probe.nodes):
         for spot, each in enumerate(node.edges):
@@ -64,7 +64,7 @@ def edge_values(network: Network, x: Array, key: Key) -> tuple[Array, Array, Arr
                 return seen, edge.function(seen), np.abs(probe.jacobian(x)[:, place])
             place += len(each.function.parameters)
         place += node.bias is not None and not node.fixed
-    raise KeyError(f"{key} of {len(sizes)} edges")
+    raise KeyError(key)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def candidates(
     Returns:
         Candidates by edge, scored by fit and complexity together.
 
-    >>> from kanfield.symbolic.network import layered
+    >>> from kanfield.symbolic.convert import layered
     >>> x = np.linspace(-1, 1, 80)[:, None]
     >>> network = refit(layered(["x"], [], x, size=8, seed=0), x, np.exp(2 * x[:, 0]))
     >>> candidates(network, x)[0, 0][0].name
@@ -112,11 +112,17 @@ def candidates(
     return {key: _candidates_of(network, x, key, functions) for key in network.spline_keys()}
 
 
+def _weighted_values(network: Network, x: Array, key: Key) -> tuple[Array, Array, Array]:
+    seen, given, weight = edge_values(network, x, key)
+    middle = float(np.median(weight))
+    return seen, given, np.minimum(weight, _HEAVIEST * middle) if middle > 0 else weight
+
+
 def _candidates_of(
     network: Network, x: Array, key: Key, functions: Mapping[str, Function], floor: float = 1e-4
 ) -> list[Candidate]:
     """Single functions for an edge; ``floor`` is the misfit that the spline's own error explains."""
-    seen, given, weight = edge_values(network, x, key)
+    seen, given, weight = _weighted_values(network, x, key)
     if np.ptp(seen) < 1e-12 or not np.isfinite(weight).all() or not weight.any():
         return []
     return single(seen, given, functions.values(), weight**2, floor=floor)
@@ -125,7 +131,7 @@ def _candidates_of(
 def _pairs_of(
     network: Network, x: Array, key: Key, functions: Mapping[str, Function], floor: float
 ) -> list[Candidate]:
-    seen, given, weight = edge_values(network, x, key)
+    seen, given, weight = _weighted_values(network, x, key)
     return pairs(seen, given, functions, weight**2, floor=floor)
 
 

@@ -108,12 +108,7 @@ def _in_words(
     outer: str, terms: Sequence[Term], coordinates: Sequence[Coordinate], names: Sequence[str]
 ) -> str:
     """Such as ``exp: f(a) + f(b-c) f(d)``."""
-    texts = [
-        "f("
-        + (c.kind[1].join(names[s] for s in c.sources) if len(c.sources) == 2 else names[c.sources[0]])
-        + ")"
-        for c in coordinates
-    ]
+    texts = [coordinate.text(names) for coordinate in coordinates]
     inside = " + ".join(" ".join(texts[place] for place in sorted(term)) for term in terms)
     return f"{outer}: {inside}" if outer else inside
 
