@@ -18,9 +18,10 @@ from kanfield.pde.catalogue import PROBLEMS, darcy_solution
 from kanfield.pde.checks import check_problem, check_reference
 from kanfield.pde.jacobian import jacobian, reference_jacobian
 from kanfield.pde.jets import field_jet, jet_of
+from kanfield.pde.outer import solve_outer_layer
 from kanfield.pde.problem import solution
+from kanfield.pde.references import find_reference
 from kanfield.pde.sampling import adaptive_points, face_points, inside_points
-from kanfield.pde.solve import _solve_outer_layer, find_reference
 from kanfield.pde.system import System
 from kanfield.splines import use_backend
 
@@ -147,14 +148,14 @@ def test_jacobians_are_those_of_torch_func_and_of_backward(name):
 
 def test_the_outer_layer_of_a_linear_problem_is_one_least_squares_problem():
     torch.manual_seed(0)
-    problem, field = PROBLEMS["poisson-2d"](), KAN(2, 1, widths=[20], grids=5, init_noise=0.3).double()
+    problem, field = PROBLEMS["poisson-2d"], KAN(2, 1, widths=[20], grids=5, init_noise=0.3).double()
     system = System(problem, field, inside_points(problem, 400, 0), [])
     before = system.parameters
     r, matrix = system.jacobian(before)
     outer = sum(p.numel() for p in list(field.parameters())[-2:])
     columns = matrix[:, -outer:]
     best = torch.linalg.lstsq(columns, -r[:, None], driver="gelsd").solution[:, 0]
-    _solve_outer_layer(system)
+    solve_outer_layer(system)
     assert float(system.rows().detach().norm()) < 1.001 * float((r + columns @ best).norm())
     assert torch.equal(system.parameters[:-outer], before[:-outer])
 
@@ -187,9 +188,9 @@ def test_adaptive_points_go_where_the_residual_is():
 # ---- references ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [n for n, make in PROBLEMS.items() if make().exact is not None])
+@pytest.mark.parametrize("name", [n for n, problem in PROBLEMS.items() if problem.exact is not None])
 def test_exact_solutions_solve_their_equations_and_hold_the_constraint(name):
-    problem = PROBLEMS[name]()
+    problem = PROBLEMS[name]
     points = inside_points(problem, 50, 0)
     exact = jet_of(lambda p: problem.exact(*p.T)[:, None], points)
     assert float(problem.apply(problem.residual, exact, points).abs().max()) < 1e-9

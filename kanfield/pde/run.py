@@ -22,8 +22,9 @@ from kanfield.pde.figures import draw_errors, draw_maps, draw_snapshots, write_f
 from kanfield.pde.load import find_problem
 from kanfield.pde.plan import Plan, make_plan
 from kanfield.pde.problem import Problem, Reference
+from kanfield.pde.references import find_reference, grid_of
 from kanfield.pde.settings import FILE, SolveSettings, read_settings
-from kanfield.pde.solve import Row, Solver, find_reference, grid_of
+from kanfield.pde.solve import Row, Solver
 from kanfield.process import default_settings, limit_threads
 from kanfield.reports.findings import Findings, Picture, Table
 from kanfield.reports.tensorboard import write_curves
