@@ -141,9 +141,9 @@ def test_refinement_and_windows_are_planned():
     made = make_plan(problem, SolveSettings("allen-cahn", widths=[5, 5], grids=[20, 10, 10], steps=100))
     spans = [(stretch.grids, round(stretch.until, 3)) for stretch in made.stretches]
     coarse = (10, 5, 5)
-    assert spans == [*[(coarse, n / 8) for n in range(1, 9)], ((20, 10, 10), 1.0)]
-    assert sum(stretch.steps for stretch in made.stretches) == 100
-    assert made.stretches[-1].steps == 50
+    assert spans == [*[(coarse, n / 8) for n in range(1, 9)], *[((20, 10, 10), 1.0)] * 4]
+    assert sum(stretch.steps for stretch in made.stretches[:8]) == 50
+    assert sum(stretch.steps for stretch in made.stretches[8:]) == 50
     assert made.parameters == 2 * 5 * 24 + 5 * 5 * 14 + 5 * 14
 
 
@@ -165,6 +165,7 @@ def test_refinement_and_windows_are_planned():
         ("poisson-2d --resume .", ["--resume", "leave out"]),
         ("empty.py", ["empty.py", "'problem'"]),
         ("broken.py", ["broken.py, line 2", "ZeroDivisionError"]),
+        ("leaves.py", ["leaves.py, line 2", "SystemExit"]),
         ("flat.py", ["does not depend on u"]),
         ("crossed.py", ["where x = 0 meets t = 0", "make them agree"]),
         ("wrong.py", ["the reference does not match"]),
@@ -177,6 +178,7 @@ def test_mistakes_end_in_one_line(words, phrases, tmp_path, monkeypatch, capsys)
     files = {
         "empty.py": "",
         "broken.py": "a = 1\nb = a / 0\n",
+        "leaves.py": "import sys\nsys.exit(3)\n",
         "flat.py": head + "problem = Problem(box={'x': (0, 1)}, residual=lambda u, x: x)\n",
         "crossed.py": head
         + "c = [Condition(lambda u, x, t: u, on={'x': 0}), Condition(lambda u, x, t: u - 1, on='start')]\n"

@@ -43,11 +43,12 @@ CONTESTANTS = ("kanfield", "kanfield, default order", "pykan", "pykan, compiled"
 MEBI = 2**20
 
 
-def prepare(folder: Path) -> Path:
-    """Make an environment with pykan and inkan that also sees all packages of this one.
+def prepare(folder: Path, *peers: str) -> Path:
+    """Make an environment with other packages that also sees all packages of this one.
 
     Args:
         folder: where the environment is, or is to be made.
+        *peers: what pip is to install there.
 
     Returns:
         Its Python.
@@ -61,7 +62,7 @@ def prepare(folder: Path) -> Path:
     # finds torch installed and leaves it; nor does it ever remove what lies outside its own environment.
     lines = [f"import site; site.addsitedir({path!r})\n" for path in site.getsitepackages()]
     (packages / "caller.pth").write_text("".join(lines), encoding="utf-8")
-    install = [str(python), "-m", "pip", "install", "--quiet", "pykan", "inkan", *UNDECLARED]
+    install = [str(python), "-m", "pip", "install", "--quiet", *peers]
     subprocess.run(install, check=True)
     return python
 
@@ -310,7 +311,9 @@ def main() -> None:
         kind, *details = arguments.child
         print(json.dumps(measure_time(int(details[0])) if kind == "time" else measure_memory(*details)))
         return
-    result = compare(prepare(arguments.environment.resolve()), arguments.repeats)
+    result = compare(
+        prepare(arguments.environment.resolve(), "pykan", "inkan", *UNDECLARED), arguments.repeats
+    )
     show(result)
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:

@@ -30,11 +30,12 @@ def grid_of(problem: Problem) -> Reference:
     points, exact = empty.points(), problem.exact
     # As a number, too: a constant is a solution.
     values = call(problem, "its exact solution", lambda: torch.as_tensor(exact(*points.T)) + 0 * points[:, 0])
-    return call(
+    grid: Reference = call(
         problem,
         f"its exact solution on {len(points):,} points",
         lambda: Reference(axes, values.detach().reshape(empty.values.shape).numpy()),
     )
+    return grid
 
 
 def find_reference(problem: Problem) -> Reference | None:

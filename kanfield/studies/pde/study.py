@@ -129,8 +129,8 @@ def _notes(settings: Pde) -> list[str]:
     return [
         "The poster's settings are not published (equation, points, weights, steps, rate; whether its error "
         "is squared): its column is no like-for-like comparison. Ours are guessed as Adam, "
-        f"{settings.adam_steps:,} steps of rate 1e-3, {settings.points:,} Sobol points or more that stay, all of "
-        "the time at once, and tanh in MLPs.",
+        f"{settings.adam_steps:,} steps of rate 1e-3, {settings.points:,} Sobol points or more that stay, "
+        "all of the time at once, and tanh in MLPs.",
         "Allen-Cahn is the standard benchmark (D = 1e-4) with u = -1 at the ends; Darcy is PaddleScience's "
         "public case. Constraints are exact, and every family of fields sees cos(pi x) in Allen-Cahn.",
         "Best: Levenberg-Marquardt up to 3,000 parameters, L-BFGS above, windows of time and coarse grids "
