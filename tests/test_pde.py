@@ -428,6 +428,12 @@ def test_arguments_of_another_kind_are_refused(parts, phrase):
         changed(**parts)
 
 
+def test_errors_beside_a_reference_of_zero_are_absolute():
+    x = np.linspace(0, 1, 5)
+    assert Reference([x], 0 * x).errors(3 + 0 * x) == (3, 0)
+    assert Reference([x], 2 + 0 * x).errors(2 + 3 * x)[1] == pytest.approx(3)
+
+
 @pytest.mark.parametrize("weight", [-1, 0, math.nan, math.inf, "5"])
 def test_weights_that_cannot_be_are_refused(weight):
     with pytest.raises(InputError, match=r"weight is .*: give a number above zero"):
