@@ -45,7 +45,7 @@ def measure(name: str, widths: list[int], grids: list[int], points: int, repeats
     settings = SolveSettings(name, widths=widths, grids=grids)
     field = build(problem, settings, {"widths": widths, "grids": grids, "init_noise": 0.3})
     inside = inside_points(problem, points, 0)
-    field.fit_ranges(problem.see(inside), margin=0.2)  # type: ignore[operator]
+    field.fit_ranges(problem.see(inside), margin=0.2)  # type: ignore[call-arg]
     system = System(problem, field, inside)
     at = system.parameters
     matrix = system.jacobian(at)[1]

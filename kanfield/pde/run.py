@@ -193,8 +193,9 @@ def _findings(
             )
     notes = [
         f"Double precision. The equation holds at {plan.points:,} Sobol points, drawn anew for every "
-        "stretch, from the second on with more where the residual is large. Errors are relative, not squared "
-        "and over the time solved so far; H1 is the seminorm, by differences on the reference's grid.",
+        "stretch, from the second on with more where the residual is large; where it is of first order in "
+        "time, residuals count by the disturbance that they cause until the end. Errors are relative, not "
+        "squared, over the time solved so far; H1 is the seminorm, by differences on the reference's grid.",
     ]
     return Findings(summary(metrics), [], pictures, [Table("Stretches", cells)], notes)
 
