@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from kanfield.studies.common.full_batch import minimize
+from kanfield.full_batch import minimize
 
 
 def rosenbrock(p):

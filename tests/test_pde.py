@@ -16,11 +16,15 @@ from kanfield.pde import Condition, Problem, Reference, spectral
 from kanfield.pde.cache import cache_folder, cached
 from kanfield.pde.catalogue import PROBLEMS, darcy_solution
 from kanfield.pde.checks import check_problem, check_reference
+from kanfield.pde.floor import difference, fit_reference
+from kanfield.pde.growth import growth_weights
 from kanfield.pde.jacobian import jacobian, reference_jacobian
 from kanfield.pde.jets import field_jet, jet_of
+from kanfield.pde.outer import solve_outer_layer
 from kanfield.pde.problem import solution
+from kanfield.pde.references import find_reference
 from kanfield.pde.sampling import adaptive_points, face_points, inside_points
-from kanfield.pde.solve import _solve_outer_layer, find_reference
+from kanfield.pde.settings import SolveSettings
 from kanfield.pde.system import System
 from kanfield.splines import use_backend
 
@@ -147,14 +151,14 @@ def test_jacobians_are_those_of_torch_func_and_of_backward(name):
 
 def test_the_outer_layer_of_a_linear_problem_is_one_least_squares_problem():
     torch.manual_seed(0)
-    problem, field = PROBLEMS["poisson-2d"](), KAN(2, 1, widths=[20], grids=5, init_noise=0.3).double()
+    problem, field = PROBLEMS["poisson-2d"], KAN(2, 1, widths=[20], grids=5, init_noise=0.3).double()
     system = System(problem, field, inside_points(problem, 400, 0), [])
     before = system.parameters
     r, matrix = system.jacobian(before)
     outer = sum(p.numel() for p in list(field.parameters())[-2:])
     columns = matrix[:, -outer:]
     best = torch.linalg.lstsq(columns, -r[:, None], driver="gelsd").solution[:, 0]
-    _solve_outer_layer(system)
+    solve_outer_layer(system)
     assert float(system.rows().detach().norm()) < 1.001 * float((r + columns @ best).norm())
     assert torch.equal(system.parameters[:-outer], before[:-outer])
 
@@ -184,12 +188,85 @@ def test_adaptive_points_go_where_the_residual_is():
     assert len(points.unique(dim=0)) == 1000
 
 
+# ---- weights -------------------------------------------------------------------------------------
+
+
+def test_weights_are_the_norms_of_what_residuals_do_to_the_solution_later():
+    """u_t = 5 u - 5 u^3 has a formula: its derivative in an early value is what a disturbance becomes."""
+    problem = Problem(box={"x": (0, 1), "t": (0, 1)}, residual=lambda u, x, t: 2 * (u.dt - 5 * u + 5 * u**3))
+
+    def flow(start, span):
+        growth = torch.exp(5 * span)
+        return start * growth / torch.sqrt(1 + start**2 * (growth**2 - 1))
+
+    def jet_at(points):
+        return jet_of(lambda p: flow(0.9 * p[:, :1], p[:, 1:]), points)
+
+    points = torch.tensor([[0.01, 0.0], [0.3, 0.0], [0.9, 0.0], [0.01, 0.5], [0.9, 0.7]], dtype=torch.float64)
+    found = growth_weights(problem, jet_at, points)
+    norms = []
+    for x, t in points.tolist():
+        spans = torch.linspace(0, 1 - t, 2001, dtype=torch.float64)
+        early = flow(*torch.tensor([0.9 * x, t], dtype=torch.float64)).repeat(2001).requires_grad_()
+        (slope,) = torch.autograd.grad(flow(early, spans).sum(), early)
+        norms.append(float(torch.trapezoid(slope**2, spans)))
+    expected = torch.tensor(norms, dtype=torch.float64)
+    expected = (expected / expected.mean() + 0.01).sqrt()
+    expected /= expected.square().mean().sqrt()
+    torch.testing.assert_close(found, expected, rtol=0.05, atol=0)
+    assert float(found[0] / found[2]) > 10
+
+
+@pytest.mark.parametrize(
+    "residual", [lambda u, x, t: u.dtt - u.dxx + u, lambda u, x, t: u.dxx + u, lambda u, x, t: x * u.dt - u]
+)
+def test_equations_without_a_rate_of_growth_are_not_weighted(residual):
+    problem = Problem(box={"x": (0, 1), "t": (0, 1)}, residual=residual)
+    points = torch.tensor([[0.0, 0.5], [0.5, 0.1]], dtype=torch.float64)
+    found = growth_weights(problem, lambda p: jet_of(lambda q: q[:, :1] * q[:, 1:], p), points)
+    assert found.tolist() == [1, 1]
+
+
+def test_weights_of_a_system_scale_rows_and_jacobian_alike():
+    problem, field = nonlinear(), fields()["deep"].double()
+    points, face = inside_points(problem, 10, 1), face_points(problem, problem.conditions[0], 4, 2)
+    weights = torch.linspace(0.5, 2, 10, dtype=torch.float64)
+    plain, scaled = (
+        System(problem, field, points, [face]),
+        System(problem, field, points, [face], None, weights),
+    )
+    factors = torch.cat([weights, torch.ones(4, dtype=torch.float64)])
+    (r, matrix), (s, other) = (system.jacobian(plain.parameters) for system in (plain, scaled))
+    torch.testing.assert_close(s, factors * r)
+    torch.testing.assert_close(other, factors[:, None] * matrix)
+
+
+# ---- representation floors -----------------------------------------------------------------------
+
+
+def test_a_solution_that_a_field_can_represent_is_fitted_to_rounding():
+    problem = Problem(
+        box={"x": (0, 1), "y": (0, 2)},
+        residual=lambda u, x, y: u.dxx + u.dyy - 2,
+        constraint=lambda x, y: (y, x * (1 - x)),
+        exact=lambda x, y: y + x * (1 - x) * (1 + x),
+    )
+    settings = SolveSettings("made", widths=[2], grids=[4], points=300, steps=60)
+    reference = find_reference(problem).thinned(41)
+    l2, h1, rows = fit_reference(problem, settings, reference)
+    assert l2 < 1e-6 and h1 < 1e-5 and rows[-1].l2 is None
+    left = difference(problem, reference)
+    points = reference.points()
+    lift, mask = left.hold(points).unbind(1)
+    torch.testing.assert_close(lift + mask * (1 + points[:, 0]), torch.zeros(len(points)).double())
+
+
 # ---- references ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [n for n, make in PROBLEMS.items() if make().exact is not None])
+@pytest.mark.parametrize("name", [n for n, problem in PROBLEMS.items() if problem.exact is not None])
 def test_exact_solutions_solve_their_equations_and_hold_the_constraint(name):
-    problem = PROBLEMS[name]()
+    problem = PROBLEMS[name]
     points = inside_points(problem, 50, 0)
     exact = jet_of(lambda p: problem.exact(*p.T)[:, None], points)
     assert float(problem.apply(problem.residual, exact, points).abs().max()) < 1e-9
@@ -280,6 +357,9 @@ def changed(**parts):
         (changed(residual=lambda u, x: u), "fails: TypeError"),
         (changed(constraint=lambda x, t: (torch.log(x - 2), t)), "its constraint has a NaN"),
         (changed(features=lambda x: [x]), "its constraint or features fails: TypeError"),
+        (changed(residual=lambda u, x, t: u.laplacian), "has no attribute 'laplacian'"),
+        (changed(residual=lambda u, x, t: u * 1j), "torch.complex128: compute in torch.float64"),
+        (changed(residual=lambda u, x, t: u.float()), "torch.float32: compute in torch.float64"),
         (
             changed(
                 conditions=[
@@ -312,10 +392,87 @@ def test_conditions_that_agree_or_ask_for_slopes_pass():
     check_problem(changed(conditions=agreeing))
 
 
-@pytest.mark.parametrize("box", [{}, {"xx": (0, 1)}, {"x": (1, 0)}, {"x": (0, math.inf)}])
+@pytest.mark.parametrize(
+    "box",
+    [
+        {},
+        [(0, 1)],
+        {"xx": (0, 1)},
+        {1: (0, 1)},
+        {"x": 1},
+        {"x": ("a", 1)},
+        {"x": (0, 1, 2)},
+        {"x": (1, 0)},
+        {"x": (0, math.inf)},
+        {"x": (math.nan, 1)},
+    ],
+)
 def test_boxes_that_cannot_be_are_refused(box):
     with pytest.raises(InputError, match="box"):
         Problem(box=box, residual=lambda u, *_: u)
+
+
+@pytest.mark.parametrize(
+    ("parts", "phrase"),
+    [
+        ({"residual": None}, "residual is None: give a function"),
+        ({"reference": 3}, "reference is 3: give a function"),
+        ({"conditions": Condition(lambda u, x, t: u)}, "conditions are no list"),
+        ({"conditions": [lambda u, x, t: u]}, "conditions are no list"),
+        ({"windows": 0}, "windows is 0: give a whole number above zero"),
+        ({"windows": 1.5}, "windows is 1.5"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(parts, phrase):
+    with pytest.raises(InputError, match=phrase):
+        changed(**parts)
+
+
+def test_errors_beside_a_reference_of_zero_are_absolute():
+    x = np.linspace(0, 1, 5)
+    assert Reference([x], 0 * x).errors(3 + 0 * x) == (3, 0)
+    assert Reference([x], 2 + 0 * x).errors(2 + 3 * x)[1] == pytest.approx(3)
+
+
+@pytest.mark.parametrize("weight", [-1, 0, math.nan, math.inf, "5"])
+def test_weights_that_cannot_be_are_refused(weight):
+    with pytest.raises(InputError, match=r"weight is .*: give a number above zero"):
+        Condition(lambda u, x: u, weight=weight)
+
+
+@pytest.mark.parametrize(
+    ("axes", "values", "phrase"),
+    [
+        ([[0, 0.5, 1]], [1, 2], "do not have the shape of its axes"),
+        ([[0, 1, 0.5]], [1, 2, 3], "increasing order"),
+        ([[0, 1]], [1, 2], "three numbers or more"),
+        ([[0, 0.5, 1]], ["a", 2, 3], "are no numbers"),
+    ],
+)
+def test_references_that_cannot_be_are_refused(axes, values, phrase):
+    with pytest.raises(InputError, match=phrase):
+        Reference(axes, values)
+
+
+@pytest.mark.parametrize(
+    ("parts", "phrase"),
+    [
+        ({"exact": lambda x, t: nupy.sin(x)}, "its exact solution fails: NameError"),  # noqa: F821
+        ({"exact": lambda x, t: None}, "its exact solution fails"),
+        ({"exact": lambda x, t: x[:3]}, "its exact solution"),
+        ({"reference": lambda: 1 / 0}, "its reference fails: ZeroDivisionError"),
+        ({"reference": lambda: 3}, "its reference gives a int: give a Reference"),
+    ],
+)
+def test_solutions_that_fail_are_named(parts, phrase):
+    with pytest.raises(InputError, match=phrase):
+        find_reference(changed(**parts))
+
+
+def test_an_exact_solution_may_be_a_constant_or_come_from_numpy():
+    assert find_reference(changed(exact=lambda x, t: 2)).values[3, 4] == 2
+    found = find_reference(changed(exact=lambda x, t: np.sin(x.numpy())))
+    assert found.values[-1, 0] == pytest.approx(math.sin(1))
 
 
 def test_a_reference_that_does_not_match_is_refused():
@@ -330,5 +487,9 @@ def test_a_reference_that_does_not_match_is_refused():
             check_reference(problem, Reference(axes, good + 0.1))
     with pytest.raises(InputError, match="NaN"):
         check_reference(HEAT, Reference(axes, good * math.nan))
+    with pytest.raises(InputError, match="x = 0 to 2, which is outside the box"):
+        check_reference(HEAT, Reference([2 * axes[0], axes[1]], good))
+    with pytest.raises(InputError, match="1 axes and the box 2 coordinates"):
+        check_reference(HEAT, Reference(axes[:1], good[0]))
     with pytest.raises(InputError, match="shape"):
         check_reference(HEAT, Reference(axes, good[:-1]))

@@ -9,9 +9,9 @@ import torch
 from scipy.special import jv
 
 from kanfield import KAN
+from kanfield.full_batch import minimize
 from kanfield.metrics.spectra import log_slope
 from kanfield.splines.refine import gram_matrix
-from kanfield.studies.common.full_batch import minimize
 from kanfield.studies.common.whitening import whitening
 from kanfield.studies.scaling.approximation import chain, errors, inner, outer
 from kanfield.studies.scaling.settings import Scaling

@@ -13,13 +13,14 @@ from PIL import Image as PILImage
 
 from kanfield.cli import main
 from kanfield.errors import InputError, Interrupted
-from kanfield.pde import plan, solve
+from kanfield.pde import plan, references
 from kanfield.pde.catalogue import PROBLEMS
 from kanfield.pde.load import find_problem
 from kanfield.pde.plan import make_plan
+from kanfield.pde.references import find_reference
 from kanfield.pde.run import run_solve
 from kanfield.pde.settings import SolveSettings
-from kanfield.pde.solve import Solver, find_reference
+from kanfield.pde.solve import Solver
 
 README = Path(plan.__file__).with_name("README.md")
 SMALL = {"widths": [3], "grids": [10], "points": 250, "steps": 12}
@@ -42,7 +43,7 @@ problem = Problem(
 @pytest.fixture
 def heat(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(solve, "_SIDE", {1: 41, 2: 41, 3: 11})
+    monkeypatch.setattr(references, "_SIDE", {1: 41, 2: 41, 3: 11})
     (tmp_path / "heat.py").write_text(HEAT)
     return "heat.py"
 
@@ -136,13 +137,13 @@ def test_every_model_can_have_every_optimiser(heat, changes):
 
 
 def test_refinement_and_windows_are_planned():
-    problem = PROBLEMS["allen-cahn"]()
+    problem = PROBLEMS["allen-cahn"]
     made = make_plan(problem, SolveSettings("allen-cahn", widths=[5, 5], grids=[20, 10, 10], steps=100))
     spans = [(stretch.grids, round(stretch.until, 3)) for stretch in made.stretches]
     coarse = (10, 5, 5)
-    assert spans == [*[(coarse, n / 8) for n in range(1, 9)], ((20, 10, 10), 1.0)]
-    assert sum(stretch.steps for stretch in made.stretches) == 100
-    assert made.stretches[-1].steps == 50
+    assert spans == [*[(coarse, n / 8) for n in range(1, 9)], *[((20, 10, 10), 1.0)] * 4]
+    assert sum(stretch.steps for stretch in made.stretches[:8]) == 50
+    assert sum(stretch.steps for stretch in made.stretches[8:]) == 50
     assert made.parameters == 2 * 5 * 24 + 5 * 5 * 14 + 5 * 14
 
 
@@ -164,6 +165,7 @@ def test_refinement_and_windows_are_planned():
         ("poisson-2d --resume .", ["--resume", "leave out"]),
         ("empty.py", ["empty.py", "'problem'"]),
         ("broken.py", ["broken.py, line 2", "ZeroDivisionError"]),
+        ("leaves.py", ["leaves.py, line 2", "SystemExit"]),
         ("flat.py", ["does not depend on u"]),
         ("crossed.py", ["where x = 0 meets t = 0", "make them agree"]),
         ("wrong.py", ["the reference does not match"]),
@@ -176,6 +178,7 @@ def test_mistakes_end_in_one_line(words, phrases, tmp_path, monkeypatch, capsys)
     files = {
         "empty.py": "",
         "broken.py": "a = 1\nb = a / 0\n",
+        "leaves.py": "import sys\nsys.exit(3)\n",
         "flat.py": head + "problem = Problem(box={'x': (0, 1)}, residual=lambda u, x: x)\n",
         "crossed.py": head
         + "c = [Condition(lambda u, x, t: u, on={'x': 0}), Condition(lambda u, x, t: u - 1, on='start')]\n"
@@ -233,5 +236,5 @@ def test_limits_are_what_the_help_says():
     said = " ".join(
         (Solve.__module__, Path(plan.__file__).parent.parent.joinpath("cli/solve.py").read_text())
     )
-    assert f"{plan._LM_DEFAULT:,} parameters" in said
+    assert f"{plan.LM_DEFAULT:,} parameters" in said
     assert all(str(steps) in said for steps in plan._STEPS.values())

@@ -48,7 +48,7 @@ def prepare(folder: Path, *packages: str) -> Path:
 
     Args:
         folder: where the environment is, or is to be made.
-        packages: names in the package index; what pykan needs and does not declare is added.
+        packages: names in the package index; for pykan with :data:`UNDECLARED`.
 
     Returns:
         Its Python.
@@ -64,7 +64,7 @@ def prepare(folder: Path, *packages: str) -> Path:
     (own / "caller.pth").write_text("".join(lines), encoding="utf-8")
     found = "from importlib.metadata import version; import sys; [version(name) for name in sys.argv[1:]]"
     if subprocess.run([str(python), "-c", found, *packages], capture_output=True, check=False).returncode:
-        install = [str(python), "-m", "pip", "install", "--quiet", *packages, *UNDECLARED]
+        install = [str(python), "-m", "pip", "install", "--quiet", *packages]
         subprocess.run(install, check=True)
     return python
 
@@ -313,7 +313,7 @@ def main() -> None:
         kind, *details = arguments.child
         print(json.dumps(measure_time(int(details[0])) if kind == "time" else measure_memory(*details)))
         return
-    python = prepare(arguments.environment.resolve(), "pykan", "inkan")
+    python = prepare(arguments.environment.resolve(), "pykan", "inkan", *UNDECLARED)
     result = compare(python, arguments.repeats)
     show(result)
     if arguments.json:

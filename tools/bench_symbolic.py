@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import sympy
-from bench_peers import ROOT, prepare
+from bench_peers import ROOT, UNDECLARED, prepare
 from symbolic_tables import read, trial, write
 from symbolic_tasks import Task, judge, tasks_of
 
@@ -71,7 +71,7 @@ def main() -> None:
         name, seed = given.child
         run_pykan(next(task for task in tasks_of(given.tables[0]) if task.name == name), int(seed))
         return
-    python = prepare(given.environment.resolve(), "pykan")
+    python = prepare(given.environment.resolve(), "pykan", *UNDECLARED)
     ours, rows = read(given.ours), read(given.out, KEYS)
     for table in given.tables:
         tasks = [task for task in tasks_of(table) if task.name not in LEFT_OUT][:: given.every]

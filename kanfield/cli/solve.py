@@ -100,7 +100,7 @@ class Solve:
         from kanfield.cli.printing import print_json
         from kanfield.pde.catalogue import PROBLEMS
 
-        problems = {name: make().summary for name, make in PROBLEMS.items()}
+        problems = {name: problem.summary for name, problem in PROBLEMS.items()}
         if self.json:
             print_json(problems)
             return

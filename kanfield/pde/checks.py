@@ -33,7 +33,7 @@ def check_problem(problem: Problem) -> None:
 
 
 def _try(problem: Problem, what: str, function: Callable[..., Tensor], points: Tensor) -> None:
-    samples = _call(problem, "its constraint or features", lambda: problem.samples(points))
+    samples = call(problem, "its constraint or features", lambda: problem.samples(points))
     for name, part in (
         ("constraint", samples.lift),
         ("constraint", samples.mask),
@@ -42,12 +42,14 @@ def _try(problem: Problem, what: str, function: Callable[..., Tensor], points: T
         if not all(bool(torch.isfinite(values).all()) for values in part):
             raise InputError(f"{problem.name}: its {name} has a NaN or an infinity inside the box")
     u = Jet(*(t.requires_grad_() for t in _any_jet(problem, points)))
-    r = _call(problem, what, lambda: problem.apply(function, u, points))
+    r = call(problem, what, lambda: problem.apply(function, u, points))
     if not isinstance(r, Tensor) or r.shape != (len(points),):
         found = tuple(r.shape) if isinstance(r, Tensor) else type(r).__name__
         raise InputError(
             f"{problem.name}: {what} gives {found} for {len(points)} points: give one number for each"
         )
+    if r.dtype != points.dtype:
+        raise InputError(f"{problem.name}: {what} gives {r.dtype}: compute in {points.dtype} all through")
     finite = torch.isfinite(r)
     if not bool(finite.all()):
         where = _place(problem, points[int((~finite).nonzero()[0])])
@@ -56,8 +58,12 @@ def _try(problem: Problem, what: str, function: Callable[..., Tensor], points: T
         raise InputError(f"{problem.name}: {what} does not depend on u: use u, u.dx, u.dxx and so on in it")
 
 
-def _call(problem: Problem, what: str, function: Callable[[], Any]) -> Any:
-    """What a user's function gives; whatever it raises becomes one line."""
+def call(problem: Problem, what: str, function: Callable[[], Any]) -> Any:
+    """What a user's function gives; whatever it raises becomes one line.
+
+    Raises:
+        InputError: in place of any other exception.
+    """
     try:
         return function()
     except InputError:
@@ -129,8 +135,18 @@ def check_reference(problem: Problem, reference: Reference) -> None:
         InputError: it does not.
     """
     values = torch.from_numpy(reference.values).reshape(-1)
-    if reference.values.shape != tuple(map(len, reference.axes)) or len(reference.axes) != len(problem.box):
-        raise InputError(f"{problem.name}: the reference's values do not have the shape of its axes")
+    if len(reference.axes) != len(problem.box):
+        raise InputError(
+            f"{problem.name}: the reference has {len(reference.axes)} axes and the box {len(problem.box)} "
+            "coordinates: give one for each"
+        )
+    for (name, (low, high)), axis in zip(problem.box.items(), reference.axes, strict=True):
+        slack = 1e-9 * (high - low)
+        if axis[0] < low - slack or axis[-1] > high + slack:
+            raise InputError(
+                f"{problem.name}: the reference goes from {name} = {axis[0]:g} to {axis[-1]:g}, which is "
+                "outside the box"
+            )
     if not bool(torch.isfinite(values).all()):
         raise InputError(f"{problem.name}: the reference has a NaN or an infinity")
     points, size = reference.points(), 1e-12 + float(values.abs().max())

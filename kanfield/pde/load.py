@@ -23,7 +23,7 @@ def find_problem(name: str) -> Problem:
     (0.0, 1.0)
     """
     if name in PROBLEMS:
-        return PROBLEMS[name]()
+        return PROBLEMS[name]
     path = Path(name)
     if path.suffix != ".py":
         hint = suggest(name, PROBLEMS, "known:")
@@ -34,7 +34,7 @@ def find_problem(name: str) -> Problem:
         problem = runpy.run_path(str(path)).get("problem")
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except Exception as error:  # a user's file can raise anything
+    except (Exception, SystemExit) as error:  # a user's file can raise anything
         line = _line(error, path)
         raise InputError(f"{path}{line} fails: {type(error).__name__}: {_first_line(error)}") from None
     if not isinstance(problem, Problem):

@@ -1,8 +1,11 @@
-"""How a run is cut into stretches: coarse grids first, a growing span of time, new points for each."""
+"""How a run is cut into stretches: coarse grids first, a growing span of time, new points for each.
+
+The first half of the steps goes to the windows of time and to the coarser grids, the second to the field as
+it is in the end, in stretches that differ only by their points and weights.
+"""
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 from torch import nn
@@ -16,7 +19,8 @@ from kanfield.pde.settings import SolveSettings
 from kanfield.process import seeded
 
 LM_LIMIT = 6000  # parameters: a step factorises a matrix of this size
-_LM_DEFAULT = 3000
+LM_DEFAULT = 3000
+_ROUNDS = 4  # of Levenberg-Marquardt, each with new points, on the field as it is in the end
 _COARSEST = 5  # cells from which a KAN's grids begin
 _STEPS = {"lm": 300, "lbfgs": 3000, "adam": 20_000}
 _QUICK_STEPS = {"lm": 12, "lbfgs": 40, "adam": 100}
@@ -47,6 +51,7 @@ class Plan:
         points: of the equation.
         parameters: of the field at the end.
         stretches: one after another.
+        weighted: whether residuals count by what they do to the solution later.
     """
 
     options: dict[str, object]
@@ -54,6 +59,7 @@ class Plan:
     points: int
     parameters: int
     stretches: list[Stretch]
+    weighted: bool = True
 
 
 def make_plan(problem: Problem, settings: SolveSettings) -> Plan:
@@ -63,22 +69,9 @@ def make_plan(problem: Problem, settings: SolveSettings) -> Plan:
         InputError: settings contradict each other or the problem.
     """
     timed = time_axis(problem) is not None
-    widths = settings.widths or ([5, 5] if timed else [10]) if settings.model == "kan" else settings.widths
-    if settings.model == "kan":
-        assert widths is not None
-        final = settings.grids or [5 if settings.quick else 20]
-        final = final * (len(widths) + 1) if len(final) == 1 else final
-        stages = _stages(tuple(final))
-        options: dict[str, object] = {"widths": widths, "grids": list(stages[0]), "init_noise": 0.3}
-    else:
-        stages = [()]
-        given = {"widths": widths, "grids": settings.grids}
-        options = {name: value for name, value in given.items() if value}
-        if settings.model == "mlp":  # ReLU has no second derivative
-            options = {"widths": [32, 32, 32], "activation": "tanh", **options}
-    field = build(problem, settings, {**options, "grids": list(stages[-1])} if stages[-1] else options)
-    parameters = count_parameters(field)
-    optimizer = settings.optimizer or ("lm" if parameters <= _LM_DEFAULT else "lbfgs")
+    options, stages = _field(problem, settings)
+    parameters = field_parameters(problem, settings)
+    optimizer = settings.optimizer or ("lm" if parameters <= LM_DEFAULT else "lbfgs")
     if optimizer == "lm" and parameters > LM_LIMIT:
         raise InputError(
             f"--optimizer lm takes up to {LM_LIMIT:,} parameters, this field has {parameters:,}: give lbfgs "
@@ -90,16 +83,45 @@ def make_plan(problem: Problem, settings: SolveSettings) -> Plan:
             f"--points {points} are fewer than the KAN's {parameters:,} parameters, so its grids are too "
             "fine for them: give more points or coarser --grids"
         )
-    spans = [(stages[0], (n + 1) / problem.windows) for n in range(problem.windows if timed else 1)]
-    spans += [(grids, 1.0) for grids in stages[1:]]
+    early = [(stages[0], (n + 1) / problem.windows) for n in range(problem.windows if timed else 1)]
+    early += [(grids, 1.0) for grids in stages[1:-1]]
+    late = [(stages[-1], 1.0)] * (_ROUNDS if optimizer == "lm" else 1)
     steps = settings.steps or (_QUICK_STEPS if settings.quick else _STEPS)[optimizer]
     stretches = [
         Stretch(grids, until, count)
-        for (grids, until), count in zip(spans, _shares(steps, len(spans)), strict=True)
+        for spans, share in ((early, steps // 2), (late, steps - steps // 2))
+        for (grids, until), count in zip(spans, _shares(share, len(spans)), strict=True)
         if count
     ]
     options |= {"grids": list(stretches[0].grids)} if stretches[0].grids else {}
     return Plan(options, optimizer, points, parameters, stretches)
+
+
+def _field(problem: Problem, settings: SolveSettings) -> tuple[dict[str, object], list[tuple[int, ...]]]:
+    """Options of the field at first, and a KAN's grids from coarse to fine."""
+    widths = settings.widths
+    if settings.model == "kan":
+        widths = widths or ([10] if time_axis(problem) is None else [5, 5])
+        final = settings.grids or [5 if settings.quick else 20]
+        final = final * (len(widths) + 1) if len(final) == 1 else final
+        stages = _stages(tuple(final))
+        return {"widths": widths, "grids": list(stages[0]), "init_noise": 0.3}, stages
+    given = {"widths": widths, "grids": settings.grids}
+    options: dict[str, object] = {name: value for name, value in given.items() if value}
+    if settings.model == "mlp":  # ReLU has no second derivative
+        options = {"widths": [32, 32, 32], "activation": "tanh", **options}
+    return options, [()]
+
+
+def field_parameters(problem: Problem, settings: SolveSettings) -> int:
+    """How many parameters the field of the settings has in the end.
+
+    Raises:
+        InputError: the family or an option is impossible.
+    """
+    options, stages = _field(problem, settings)
+    final = {"grids": list(stages[-1])} if stages[-1] else {}
+    return count_parameters(build(problem, settings, options | final))
 
 
 def build(problem: Problem, settings: SolveSettings, options: dict[str, object]) -> Field:
@@ -119,14 +141,12 @@ def build(problem: Problem, settings: SolveSettings, options: dict[str, object])
 
 
 def _shares(steps: int, parts: int) -> list[int]:
-    """Steps of every stretch: half go to the last one, which decides.
+    """Steps of every stretch, as even as can be.
 
-    >>> _shares(100, 3), _shares(2, 3)
-    ([25, 25, 50], [0, 1, 1])
+    >>> _shares(11, 3), _shares(2, 3)
+    ([3, 4, 4], [0, 1, 1])
     """
-    before = [(n + 1) * (steps // 2) // max(1, parts - 1) for n in range(-1, parts - 1)]
-    early = [after - start for start, after in itertools.pairwise(before)]
-    return [*early, steps - sum(early)]
+    return [(n + 1) * steps // parts - n * steps // parts for n in range(parts)]
 
 
 def _stages(final: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -6,6 +6,7 @@ attributes: ``u.dx``, ``u.dxx``, ``u.dt`` and so on, by the names of the box's c
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,12 +32,21 @@ class Condition:
         residual: ``residual(u, *coordinates)``, shape ``(N,)``: zero where the condition holds.
         on: ``"boundary"`` (every face of a coordinate that is not t), ``"start"`` (the lower end of t), or
             one face, such as ``{"x": 1.0}``.
-        weight: of the mean square beside that of the equation.
+        weight: of the mean square beside that of the equation, above zero.
+
+    Raises:
+        InputError: the residual is no function, or the weight is not above zero.
     """
 
     residual: Callable[..., Tensor]
     on: Literal["boundary", "start"] | Mapping[str, float] = "boundary"
     weight: float = 100.0
+
+    def __post_init__(self) -> None:
+        if not callable(self.residual):
+            raise InputError(f"a condition's residual is {self.residual!r}: give a function of u and points")
+        if not isinstance(self.weight, (int, float)) or not 0 < self.weight < math.inf:
+            raise InputError(f"a condition's weight is {self.weight!r}: give a number above zero")
 
 
 @dataclass(frozen=True)
@@ -44,12 +54,28 @@ class Reference:
     """A solution to compare with, on a grid.
 
     Attributes:
-        axes: coordinates along every dimension.
+        axes: coordinates along every dimension, at least three each and increasing.
         values: shape of the lengths of ``axes``.
+
+    Raises:
+        InputError: they are no numbers, or their shapes do not fit.
     """
 
     axes: Sequence[NDArray[np.float64]]
     values: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        try:
+            axes = [np.asarray(axis, dtype=np.float64) for axis in self.axes]
+            values = np.asarray(self.values, dtype=np.float64)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"a reference's axes or values are no numbers: {error}") from None
+        if values.shape != tuple(axis.size for axis in axes) or any(axis.ndim != 1 for axis in axes):
+            raise InputError("a reference's values do not have the shape of its axes")
+        if any(len(axis) < 3 or not (np.diff(axis) > 0).all() for axis in axes):
+            raise InputError("a reference's axes need three numbers or more each, in increasing order")
+        object.__setattr__(self, "axes", axes)
+        object.__setattr__(self, "values", values)
 
     def points(self) -> Tensor:
         """All points of the grid, ``(N, D)``, in the order of ``values.ravel()``."""
@@ -67,6 +93,8 @@ class Reference:
     def errors(self, values: NDArray[np.float64]) -> tuple[float, float]:
         """Relative errors of values on the grid: in L2, and in the H1 seminorm by differences on the grid.
 
+        Where the reference is zero, or constant for the second, the error is the absolute root mean square.
+
         >>> x = np.linspace(0, 1, 5)
         >>> Reference([x], x).errors(1.5 * x)
         (0.5, 0.5)
@@ -77,7 +105,7 @@ class Reference:
 
 
 def _ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    return float(np.linalg.norm(a)) / max(float(np.linalg.norm(b)), 1e-300)
+    return float(np.linalg.norm(a)) / (float(np.linalg.norm(b)) or math.sqrt(b.size))
 
 
 @dataclass(frozen=True)
@@ -94,12 +122,12 @@ class Problem:
             ``(N,)`` in [-1, 1], such as ``cos(pi x)`` for an even solution of period 2.
         exact: ``exact(*coordinates)``, the solution, shape ``(N,)``.
         reference: computes a :class:`Reference` where no exact solution is known.
-        windows: spans of time by which the solved part grows.
+        windows: spans of time by which the solved part grows, one or more.
         name: on the command line and in reports.
         summary: one line.
 
     Raises:
-        InputError: the box is empty, or a name is not one letter.
+        InputError: the box is empty, a name is not one letter, or an argument is not of its kind.
     """
 
     box: Mapping[str, tuple[float, float]]
@@ -114,13 +142,27 @@ class Problem:
     summary: str = ""
 
     def __post_init__(self) -> None:
-        for name, ends in self.box.items():
-            if not re.fullmatch("[a-z]", name):
-                raise InputError(f"box: the coordinate '{name}' needs a name of one letter, such as x or t")
-            if not np.all(np.isfinite(ends)) or not ends[0] < ends[1]:
-                raise InputError(f"box: {name} goes from {ends[0]} to {ends[1]}: give the lower end first")
-        if not self.box:
+        if not isinstance(self.box, Mapping) or not self.box:
             raise InputError("box has no coordinate: give one such as {'x': (0, 1), 't': (0, 1)}")
+        for name, ends in self.box.items():
+            if not re.fullmatch("[a-z]", str(name)):
+                raise InputError(f"box: the coordinate '{name}' needs a name of one letter, such as x or t")
+            try:
+                low, high = (float(end) for end in ends)
+            except (TypeError, ValueError):
+                raise InputError(f"box: {name} is {ends!r}: give its two ends, such as (0, 1)") from None
+            if not -math.inf < low < high < math.inf:
+                raise InputError(f"box: {name} goes from {low:g} to {high:g}: give the lower end first")
+        for what in ("residual", "constraint", "features", "exact", "reference"):
+            function = getattr(self, what)
+            if not (callable(function) or (function is None and what != "residual")):
+                raise InputError(f"{what} is {function!r}: give a function")
+        if not isinstance(self.conditions, Sequence) or not all(
+            isinstance(condition, Condition) for condition in self.conditions
+        ):
+            raise InputError("conditions are no list of Condition(...)")
+        if not isinstance(self.windows, int) or self.windows < 1:
+            raise InputError(f"windows is {self.windows!r}: give a whole number above zero")
 
     @property
     def lower(self) -> Tensor:

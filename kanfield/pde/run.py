@@ -22,8 +22,9 @@ from kanfield.pde.figures import draw_errors, draw_maps, draw_snapshots, write_f
 from kanfield.pde.load import find_problem
 from kanfield.pde.plan import Plan, make_plan
 from kanfield.pde.problem import Problem, Reference
+from kanfield.pde.references import find_reference, grid_of
 from kanfield.pde.settings import FILE, SolveSettings, read_settings
-from kanfield.pde.solve import Row, Solver, find_reference, grid_of
+from kanfield.pde.solve import Row, Solver
 from kanfield.process import default_settings, limit_threads
 from kanfield.reports.findings import Findings, Picture, Table
 from kanfield.reports.tensorboard import write_curves
@@ -192,8 +193,9 @@ def _findings(
             )
     notes = [
         f"Double precision. The equation holds at {plan.points:,} Sobol points, drawn anew for every "
-        "stretch, from the second on with more where the residual is large. Errors are relative, not squared "
-        "and over the time solved so far; H1 is the seminorm, by differences on the reference's grid.",
+        "stretch, from the second on with more where the residual is large; where it is of first order in "
+        "time, residuals count by the disturbance that they cause until the end. Errors are relative, not "
+        "squared, over the time solved so far; H1 is the seminorm, by differences on the reference's grid.",
     ]
     return Findings(summary(metrics), [], pictures, [Table("Stretches", cells)], notes)
 

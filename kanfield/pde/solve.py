@@ -22,20 +22,22 @@ from kanfield.errors import InputError, RunFailed
 from kanfield.fields.field import Field
 from kanfield.fields.kan import KAN
 from kanfield.files import replacing
+from kanfield.full_batch import minimize
 from kanfield.least_squares import Minimum, levenberg_marquardt
 from kanfield.pde.checks import time_axis
-from kanfield.pde.jets import spline_layers
+from kanfield.pde.growth import growth_weights
+from kanfield.pde.jets import Jet, field_jet, spline_layers
+from kanfield.pde.outer import solve_outer_layer
 from kanfield.pde.plan import Plan, Stretch, build
-from kanfield.pde.problem import Problem, Reference
+from kanfield.pde.problem import Problem, Reference, solution
+from kanfield.pde.references import until
 from kanfield.pde.sampling import adaptive_points, face_points, inside_points
 from kanfield.pde.settings import SolveSettings
 from kanfield.pde.system import System
-from kanfield.studies.common.full_batch import minimize
 
 _SCORES = 12  # in a stretch
 _SCORED = 101  # points along each axis of the scores on the way
 _HELD_OUT = 2000  # points of the residual that is reported
-_SIDE = {1: 401, 2: 201, 3: 41}  # points along each coordinate where an exact solution is compared
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Solver:
         settings: how.
         plan: from :func:`kanfield.pde.plan.make_plan`.
         reference: to compare with, or None.
-        checkpoint: file that is written after every stretch, and read if it is there.
+        checkpoint: file that is written after every stretch, and read if it is there; None for none.
         log: called with every row.
 
     Raises:
@@ -86,7 +88,7 @@ class Solver:
         settings: SolveSettings,
         plan: Plan,
         reference: Reference | None,
-        checkpoint: Path,
+        checkpoint: Path | None,
         log: Callable[[Row], None] = lambda row: None,
     ) -> None:
         self.problem, self.settings, self.plan, self.reference = problem, settings, plan, reference
@@ -94,8 +96,8 @@ class Solver:
         self.field: Field = build(problem, settings, plan.options)
         self._checkpoint, self._log = checkpoint, log
         self._done, self._step, self._seconds = 0, 0, 0.0
-        if checkpoint.exists():
-            self._read()
+        if checkpoint is not None and checkpoint.exists():
+            self._read(checkpoint)
 
     def run(self) -> None:
         """Go through the stretches that are not done."""
@@ -115,7 +117,7 @@ class Solver:
         began = time.perf_counter()
         system = self._system(number, stretch)
         if number == 0:
-            _solve_outer_layer(system)
+            solve_outer_layer(system)
         paused = 0.0
         every = max(1, stretch.steps // _SCORES)
         first, before = self._step, self._seconds
@@ -148,7 +150,13 @@ class Solver:
                 for layer, size in zip(spline_layers(self.field) or [], stretch.grids, strict=True):
                     layer.extend(size)
         if number:
-            points = adaptive_points(problem, len(points), seed, stretch.until, self.residual)
+            points = adaptive_points(
+                problem,
+                len(points),
+                seed,
+                stretch.until,
+                lambda p: self.residual(p) * self._weights(p, stretch.until),
+            )
         faces = [
             face_points(
                 problem, condition, max(64, self.plan.points // 8), seed + 100 * (n + 1), stretch.until
@@ -157,7 +165,13 @@ class Solver:
         ]
         # Without points after the window, splines that are hardly touched there would grow without bounds.
         later = inside_points(problem, len(points) // 4, seed + 1) if stretch.until < 1 else None
-        return System(problem, self.field, points, faces, later)
+        weights = self._weights(points, stretch.until)
+        return System(problem, self.field, points, faces, later, weights)
+
+    def _weights(self, points: Tensor, until: float) -> Tensor:
+        if not self.plan.weighted:
+            return torch.ones(len(points), dtype=points.dtype)
+        return growth_weights(self.problem, self.jet, points, until)
 
     def _optimise(self, system: System, steps: int, every: int, watch: Callable[[int, float], None]) -> None:
         if self.plan.optimizer == "lm":
@@ -199,12 +213,16 @@ class Solver:
             value: Tensor = lift + mask * self.field(self.problem.see(points))[:, 0]
         return value
 
+    def jet(self, points: Tensor) -> Jet:
+        """The jet of the solution at points ``(N, D)``, without a graph."""
+        samples = self.problem.samples(points)
+        with torch.no_grad():
+            return solution(field_jet(self.field, samples.features), samples)
+
     def residual(self, points: Tensor) -> Tensor:
         """The equation's residual at points ``(N, D)``, shape ``(N,)``."""
-        alone = dataclasses.replace(self.problem, conditions=())
         with torch.no_grad():
-            rows: Tensor = System(alone, self.field, points).rows()
-        return rows * math.sqrt(len(points))
+            return self.problem.apply(self.problem.residual, self.jet(points), points)
 
     def on_grid(self, reference: Reference) -> NDArray[np.float64]:
         """The solution on a reference's grid."""
@@ -224,13 +242,15 @@ class Solver:
         l2 = h1 = None
         if self.reference is not None:
             coarse = self.reference.thinned(_SCORED)
-            part = _until(coarse, time_axis(self.problem), stretch.until)
+            part = until(coarse, time_axis(self.problem), stretch.until)
             l2, h1 = part.errors(self.on_grid(part))
         row = Row(self._step, round(self._seconds, 3), number + 1, stretch.until, loss, l2, h1)
         self.rows.append(row)
         self._log(row)
 
     def _write(self) -> None:
+        if self._checkpoint is None:
+            return
         info: dict[str, Any] = {"done": self._done, "step": self._step, "seconds": self._seconds}
         info |= {"grids": [layer.grid_size for layer in spline_layers(self.field) or []]}
         info |= {"rows": [dataclasses.asdict(row) for row in self.rows]}
@@ -243,9 +263,9 @@ class Solver:
                 f"{self._checkpoint} cannot be written ({error}): make room, then --resume"
             ) from None
 
-    def _read(self) -> None:
+    def _read(self, checkpoint: Path) -> None:
         try:
-            with safe_open(self._checkpoint, framework="pt") as file:
+            with safe_open(checkpoint, framework="pt") as file:
                 info = json.loads(file.metadata()["kanfield"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             for layer, size in zip(spline_layers(self.field) or [], info["grids"], strict=True):
@@ -256,71 +276,5 @@ class Solver:
         except (SafetensorError, ValueError, KeyError, TypeError, OSError, RuntimeError) as error:
             reason = str(error).splitlines()[-1].strip()
             raise InputError(
-                f"{self._checkpoint} does not fit its run ({reason}): delete it to start the run anew"
+                f"{checkpoint} does not fit its run ({reason}): delete it to start the run anew"
             ) from None
-
-
-def grid_of(problem: Problem) -> Reference:
-    """The grid on which an exact solution is compared, and other solutions are drawn, with the exact values.
-
-    Raises:
-        InputError: the box has more than three coordinates.
-    """
-    if len(problem.box) not in _SIDE:
-        raise InputError(
-            f"{problem.name}: its box has {len(problem.box)} coordinates: solve takes up to three"
-        )
-    side = _SIDE[len(problem.box)]
-    axes = [np.linspace(low, high, side) for low, high in problem.box.values()]
-    empty = Reference(axes, np.zeros([side] * len(axes)))
-    if problem.exact is None:
-        return empty
-    points = empty.points()
-    try:
-        values = (problem.exact(*points.T) + 0 * points[:, 0]).reshape(empty.values.shape)
-    except (RuntimeError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{problem.name}: its exact solution fails on {len(points)} points ({reason})"
-        ) from None
-    return Reference(axes, values.detach().numpy())
-
-
-def find_reference(problem: Problem) -> Reference | None:
-    """What a problem is compared with: its exact solution, a solver's, or None."""
-    if problem.exact is not None:
-        return grid_of(problem)
-    found = None if problem.reference is None else problem.reference()
-    if not isinstance(found, (Reference, type(None))):
-        raise InputError(f"{problem.name}: its reference gives a {type(found).__name__}: give a Reference")
-    return found
-
-
-def _until(reference: Reference, axis: int | None, share: float) -> Reference:
-    """The part of a reference up to a share of the time."""
-    if axis is None or share >= 1:
-        return reference
-    time_points = reference.axes[axis]
-    count = int(np.searchsorted(time_points, time_points[0] + share * np.ptp(time_points), "right"))
-    axes = [points[:count] if n == axis else points for n, points in enumerate(reference.axes)]
-    return Reference(axes, np.take(reference.values, range(count), axis))
-
-
-def _solve_outer_layer(system: System) -> None:
-    """Give a KAN's last layer the coefficients that one linear least-squares problem asks for.
-
-    For a linear equation they are the best that the fresh inner layers allow (variable projection); where
-    the equation is not linear, or the step does not help, the field stays as it was.
-    """
-    layers = spline_layers(system.field)
-    if layers is None:
-        return
-    before = system.parameters
-    r, matrix = system.jacobian(before)
-    outer = sum(p.numel() for p in layers[-1].parameters())
-    # Splines of several inputs share their constants, so the columns have no full rank.
-    step = torch.linalg.lstsq(matrix[:, -outer:], -r[:, None], rcond=1e-10, driver="gelsy").solution[:, 0]
-    after = before.clone()
-    after[-outer:] += step
-    if not float(system.residual(after).norm()) < 0.5 * float(r.norm()):
-        system.parameters = before

@@ -22,12 +22,12 @@ class Term(NamedTuple):
     Attributes:
         function: the residual of the equation or of a condition.
         samples: where it is to be zero.
-        scale: factor of every row, so that the sum of squares is a weighted mean.
+        scale: factor of every row, shape ``(N,)``, so that the sum of squares is a weighted mean.
     """
 
     function: Callable[..., Tensor]
     samples: Samples
-    scale: float
+    scale: Tensor
 
 
 class System:
@@ -39,6 +39,7 @@ class System:
         inside: points of the equation, shape ``(N, D)``.
         faces: points of every condition, each ``(M, D)``.
         later: points at which the equation counts little, shape ``(M, D)``.
+        weights: of the equation at ``inside``, shape ``(N,)``; None for ones.
     """
 
     def __init__(
@@ -48,14 +49,20 @@ class System:
         inside: Tensor,
         faces: Sequence[Tensor] = (),
         later: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> None:
         self.problem, self.field = problem, field
-        self.terms = [Term(problem.residual, problem.samples(inside), len(inside) ** -0.5)]
+        self.terms = [self._term(problem.residual, inside, 1.0)]
+        if weights is not None:
+            self.terms[0].scale.mul_(weights)
         if later is not None:
-            self.terms.append(Term(problem.residual, problem.samples(later), (_LATER / len(later)) ** 0.5))
+            self.terms.append(self._term(problem.residual, later, _LATER))
         for condition, points in zip(problem.conditions, faces, strict=True):
-            scale = (condition.weight / len(points)) ** 0.5
-            self.terms.append(Term(condition.residual, problem.samples(points), scale))
+            self.terms.append(self._term(condition.residual, points, condition.weight))
+
+    def _term(self, function: Callable[..., Tensor], points: Tensor, weight: float) -> Term:
+        scale = torch.full((len(points),), (weight / len(points)) ** 0.5, dtype=points.dtype)
+        return Term(function, self.problem.samples(points), scale)
 
     @property
     def parameters(self) -> Tensor:
@@ -68,7 +75,7 @@ class System:
 
     def rows(self) -> Tensor:
         """All residuals, scaled, with a graph of the parameters."""
-        return torch.cat([self._apply(term)(self._jet(term), term.samples) for term in self.terms])
+        return torch.cat([t.scale * self._apply(t)(self._jet(t), t.samples) for t in self.terms])
 
     def loss(self) -> Tensor:
         """Sum of squares of the rows over two: a scalar with a graph."""
@@ -84,13 +91,15 @@ class System:
         """Rows and their derivatives at given parameters, which become the field's."""
         self.parameters = parameters
         parts = [jacobian(self.field, term.samples, self._apply(term)) for term in self.terms]
-        return torch.cat([r for r, _ in parts]), torch.cat([matrix for _, matrix in parts])
+        scale = torch.cat([term.scale for term in self.terms])
+        rows, matrix = torch.cat([r for r, _ in parts]), torch.cat([matrix for _, matrix in parts])
+        return scale * rows, matrix.mul_(scale[:, None])
 
     def _jet(self, term: Term) -> Jet:
         return field_jet(self.field, term.samples.features)
 
     def _apply(self, term: Term) -> Callable[[Jet, Samples], Tensor]:
         def residual(u: Jet, samples: Samples) -> Tensor:
-            return term.scale * self.problem.apply(term.function, solution(u, samples), samples.points)
+            return self.problem.apply(term.function, solution(u, samples), samples.points)
 
         return residual

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from kanfield.fields.kan import KAN
-from kanfield.studies.common.full_batch import minimize
+from kanfield.full_batch import minimize
 from kanfield.studies.common.whitening import whitening
 
 

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from kanfield.fields.field import count_parameters
 from kanfield.fields.kan import KAN
+from kanfield.full_batch import minimize
 from kanfield.reports.findings import Claim, Findings, Picture, Table
 from kanfield.studies.common.fields import paper_field
-from kanfield.studies.common.full_batch import minimize
 from kanfield.studies.poisson_1d.figures import draw_errors, draw_final
 from kanfield.studies.poisson_1d.problem import Problem, value_and_slope
 from kanfield.studies.poisson_1d.settings import Poisson1d

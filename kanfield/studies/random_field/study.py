@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from kanfield.fields.field import count_parameters
 from kanfield.fields.kan import KAN
+from kanfield.full_batch import minimize
 from kanfield.reports.findings import Claim, Findings, Picture, Table
 from kanfield.studies.common.fields import paper_field
-from kanfield.studies.common.full_batch import minimize
 from kanfield.studies.common.grid_stages import train_on_grid, train_with_moving_grids
 from kanfield.studies.random_field.figures import draw_errors, draw_grids
 from kanfield.studies.random_field.gaussian_field import GaussianField

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from kanfield.fields.field import count_parameters
 from kanfield.fields.kan import KAN
 from kanfield.fields.mlp import MLP
+from kanfield.full_batch import minimize
 from kanfield.metrics.spectra import log_slope
 from kanfield.reports.findings import Claim, Findings, Picture, Table
-from kanfield.studies.common.full_batch import minimize
 from kanfield.studies.common.grid_stages import train_on_grid, train_with_moving_grids
 from kanfield.studies.scaling.approximation import GRIDS, errors
 from kanfield.studies.scaling.figures import Point, draw_approximation, draw_scaling

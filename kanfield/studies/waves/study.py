@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from kanfield.fields.field import Field, count_parameters
+from kanfield.full_batch import minimize
 from kanfield.reports.findings import Claim, Findings, Picture, Table
 from kanfield.studies.common.fields import paper_field
-from kanfield.studies.common.full_batch import minimize
 from kanfield.studies.study import Result, Trial
 from kanfield.studies.waves.figures import WaveFits, draw_first_steps, draw_heat_maps
 from kanfield.studies.waves.settings import Waves

@@ -1,0 +1,1 @@
+"""The poster's rows of Allen-Cahn and Darcy: ``kanfield study pde``."""
