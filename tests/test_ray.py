@@ -33,7 +33,7 @@ def test_a_run_survives_the_loss_of_a_node_and_is_that_of_one_worker(tmp_path, m
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("PYTHONPATH", ":".join(path for path in sys.path if path))
-    run = begin(tmp_path, monkeypatch, steps=600, checkpoint_seconds=0.2)
+    run = begin(tmp_path, monkeypatch, steps=300, checkpoint_seconds=0.2)
     content = run.folder.split.read_text()
     run.folder.split.write_text(content.replace('"lease_seconds": 60.0', '"lease_seconds": 5.0'))
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
@@ -61,6 +61,6 @@ def test_a_run_survives_the_loss_of_a_node_and_is_that_of_one_worker(tmp_path, m
     assert removed and removed[0] < 9
     assert finished.metrics["tiles"] == 9 and not list(run.folder.claims.iterdir())
     (tmp_path / "alone").mkdir()
-    alone = begin(tmp_path / "alone", monkeypatch, steps=600)
+    alone = begin(tmp_path / "alone", monkeypatch, steps=300)
     assert work(alone.path) == 9
     assert weights(run.path) == weights(alone.path)
