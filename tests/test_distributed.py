@@ -187,7 +187,13 @@ def test_torchrun_itself_and_a_mistake_that_is_said_once(picture):
 
 
 def test_tiles_and_too_small_batches_are_refused(picture, monkeypatch, capsys):
-    variables = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    variables = {
+        "RANK": "0",
+        "LOCAL_RANK": "0",
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": "1",
+    }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     out = "--out", picture.parent / "runs"

@@ -18,7 +18,7 @@ from kanfield.images import Image
 from kanfield.images.windows import Windows, open_windows
 from kanfield.monitors.tolerant import say
 from kanfield.names import command_line
-from kanfield.process import default_settings
+from kanfield.process import default_settings, process_count
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.run import Run
 from kanfield.runs.run import load as load_one
@@ -36,7 +36,6 @@ from kanfield.tiles.supervise import Engine, supervise
 from kanfield.tiles.workers import Workers, devices_of
 from kanfield.training import evaluate_run as one
 from kanfield.training import fit as single
-from kanfield.training.distributed import process_count
 
 
 @default_settings()
