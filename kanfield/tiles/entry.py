@@ -198,8 +198,7 @@ def _windows(
     file = Path(image)
     windows = open_windows(file, settings.page)
     if windows is None and is_beyond_memory(file, settings):
-        say(console, f"{file} does not fit in memory: decoding it piece by piece")
-        with streamed(file, out) as windows:
+        with streamed(file, out, console) as windows:
             yield windows
         return
     pixels = 0 if windows is None else windows.height * windows.width

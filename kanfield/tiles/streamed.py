@@ -8,11 +8,14 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich.console import Console
+
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.images import MAX_PIXELS
 from kanfield.images.formats.pillow import stored_size
 from kanfield.images.windows import Windows, open_windows
+from kanfield.monitors.tolerant import say
 from kanfield.training.memory import memory_limit
 
 _PEAK = 4  # bytes that decoding as a whole takes at its peak, for one of the picture
@@ -31,12 +34,13 @@ def is_beyond_memory(path: Path, settings: Settings) -> bool:
 
 
 @contextlib.contextmanager
-def streamed(path: Path, out: Path) -> Iterator[Windows]:
+def streamed(path: Path, out: Path, console: Console | None) -> Iterator[Windows]:
     """Decode such a file for reading by windows.
 
     Args:
         path: The file.
         out: Folder of all runs, where the decoded pixels lie until a run takes them over.
+        console: Where a line says what is on, or None.
 
     Yields:
         The windows; what they read is removed after the block where nobody moved it.
@@ -49,6 +53,7 @@ def streamed(path: Path, out: Path) -> Iterator[Windows]:
             f"{path} does not fit in memory: pip install 'kanfield[vips]', which decodes it piece by piece, "
             "or convert it to TIFF"
         )
+    say(console, f"{path} does not fit in memory: decoding it piece by piece")
     out.mkdir(parents=True, exist_ok=True)
     file = out / f".{path.stem[:40]}.{secrets.token_hex(4)}.tmp"
     try:
