@@ -27,6 +27,27 @@ _has_computed = False
 _forked: str | None = None  # "fresh", or "computed" where the parent had computed before the fork
 
 
+# ---- torchrun ----------------------------------------------------------------------------------
+
+_STARTED_BY = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # its variables
+
+
+def process_count() -> int:
+    """How many processes torchrun started for this command; 1 without it."""
+    words = [os.environ.get(name, "") for name in _STARTED_BY]
+    return int(words[2]) if all(words) and words[2].isdigit() else 1
+
+
+def leads() -> bool:
+    """Whether this is the first of torchrun's processes, or the only one."""
+    return process_count() == 1 or os.environ["RANK"] == "0"
+
+
+def leads_host() -> bool:
+    """Whether this is the first of torchrun's processes on its host, or the only one."""
+    return process_count() == 1 or os.environ["LOCAL_RANK"] == "0"
+
+
 # ---- warnings ----------------------------------------------------------------------------------
 
 

@@ -114,9 +114,9 @@ class Fit:
 
     def run(self) -> None:
         """Fit, or go on with a run, and print its metrics."""
+        from kanfield.process import leads
         from kanfield.runs.folder import RunFolder
         from kanfield.tiles.entry import fit, resume
-        from kanfield.training.distributed import leads
 
         console = progress_console(self.quiet or not leads())
         flags = self._settings()

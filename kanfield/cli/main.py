@@ -58,6 +58,8 @@ def _share_cores() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # of torchrun's processes, one on every host
+    from kanfield.process import leads_host
+
+    if leads_host():  # of several processes one says it
         print(f"kanfield: {printable(message)}", file=sys.stderr)
     raise SystemExit(code)

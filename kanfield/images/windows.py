@@ -34,10 +34,12 @@ class Windows:
     Attributes:
         height: Pixel rows.
         width: Pixel columns.
+        decoded: Where the pixels of the file lie, if elsewhere.
     """
 
     def __init__(self, path: Path, source: _Source) -> None:
         self.path, self._source = path, source
+        self.decoded: Path | None = None
         self.height, self.width = source.height, source.width
 
     def read(self, rows: slice, columns: slice) -> Image | None:

@@ -71,6 +71,8 @@ def begin_file(
     settings = _resolved(settings, plan, like, found)
     folder = TiledFolder(RunFolder.create(out, windows.path, settings.model).path)
     folder.make()
+    if windows.decoded is not None:
+        windows.decoded.rename(folder.decoded)
     if mask is not None:
         np.save(folder.missing, mask)
     return _begin(folder, settings, plan, like, found, windows.path, console)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from kanfield.images import Image
 from kanfield.images.windows import Windows, open_windows
 from kanfield.monitors.tolerant import say
 from kanfield.names import command_line
-from kanfield.process import default_settings
+from kanfield.process import default_settings, process_count
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.run import Run
 from kanfield.runs.run import load as load_one
@@ -30,11 +31,11 @@ from kanfield.tiles.picture import survey
 from kanfield.tiles.plan import Plan, plan_for
 from kanfield.tiles.ray_tasks import RayTasks, require_ray
 from kanfield.tiles.run import TiledRun
+from kanfield.tiles.streamed import is_beyond_memory, streamed
 from kanfield.tiles.supervise import Engine, supervise
 from kanfield.tiles.workers import Workers, devices_of
 from kanfield.training import evaluate_run as one
 from kanfield.training import fit as single
-from kanfield.training.distributed import process_count
 
 
 @default_settings()
@@ -75,11 +76,13 @@ def fit(
     20
     """
     settings = single.merged(settings, overrides)
-    windows = _windows(image, settings)
-    plan = None if windows is None else _plan(settings, windows.height, windows.width)
-    if windows is not None and plan is not None:
-        _check(settings, plan, workers, engine)
-        run = begin_file(windows, settings, plan, Path(out), console)
+    run = None
+    with _windows(image, settings, Path(out), console) as windows:
+        plan = None if windows is None else _plan(settings, windows.height, windows.width)
+        if windows is not None and plan is not None:
+            _check(settings, plan, workers, engine)
+            run = begin_file(windows, settings, plan, Path(out), console)
+    if run is not None:
         return _train(run, workers, engine, console)
     file, picture = single.read_picture(image, settings)
     plan = _plan(settings, picture.height, picture.width)
@@ -183,15 +186,25 @@ def evaluate_run(path: str | os.PathLike[str]) -> dict[str, Any]:
     return measure_again(run)
 
 
-def _windows(image: str | os.PathLike[str] | Image, settings: Settings) -> Windows | None:
+@contextlib.contextmanager
+def _windows(
+    image: str | os.PathLike[str] | Image, settings: Settings, out: Path, console: Console | None
+) -> Iterator[Windows | None]:
     """The file by windows, where it is one that can be and nothing asks for all of it at once."""
-    if isinstance(image, Image) or settings.tiles == 1 or settings.size or settings.tonemap:
-        return None
-    windows = open_windows(Path(image), settings.page) if isinstance(image, (str, os.PathLike)) else None
+    whole = settings.tiles == 1 or settings.size or settings.tonemap
+    if whole or not isinstance(image, (str, os.PathLike)):
+        yield None
+        return
+    file = Path(image)
+    windows = open_windows(file, settings.page)
+    if windows is None and is_beyond_memory(file, settings):
+        with streamed(file, out, console) as windows:
+            yield windows
+        return
     pixels = 0 if windows is None else windows.height * windows.width
     if settings.max_pixels is not None and pixels > settings.max_pixels:
-        return None  # reading it as a whole refuses it in words
-    return windows
+        windows = None  # reading it as a whole refuses it in words
+    yield windows
 
 
 def _plan(settings: Settings, height: int, width: int) -> Plan | None:

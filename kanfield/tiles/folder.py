@@ -49,6 +49,7 @@ class TiledFolder(RunFolder):
         self.split = path / "tiles.json"
         self.table = path / "tiles.csv"
         self.pixels = path / "pixels.npy"
+        self.decoded = path / "decoded.tiff"
         self.missing = path / "missing.npy"
         self.tiles = path / "tiles"
         self.claims = path / "claims"

@@ -163,12 +163,13 @@ def open_picture(folder: TiledFolder, settings: Settings, image: Path, split: Sp
     height, width, like = split.plan.height, split.plan.width, split.like
     if folder.pixels.is_file():
         return Picture(height, width, stored_reader(folder.pixels, folder.missing, like), like)
+    image = folder.decoded if folder.decoded.is_file() else image
     if not image.is_file():
         raise InputError(
             f"{image}, the image of {folder.path}, is gone, and no {image.name} lies in that folder or one "
             f"above it: put it back or edit {folder.config}"
         )
-    windows = open_windows(image, settings.page)
+    windows = open_windows(image, None if image == folder.decoded else settings.page)
     if windows is None or (windows.height, windows.width) != (height, width):
         raise InputError(f"{folder.config} names an image that is not the one of this run: put that one back")
     mask = partial(stored_window, folder.missing) if folder.missing.is_file() else None

@@ -19,26 +19,13 @@ import torch.distributed as dist
 from torch import Tensor
 
 from kanfield.errors import InputError, RunFailed
+from kanfield.process import process_count
 from kanfield.training.signals import Signals
 
 T = TypeVar("T")
 
 LEAST_PART = 16_384  # pixels of a step below which a process spends more on exchanging than it saves
 _PATIENCE = timedelta(minutes=10)  # for a process that does not answer
-_STARTED_BY = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # torchrun's variables
-
-
-def process_count() -> int:
-    """How many processes torchrun started for this command; 1 without it."""
-    try:
-        return int(os.environ["WORLD_SIZE"]) if all(name in os.environ for name in _STARTED_BY) else 1
-    except ValueError:
-        return 1
-
-
-def leads() -> bool:
-    """Whether this is the first of torchrun's processes, or the only one."""
-    return process_count() == 1 or os.environ["RANK"] == "0"
 
 
 class Ranks:

@@ -106,6 +106,24 @@ def _decode(path: Path, data: bytes, max_pixels: int, page: int | None) -> Raste
     return Raster(pixels, (*notes, *exif_notes, *page_notes), kept, orientation)
 
 
+def stored_size(path: Path) -> tuple[int, int, int] | None:
+    """Width and height of a PNG or JPEG file and the bytes of its pixels, by its header.
+
+    Args:
+        path: The file.
+
+    Returns:
+        None where it is another file, or is damaged.
+    """
+    try:
+        with _no_limit(), PILImage.open(path, formats=("PNG", "JPEG")) as picture:
+            width, height = picture.size
+            deep = "16" in picture.mode or ";16" in str(picture.tile)
+            return width, height, width * height * len(picture.getbands()) * (2 if deep else 1)
+    except Exception:  # whatever Pillow raises: reading it says so in words
+        return None
+
+
 def write_png16(file: BinaryIO, image: Image) -> None:
     """Write a 16-bit image as PNG, with its colour profile."""
     import imagecodecs
