@@ -51,7 +51,7 @@ def check(x: Array, y: Array, names: tuple[str, ...], target: str) -> None:
         target: name of the target.
 
     Raises:
-        InputError: samples are too few, not finite, constant, too large or too small; the message names the column.
+        InputError: samples are too few, not finite, constant, too large or too small; the message says where.
     """
     if x.ndim != 2 or y.shape != x.shape[:1] or len(names) != x.shape[1]:
         raise InputError(f"x is (N, n) and y (N,) with a name for every input, got {x.shape} and {y.shape}")
