@@ -323,12 +323,22 @@ def test_powers_times_a_function_of_a_difference(function) -> None:
     random = np.random.default_rng(0)
     x = np.column_stack([10 ** random.uniform(-2, 2, 600), random.uniform(0, 3, (600, 2))])
     y = x[:, 0] ** 2 * function(x[:, 1] - x[:, 2])
-    network = power_law_times(split(x, y, 0)[0], Coordinate("x-y", (1, 2)), FUNCTIONS, ("a", "s", "t"))
+    samples, *_ = split(x, y, 0)
+    network = power_law_times(samples, Coordinate("x-y", (1, 2)), FUNCTIONS, ("a", "s", "t"))
     assert network is not None
-    inner = np.abs(np.sin(x[:, 1] - x[:, 2])) > 0.2
-    np.testing.assert_allclose(network(x[inner]), y[inner], rtol=0.02)
+    errors = np.abs(network(samples.x_val) / samples.y_val - 1)  # large beside zeros and poles
+    assert np.quantile(errors, 0.9) < 0.01
 
 
 def test_a_reciprocal_has_values_on_both_sides_of_its_pole() -> None:
     values = FUNCTIONS["1/x"](np.array([-2.0, 0.0, 4.0]))
     assert values[[0, 2]].tolist() == [-0.5, 0.25] and np.isnan(values[1])
+
+
+@pytest.mark.slow
+def test_a_quotient_of_functions_with_poles_and_a_useless_input() -> None:
+    x = np.random.default_rng(0).uniform(0, 2 * np.pi, (600, 3))
+    found = discover(x, np.sin(x[:, 0]) / np.sin(x[:, 1]), names=["a", "b", "c"])
+    a, b = sympy.symbols("a b", real=True)
+    assert found.attempts[-1].origin == "one function over another"
+    assert sympy.simplify(found.chosen.expression - sympy.sin(a) / sympy.sin(b)) == 0

@@ -59,6 +59,7 @@ def main() -> None:
     """Run the trials that the CSV lacks, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("tables", nargs="+", choices=["toys", "feynman"])
+    parser.add_argument("--only", nargs="*", default=[], help="names of tasks")
     parser.add_argument("--every", type=int, default=1, help="take every so many-th task of a table")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=60.0, help="of pykan, on the processor")
@@ -75,6 +76,7 @@ def main() -> None:
     ours, rows = read(given.ours), read(given.out, KEYS)
     for table in given.tables:
         tasks = [task for task in tasks_of(table) if task.name not in LEFT_OUT][:: given.every]
+        tasks = [task for task in tasks if not given.only or task.name in given.only]
         for task, seed in itertools.product(tasks, range(given.seeds)):
             known = (task.name, str(seed), "0")
             if known not in ours:

@@ -28,6 +28,7 @@ from kanfield.symbolic.monomials import power_sum
 from kanfield.symbolic.network import Network
 from kanfield.symbolic.powers import power_law, power_law_times
 from kanfield.symbolic.prune import STRENGTHS, prune, sparsify
+from kanfield.symbolic.quotients import has_poles, quotient
 from kanfield.symbolic.samples import Samples, check, split
 from kanfield.symbolic.snap import Snapped, snap
 from kanfield.symbolic.structure import improve, propose
@@ -184,6 +185,9 @@ def _networks(search: _Search, widths: Sequence[int] | None) -> Iterator[tuple[N
         if law is not None:
             text = f"powers times {coordinate.text(search.names)}"
             yield law, text, rmse(law, s.x_val, s.y_val) / (s.spread or 1.0)
+    law = quotient(s, search.functions, search.names) if has_poles(s.y) and search.go_on() else None
+    if law is not None:
+        yield law, "one function over another", rmse(law, s.x_val, s.y_val) / (s.spread or 1.0)
     search.floor = min(search.floor, interpolation_error(s.x, s.y, s.x_val, s.y_val))
     if widths is not None:
         yield from _layered(search, widths)

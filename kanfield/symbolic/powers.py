@@ -115,7 +115,7 @@ def power_law_times(
     for cells in _CELLS:
         lower, upper = cover(z)
         basis = spline_basis(z, lower, upper, cells)
-        spline = Spline(lower, upper, np.linalg.lstsq(basis, inner, rcond=None)[0])
+        spline = Spline(lower, upper, np.linalg.lstsq(basis, inner, rcond=None)[0].astype(np.float64))
         if last == "x":
             nodes: tuple[Node, ...] = (*before, Node((*edges, Edge(source, spline)), product=True))
         else:
