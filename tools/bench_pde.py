@@ -105,8 +105,9 @@ def child(name: str, seconds: float, width: int) -> dict[str, Any]:
 
 
 def compare(python: Path, seconds: float, steps: int) -> dict[str, Any]:
-    """All figures, by problem and contestant."""
+    """Print all figures as they come, and return them by problem and contestant."""
     figures: dict[str, Any] = {}
+    print("| problem | contestant | parameters | steps | seconds | relative L2 |\n| --- |" + " --- |" * 5)
     for problem in OURS:
         print(f"{problem} ...", file=sys.stderr)
         with tempfile.TemporaryDirectory() as folder:
@@ -125,18 +126,18 @@ def compare(python: Path, seconds: float, steps: int) -> dict[str, Any]:
             name: json.loads(text if name == "kanfield" else text.splitlines()[-1])
             for name, text in printed.items()
         }
+        show(problem, figures[problem])  # at once: the next one may take an hour
     return figures
 
 
-def show(figures: dict[str, Any]) -> None:
-    """Print the table."""
-    print("| problem | contestant | parameters | steps | seconds | relative L2 |\n| --- |" + " --- |" * 5)
-    for problem, contestants in figures.items():
-        for name, found in contestants.items():
-            print(
-                f"| `{problem}` | {name} | {found['parameters']:,} | {found['steps']:,} | "
-                f"{found['seconds']:,.0f} | {found['relative_l2']:.1e} |"
-            )
+def show(problem: str, contestants: dict[str, Any]) -> None:
+    """Print a problem's rows of the table."""
+    for name, found in contestants.items():
+        print(
+            f"| `{problem}` | {name} | {found['parameters']:,} | {found['steps']:,} | "
+            f"{found['seconds']:,.0f} | {found['relative_l2']:.1e} |",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -154,7 +155,6 @@ def main() -> None:
         return
     python = prepare(arguments.environment.resolve(), "deepxde")
     figures = compare(python, arguments.seconds, arguments.steps)
-    show(figures)
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump(figures, file, indent=2)

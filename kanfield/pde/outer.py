@@ -11,8 +11,8 @@ from kanfield.pde.system import System
 def solve_outer_layer(system: System) -> None:
     """Give a KAN's last layer the coefficients that one linear least-squares problem asks for.
 
-    For a linear equation they are the best that the fresh inner layers allow (variable projection); where
-    the equation is not linear, or the step does not help, the field stays as it was.
+    For a linear equation they are the best that the inner layers, fresh or just refined, allow (variable
+    projection); where the equation is not linear, or the step does not help, the field stays as it was.
     """
     layers = spline_layers(system.field)
     if layers is None:

@@ -116,7 +116,7 @@ class Solver:
     def _go(self, number: int, stretch: Stretch) -> None:
         began = time.perf_counter()
         system = self._system(number, stretch)
-        if number == 0:
+        if number == 0 or stretch.grids != self.plan.stretches[number - 1].grids:
             solve_outer_layer(system)
         paused = 0.0
         every = max(1, stretch.steps // _SCORES)
