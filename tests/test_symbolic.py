@@ -71,7 +71,8 @@ def test_jacobian_is_the_derivative(network: Network) -> None:
     p, step = network.parameters, 1e-6
     direction = random.standard_normal(len(p))
     ahead, behind = (network.with_parameters(p + s * direction)(X) for s in (step, -step))
-    np.testing.assert_allclose(network.jacobian(X) @ direction, (ahead - behind) / (2 * step), atol=1e-6)
+    # Where a hidden value passes a grid's border within the step, the second derivative jumps.
+    np.testing.assert_allclose(network.jacobian(X) @ direction, (ahead - behind) / (2 * step), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
