@@ -60,7 +60,7 @@ def test_a_run_leaves_everything(heat, capsys):
     assert "relative L2" in printed.err and "report.html" in printed.err
     with open("a/metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["stretch"] for row in (rows[0], rows[-1])] == ["1", "2"]
+    assert [row["stretch"] for row in (rows[0], rows[-1])] == ["1", "5"]
     assert float(rows[-1]["l2"]) < float(rows[0]["l2"])
     figures = {path.name for path in Path("a/figures").glob("*.png")}
     assert figures == {"errors.png", "maps.png", "snapshots.png"}
