@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kanfield.monitors.tolerant import closed_on_failure
 from kanfield.process import quiet_warnings
 
 if TYPE_CHECKING:
@@ -41,10 +42,11 @@ class EventFile:
         self._summary: Any = summary
         name = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
         self._records = RecordWriter(open(folder / f"events.out.tfevents.{name}", "xb"))  # noqa: SIM115
-        self._write(file_version="brain.Event:2")
-        if purge_step is not None:
-            self._write(purge_step, session_log=SessionLog(status=SessionLog.START))
-        self.flush()
+        with closed_on_failure(self):
+            self._write(file_version="brain.Event:2")
+            if purge_step is not None:
+                self._write(purge_step, session_log=SessionLog(status=SessionLog.START))
+            self.flush()
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         """Write a number."""

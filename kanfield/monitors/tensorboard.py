@@ -13,6 +13,7 @@ from kanfield.images import Image
 from kanfield.monitors.base import Row
 from kanfield.monitors.edge_figure import edge_figure
 from kanfield.monitors.event_file import EventFile
+from kanfield.monitors.tolerant import closed_on_failure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +42,8 @@ class TensorBoardLog:
         self._events = EventFile(folder, None if resumed_at is None else resumed_at + 1)
         if resumed_at is None:
             text = yaml.safe_dump(dict(config), sort_keys=False)
-            self._events.text("config", "\n".join(f"    {line}" for line in text.splitlines()))
+            with closed_on_failure(self._events):
+                self._events.text("config", "\n".join(f"    {line}" for line in text.splitlines()))
 
     def log(self, row: Row) -> None:
         """Write the row's scalars."""

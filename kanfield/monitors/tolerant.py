@@ -59,6 +59,17 @@ def tolerated(what: str, console: Console | None) -> Iterator[None]:
         say(console, line, "yellow")
 
 
+@contextlib.contextmanager
+def closed_on_failure(opened: Any) -> Iterator[None]:
+    """Close something where the block fails, whatever else that raises: what is full stays full."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(Exception):
+            opened.close()
+        raise
+
+
 class Tolerant:
     """A monitor whose failures are tolerated; after the first it is asked no more.
 
@@ -78,9 +89,10 @@ class Tolerant:
 
         def call(*arguments: Any) -> None:
             monitor, self._monitor = self._monitor, None
-            if monitor is not None:
-                with tolerated(self._what, self._console):
-                    getattr(monitor, name)(*arguments)
-                    self._monitor = monitor
+            if monitor is None:
+                return
+            with tolerated(self._what, self._console), closed_on_failure(monitor):
+                getattr(monitor, name)(*arguments)
+                self._monitor = monitor
 
         return call

@@ -29,7 +29,6 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"%PDF", "PDF"),
     (0, b"%!PS", "PostScript"),
     (0, b"\xc5\xd0\xd3\xc6", "PostScript"),
-    (0, b"\x93NUMPY", "NPY"),
     (0, b"\x89HDF\r\n\x1a\n", "HDF5 or NetCDF"),
     (0, b"CDF\x01", "NetCDF"),
     (0, b"CDF\x02", "NetCDF"),
@@ -84,8 +83,6 @@ def remedy(name: str) -> str:
     >>> remedy("HEIC")
     'convert it to PNG or TIFF'
     """
-    if name == "NPY":
-        return "pass np.load(...) to kanfield.Image in a program, or convert it to PNG or TIFF"
     if "camera" in name:
         return "develop it with a raw converter and save it as TIFF"
     if "video" in name:
