@@ -77,7 +77,7 @@ def make_plan(problem: Problem, settings: SolveSettings) -> Plan:
             f"--optimizer lm takes up to {LM_LIMIT:,} parameters, this field has {parameters:,}: give lbfgs "
             "or adam, or fewer --widths"
         )
-    points = settings.points or (max(400, 2 * parameters) if settings.quick else max(2000, 3 * parameters))
+    points = settings.points or (max(400, 2 * parameters) if settings.quick else max(2000, 5 * parameters))
     if settings.model == "kan" and points < parameters:
         raise InputError(
             f"--points {points} are fewer than the KAN's {parameters:,} parameters, so its grids are too "
