@@ -13,6 +13,7 @@ from PIL import Image as PILImage
 
 from kanfield.cli import main
 from kanfield.errors import InputError, Interrupted
+from kanfield.least_squares import Minimum
 from kanfield.pde import plan, references
 from kanfield.pde.catalogue import PROBLEMS
 from kanfield.pde.load import find_problem
@@ -228,6 +229,17 @@ def test_the_readme_s_own_equation_is_solved(tmp_path, monkeypatch):
         exact = sines @ ((n == 1) * decay + force * (1 - decay) / rate)
         found = run.values(torch.stack([x, torch.full_like(x, time)], 1))
         torch.testing.assert_close(found, exact, atol=0.05, rtol=0)
+
+
+def test_a_search_that_accepts_no_step_leaves_a_row(heat, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "kanfield.pde.solve.levenberg_marquardt",
+        lambda residual, jacobian, start, **_: Minimum(start, 1.0, 0, 1),
+    )
+    problem, settings = find_problem(heat), SolveSettings(heat, **SMALL)
+    run = Solver(problem, settings, make_plan(problem, settings), find_reference(problem), None)
+    run.run()
+    assert run.rows[-1].step == 0 and run.rows[-1].l2 is not None
 
 
 def test_limits_are_what_the_help_says():

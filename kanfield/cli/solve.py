@@ -39,7 +39,8 @@ class Solve:
     seconds: Number = None
     """Stop after this time, even before all steps are done."""
     points: Whole = None
-    """Points at which the equation is to hold. Default: five for each parameter, at least 2000."""
+    """Points at which the equation is to hold. Default: five for each parameter up to
+    3,000, three for each of more; at least 2000."""
     seed: int = 0
     """Of the field and the points."""
     quick: Flag = False

@@ -28,9 +28,7 @@ class GridRule:
     samples: float  # of a fit of 0.4 megapixels
     channels_growth: float = 1.0  # power of the number of channels that samples grow with
     smoothness: float = 0.0  # where pixels are hidden or missing
-    exact: bool = (
-        False  # as many features a level as a pixel has values, so that each value has one of its own
-    )
+    exact: bool = False  # as many features a level as a pixel has values
 
 
 LEVELS, COARSEST = 10, 8  # of all presets; the coarsest in cells along the longer side
@@ -62,9 +60,8 @@ def grid_settings(
     """
     most = _most_parameters(rule, stats) if most is None else most
     size = stats.pixels / _REFERENCE
-    samples = (
-        rule.samples * stats.channels**rule.channels_growth * size ** (SAMPLES_GROWTH if size > 1 else 1)
-    )
+    samples = rule.samples * stats.channels**rule.channels_growth
+    samples *= size ** (SAMPLES_GROWTH if size > 1 else 1)
     samples *= stats.seen / stats.pixels  # hidden pixels or not, one that is seen is seen as often
     batch = min(max(2 ** round(math.log2(samples / _STEPS)), _BATCHES[0]), _BATCHES[1], stats.seen)
     return {

@@ -77,7 +77,7 @@ def make_plan(problem: Problem, settings: SolveSettings) -> Plan:
             f"--optimizer lm takes up to {LM_LIMIT:,} parameters, this field has {parameters:,}: give lbfgs "
             "or adam, or fewer --widths"
         )
-    points = settings.points or (max(400, 2 * parameters) if settings.quick else max(2000, 5 * parameters))
+    points = settings.points or (max(400, 2 * parameters) if settings.quick else usual_points(parameters))
     if settings.model == "kan" and points < parameters:
         raise InputError(
             f"--points {points} are fewer than the KAN's {parameters:,} parameters, so its grids are too "
@@ -95,6 +95,18 @@ def make_plan(problem: Problem, settings: SolveSettings) -> Plan:
     ]
     options |= {"grids": list(stretches[0].grids)} if stretches[0].grids else {}
     return Plan(options, optimizer, points, parameters, stretches)
+
+
+def usual_points(parameters: int) -> int:
+    """Points of the equation for a field of so many parameters.
+
+    Five for each, since with two a field follows its points in place of the solution; three for each of many,
+    whose Jacobian would fill the memory.
+
+    >>> usual_points(100), usual_points(1000), usual_points(6000)
+    (2000, 5000, 18000)
+    """
+    return max(2000, 5 * min(parameters, LM_DEFAULT), 3 * parameters)
 
 
 def _field(problem: Problem, settings: SolveSettings) -> tuple[dict[str, object], list[tuple[int, ...]]]:

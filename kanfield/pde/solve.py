@@ -134,7 +134,7 @@ class Solver:
                 raise OutOfTime
 
         self._optimise(system, stretch.steps, every, watch)
-        if self.rows[-1].step < self._step or not self.rows:  # it converged before its last step
+        if not self.rows or self.rows[-1].step < self._step:  # it converged before its last step
             self._record(number, stretch, float(system.loss().detach()))
 
     def _system(self, number: int, stretch: Stretch) -> System:

@@ -61,7 +61,7 @@ def require_positive(settings: StudySettings, *names: str) -> None:
 
     Args:
         settings: of a study.
-        *names: of those of its settings that are numbers, or tuples of at least one.
+        *names: of those of its settings that are numbers, tuples of at least one, or None.
 
     Raises:
         InputError: one is zero or less, or a tuple is empty.
@@ -71,7 +71,7 @@ def require_positive(settings: StudySettings, *names: str) -> None:
         if value == ():
             raise InputError(f"--{name.replace('_', '-')} names none: give one number or more")
         for number in value if isinstance(value, tuple) else [value]:
-            if not 0 < number < float("inf"):
+            if number is not None and not 0 < number < float("inf"):
                 flag = name.replace("_", "-")
                 raise InputError(f"--{flag} {number} is impossible: give a number above zero")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from tyro.conf import arg
 
 from kanfield.studies.pde.rows import ROWS, WAYS
 from kanfield.studies.settings import StudySettings, require_known, require_positive
@@ -32,8 +34,8 @@ class Pde(StudySettings):
     """Steps of Levenberg-Marquardt, for fields of up to 3,000 parameters."""
     lbfgs_steps: int = 3000
     """Steps of L-BFGS, for larger fields; ten times as many in rows of ten times the training."""
-    points: int = 2000
-    """Points of the equation, at least; fields of up to 3,000 parameters get two for each."""
+    points: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """Points of the equation. Default: as many as kanfield solve takes for each field."""
 
     def check(self) -> None:
         """See :meth:`StudySettings.check`."""

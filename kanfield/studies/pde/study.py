@@ -85,9 +85,7 @@ class _Solution:
             optimizer, steps = "lm", settings.lm_steps
         else:
             optimizer, steps = "lbfgs", row.times * settings.lbfgs_steps
-        points = max(settings.points, 2 * parameters if parameters <= LM_DEFAULT else 0)
-        if row.model == "kan":
-            points = max(points, parameters)
+        points = settings.points and max(settings.points, parameters if row.model == "kan" else 0)
         return dataclasses.replace(solve, optimizer=optimizer, steps=steps, points=points)  # type: ignore[arg-type]
 
 
@@ -129,7 +127,7 @@ def _notes(settings: Pde) -> list[str]:
     return [
         "The poster's settings are not published (equation, points, weights, steps, rate; whether its error "
         "is squared): its column is no like-for-like comparison. Ours are guessed as Adam, "
-        f"{settings.adam_steps:,} steps of rate 1e-3, {settings.points:,} Sobol points or more that stay, "
+        f"{settings.adam_steps:,} steps of rate 1e-3, Sobol points that stay, "
         "all of the time at once, and tanh in MLPs.",
         "Allen-Cahn is the standard benchmark (D = 1e-4) with u = -1 at the ends; Darcy is PaddleScience's "
         "public case. Constraints are exact, and every family of fields sees cos(pi x) in Allen-Cahn.",
