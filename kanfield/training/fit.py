@@ -13,22 +13,16 @@ import torch
 from rich.console import Console
 
 from kanfield.config.checks import check
-from kanfield.config.parse import settings_from, to_plain
+from kanfield.config.parse import settings_from
 from kanfield.config.resolve import merge_flags, resolve
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError, RunFailed
 from kanfield.files import remove_leftovers, replacing
 from kanfield.images import Image
 from kanfield.machine import pick_device
-from kanfield.monitors.base import Monitor
-from kanfield.monitors.csv_log import CsvLog
-from kanfield.monitors.frames import FrameLog
 from kanfield.monitors.spectrum_figure import spectrum_figure
-from kanfield.monitors.spectrum_log import PIXELS as SPECTRUM_PIXELS
-from kanfield.monitors.spectrum_log import SpectrumLog, bands_of, read_spectrum
-from kanfield.monitors.tensorboard import TensorBoardLog
-from kanfield.monitors.terminal import TerminalLog
-from kanfield.monitors.tolerant import Tolerant, say, tolerated
+from kanfield.monitors.spectrum_log import bands_of, read_spectrum
+from kanfield.monitors.tolerant import say, tolerated
 from kanfield.names import command_line
 from kanfield.process import default_settings, limit_threads
 from kanfield.runs.folder import RunFolder
@@ -42,6 +36,7 @@ from kanfield.training.results import measure, write_results
 from kanfield.training.signals import Signals
 from kanfield.training.target import fingerprint, image_stats, make_target
 from kanfield.training.trainer import Trainer
+from kanfield.training.watch import watch
 
 
 @default_settings()
@@ -268,7 +263,7 @@ def _train(
             if not ranks.leads:
                 trainer.train(signals)
                 return load(folder.path)
-            board = _watch(trainer, console, position, closing)
+            board = watch(trainer, console, position, closing)
             trainer.train(signals)
             trainer.use_best_weights()
             board.edges(field, trainer.progress.step)
@@ -282,48 +277,6 @@ def _train(
         picture, content = measure(field, target, trainer.progress, settings, folder)
         write_results(folder, target, picture, content, console)
     return load(folder.path)
-
-
-def _watch(
-    trainer: Trainer, console: Console | None, position: int | None, closing: contextlib.ExitStack
-) -> Any:
-    """Give a trainer all that watches it, closed at the end; returns TensorBoard's log."""
-    settings, folder = trainer.settings, trainer.folder
-    plain = to_plain(settings, str(trainer.image.source))
-    rows = CsvLog(folder.rows, position)
-    closing.callback(rows.close)
-    board: Any = Tolerant(lambda: TensorBoardLog(folder.path, plain, position), "TensorBoard's file", console)
-    monitors: list[Monitor] = [board]
-    if settings.timelapse:
-        frames: Any = Tolerant(lambda: FrameLog(folder.frames), "the timelapse", console)
-        monitors.append(frames)
-    if console is not None:
-        best = trainer.progress.best_psnr
-        terminal: Any = Tolerant(
-            lambda: TerminalLog(console, trainer.steps, settings.seconds, best), "progress", None
-        )
-        monitors.append(terminal)
-    for monitor in monitors:
-        closing.callback(monitor.close)
-    trainer.monitors = [rows, *monitors]
-    if settings.spectrum:
-        trainer.spectrum = _spectrum_log(trainer, board, position)
-        closing.callback(trainer.spectrum.close)
-    return board
-
-
-def _spectrum_log(trainer: Trainer, board: TensorBoardLog, resumed_at: int | None) -> SpectrumLog:
-    """Make the spectrum's log; it shares the trainer's evaluations where those are of its very pixels."""
-    shares = trainer.eval_pixels is None and trainer.target.count <= SPECTRUM_PIXELS
-    return SpectrumLog(
-        trainer.image,
-        trainer.folder.spectrum,
-        board,
-        resumed_at,
-        trainer.steps,
-        trainer.sampler.batch_size,
-        trainer.evaluate_every if shares else None,
-    )
 
 
 @contextlib.contextmanager
