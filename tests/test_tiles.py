@@ -10,6 +10,8 @@ import tifffile
 import torch
 from torch import nn
 
+from kanfield.config.image_stats import ImageStats
+from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.images import Image, held_out_mask, read_image, write_image
@@ -17,6 +19,7 @@ from kanfield.images.windows import open_windows
 from kanfield.runs.rendering import evaluate_field
 from kanfield.tiles import entry
 from kanfield.tiles.blend import TiledField, axis_weight
+from kanfield.tiles.budget import tile_steps
 from kanfield.tiles.collect import measure_again
 from kanfield.tiles.held_out import held_out_window
 from kanfield.tiles.plan import Axis, Plan, Tile, plan_for
@@ -87,6 +90,32 @@ def test_a_picture_is_split_by_its_pixels_or_by_what_is_asked_for():
 
 
 # ---- the blend ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", ["smooth", "compact"])
+def test_a_picture_takes_no_longer_for_being_split_and_a_pixel_as_long_in_any_large_one(preset):
+    def samples(height: int, width: int) -> float:
+        plan = plan_for(Settings(tiles=512), height, width)
+        frame = ImageStats(*plan.frame[::-1], plan.frame[0] * plan.frame[1], 3)
+        of_tile = resolve(Settings(preset=preset), frame)
+        return tile_steps(Settings(preset=preset), of_tile, plan, frame) * of_tile.batch_size / frame.pixels
+
+    for height, width in ((600, 800), (2000, 3000), (4000, 6000)):
+        one = resolve(Settings(preset=preset), ImageStats(width, height, height * width, 3))
+        assert samples(height, width) == pytest.approx(
+            one.steps * one.batch_size / (height * width), rel=0.02
+        )
+    assert samples(30_000, 40_000) == pytest.approx(samples(4000, 6000), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"steps": 77}, {"seconds": 5.0}, {"target_psnr": 40.0}, {"lossless": True}, {"encoding": "directions"}],
+)
+def test_a_budget_or_target_that_was_given_is_every_tiles_own(given):
+    settings, frame = Settings(**given), ImageStats(532, 532, 532 * 532, 3)
+    of_tile = resolve(settings, frame)
+    assert tile_steps(settings, of_tile, plan_for(Settings(), 4000, 6000), frame) == of_tile.steps
 
 
 def test_weights_sum_to_one_to_the_bit_and_are_positive():

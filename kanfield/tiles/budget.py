@@ -1,0 +1,46 @@
+"""How long the field of a tile is trained, when nobody says."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from kanfield.config.direction_presets import FEWEST_STEPS
+from kanfield.config.image_stats import ImageStats
+from kanfield.config.resolve import resolve
+from kanfield.config.settings import Settings
+from kanfield.tiles.plan import Plan
+
+FLAT_FROM = 24e6  # pixels from which each is seen as often, however large the picture is
+
+
+def tile_steps(settings: Settings, of_tile: Settings, plan: Plan, stats: ImageStats) -> int | None:
+    """Steps of a tile: its share of the samples that the preset gives the whole picture as one field.
+
+    A preset gives large pictures fewer looks at a pixel than small ones. By the size of its tiles alone, a
+    photograph of 24 megapixels would take an hour where one field takes minutes. A fit that is to reach a
+    target, a budget that was given, and fields that are not on grids keep the steps of the tile's size.
+
+    Args:
+        settings: As they were given.
+        of_tile: What they come to for a picture of a frame's size.
+        plan: Of the picture.
+        stats: Of a frame.
+
+    >>> from kanfield.tiles.plan import plan_for
+    >>> plan, stats = plan_for(Settings(), 4000, 6000), ImageStats(532, 532, 532 * 532, 3)
+    >>> of_tile = resolve(Settings(), stats)
+    >>> of_tile.steps, tile_steps(Settings(), of_tile, plan, stats)
+    (15547, 850)
+    """
+    given = settings.steps or settings.seconds or settings.phases or settings.target_psnr
+    on_grids = of_tile.encoding in ("grid", "both") and of_tile.preset in ("smooth", "compact")
+    if given or not on_grids or of_tile.steps is None or of_tile.batch_size is None:
+        return of_tile.steps
+    shrink = min(1.0, math.sqrt(FLAT_FROM / (plan.height * plan.width)))
+    height, width = round(plan.height * shrink), round(plan.width * shrink)
+    seen = max(1, round(stats.seen / stats.pixels * height * width))
+    whole = resolve(replace(settings, parameters=None), ImageStats(width, height, seen, stats.channels))
+    assert whole.steps is not None and whole.batch_size is not None  # as the tile's are
+    samples = whole.steps * whole.batch_size / seen * stats.seen
+    return min(of_tile.steps, max(FEWEST_STEPS, math.ceil(samples / of_tile.batch_size)))
