@@ -89,11 +89,8 @@ def test_a_picture_is_split_by_its_pixels_or_by_what_is_asked_for():
         plan_for(Settings(spectrum=True), 8000, 8000)
 
 
-# ---- the blend ---------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("preset", ["smooth", "compact"])
-def test_a_picture_takes_no_longer_for_being_split_and_a_pixel_as_long_in_any_large_one(preset):
+def test_a_picture_is_seen_no_less_for_being_split_and_a_pixel_as_long_in_any_large_one(preset):
     def samples(height: int, width: int) -> float:
         plan = plan_for(Settings(tiles=512), height, width)
         frame = ImageStats(*plan.frame[::-1], plan.frame[0] * plan.frame[1], 3)
@@ -110,12 +107,22 @@ def test_a_picture_takes_no_longer_for_being_split_and_a_pixel_as_long_in_any_la
 
 @pytest.mark.parametrize(
     "given",
-    [{"steps": 77}, {"seconds": 5.0}, {"target_psnr": 40.0}, {"lossless": True}, {"encoding": "directions"}],
+    [
+        {"steps": 77},
+        {"seconds": 5.0},
+        {"target_psnr": 40.0},
+        {"lossless": True},
+        {"lossless": True, "preset": "smooth"},
+        {"encoding": "directions"},
+    ],
 )
 def test_a_budget_or_target_that_was_given_is_every_tiles_own(given):
     settings, frame = Settings(**given), ImageStats(532, 532, 532 * 532, 3)
     of_tile = resolve(settings, frame)
     assert tile_steps(settings, of_tile, plan_for(Settings(), 4000, 6000), frame) == of_tile.steps
+
+
+# ---- the blend ---------------------------------------------------------------------------------
 
 
 def test_weights_sum_to_one_to_the_bit_and_are_positive():

@@ -33,7 +33,8 @@ def tile_steps(settings: Settings, of_tile: Settings, plan: Plan, stats: ImageSt
     >>> of_tile.steps, tile_steps(Settings(), of_tile, plan, stats)
     (15547, 850)
     """
-    given = settings.steps or settings.seconds or settings.phases or settings.target_psnr
+    budgets = settings.steps, settings.seconds, settings.phases, settings.target_psnr
+    given = settings.lossless or any(budget is not None for budget in budgets)
     on_grids = of_tile.encoding in ("grid", "both") and of_tile.preset in ("smooth", "compact")
     if given or not on_grids or of_tile.steps is None or of_tile.batch_size is None:
         return of_tile.steps
