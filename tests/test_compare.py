@@ -215,17 +215,22 @@ def test_a_second_ctrl_c_stops_the_fit_too(tmp_path):
     fit = "import os, signal, time; from pathlib import Path; "
     fit += "signal.signal(signal.SIGINT, lambda *_: Path('first').touch()); "
     fit += "Path('new').write_text(str(os.getpid())); os.rename('new', 'pid')\nwhile True: time.sleep(1)"
-    compare = "from pathlib import Path; from kanfield import child\n"
+    compare = "import signal; from pathlib import Path; from kanfield import child\n"
+    # Background jobs of a script, as tests may be, ignore SIGINT.
+    compare += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     compare += "from kanfield.comparison.compare import _run\n"
     compare += "from kanfield.training.signals import Signals\n"
     compare += f"child._START = {fit!r}\nwith Signals() as signals: _run([], signals, Path())"
     process = subprocess.Popen([sys.executable, "-c", compare], cwd=tmp_path, stderr=subprocess.DEVNULL)
-    for sign in ("pid", "first"):
-        while not (tmp_path / sign).exists():
-            assert process.poll() is None
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-    process.wait(timeout=120)
+    try:
+        for sign in ("pid", "first"):
+            while not (tmp_path / sign).exists():
+                assert process.poll() is None
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+        process.wait(timeout=120)
+    finally:
+        process.kill()
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
