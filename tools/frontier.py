@@ -5,55 +5,35 @@
     python tools/frontier.py parameters assets/camera.png tools/frontier.csv assets/frontier_parameters.png
 
 The first figure shows how every field of a comparison moved as its training went on. The second fits
-each field at 0.1 to 8 parameters a pixel with equal steps and batches, half of a checkerboard hidden; fits
-that the table holds are not run again.
+each field at 0.1 to 4 parameters a pixel with equal steps and with equal seconds (frontier_fits.py), and
+prints the tables too; fits that the table holds are not run again.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import tempfile
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
-import torch
+from frontier_fits import BUDGETS, PARAMETERS, PRESETS, RIVALS, best, measure, report
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-import kanfield
 from kanfield.comparison.charts import Curve, read_curve
-from kanfield.comparison.equal_parameters import match_parameters
-from kanfield.config.presets import PRESETS
-from kanfield.config.resolve import resolve
-from kanfield.config.settings import Settings
-from kanfield.errors import InputError
-from kanfield.training.target import image_stats, make_target
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart; presets are those of the KAN.
 COLOURS = {
     "kan": "#0072B2",
+    "smooth": "#0072B2",
     "compact": "#F0E442",
     "lossless": "#56B4E9",
     "siren": "#D55E00",
+    "finer": "#E69F00",
     "rff": "#009E73",
     "hashgrid": "#CC79A7",
     "mlp": "#7F7F7F",
 }
-PARAMETERS = (0.1, 0.17, 0.25, 0.4, 0.5, 1.0, 2.0, 4.0, 8.0)  # per pixel
-COLUMNS = (
-    "image",
-    "model",
-    "parameters_per_pixel",
-    "psnr",
-    "held_out_psnr",
-    "steps",
-    "seconds",
-    "parameters",
-)
-HELD_OUT, STEPS = "checkerboard", 1000
 
 
 def draw_training(folder: Path, file: Path) -> None:
@@ -81,68 +61,24 @@ def draw_training(folder: Path, file: Path) -> None:
     _save(figure, panels[0], file)
 
 
-def measure(image: str, table: Path) -> list[dict[str, Any]]:
-    """Fit every field at every size that is not in the table yet.
-
-    Args:
-        image: the file to fit.
-        table: CSV file of all fits so far; new ones are appended.
-
-    Returns:
-        The rows of this image.
-    """
-    rows: list[dict[str, Any]] = []
-    if table.is_file():
-        with open(table, newline="") as lines:
-            rows = list(csv.DictReader(lines))
-    known = {(row["image"], row["model"], float(row["parameters_per_pixel"])) for row in rows}
-    picture, name = kanfield.read_image(image), Path(image).stem
-    with open(table, "a", newline="") as lines:
-        writer = csv.DictWriter(lines, COLUMNS)
-        if not rows:
-            writer.writeheader()
-        for wanted in PARAMETERS:
-            for model in COLOURS:
-                if (name, model, wanted) not in known:
-                    row = {"image": name, "model": model, "parameters_per_pixel": wanted}
-                    row |= _fit(picture, model, wanted)
-                    writer.writerow(row)
-                    lines.flush()
-                    rows.append(row)
-                    print(*row.values(), flush=True)
-    return [row for row in rows if row["image"] == name]
-
-
-def _fit(picture: kanfield.images.Image, model: str, wanted: float) -> dict[str, Any]:
-    most = round(wanted * picture.height * picture.width)
-    try:
-        if model in PRESETS:
-            settings = Settings(preset=model, steps=STEPS, held_out=HELD_OUT, parameters=most)
-        else:
-            settings = Settings(model=model, steps=STEPS, held_out=HELD_OUT)
-            settings = resolve(settings, image_stats(make_target(settings, picture, torch.zeros(1))))
-            settings = match_parameters(settings, picture.channels, most)
-    except InputError:  # no field of this family is so small
-        return {}
-    with tempfile.TemporaryDirectory() as folder:
-        metrics = kanfield.fit(picture, settings, out=folder).metrics
-    return {key: round(float(metrics[key]), 3) for key in COLUMNS[3:]}
-
-
-def draw_parameters(rows: list[dict[str, Any]], file: Path) -> None:
-    """Draw two panels: PSNR on the pixels seen, and on those unseen."""
-    figure = Figure(figsize=(11, 4), layout="constrained")
-    panels = figure.subplots(1, 2)
-    for axes, column, what in zip(panels, ("psnr", "held_out_psnr"), ("seen", "unseen"), strict=True):
-        for model, colour in COLOURS.items():
-            mine = [row for row in rows if row["model"] == model and row.get("psnr")]
-            x = [float(row["parameters_per_pixel"]) for row in mine]
-            axes.plot(x, [float(row[column]) for row in mine], "o-", color=colour, markersize=4, label=model)
-        axes.set_xscale("log")
-        axes.set_xticks(PARAMETERS, [f"{value:g}" for value in PARAMETERS])
-        axes.minorticks_off()
-        _label(axes, "parameters per pixel", f"PSNR on the pixels {what}, dB")
-    _save(figure, panels[0], file)
+def draw_parameters(rows: list[dict[str, str]], file: Path) -> None:
+    """Draw a row of two panels for each budget: PSNR on the pixels seen, and on those unseen."""
+    figure = Figure(figsize=(11, 3.7 * len(BUDGETS) + 0.3), layout="constrained")
+    panels = figure.subplots(len(BUDGETS), 2, squeeze=False)
+    for pair, budget in zip(panels, BUDGETS, strict=True):
+        mine = [row for row in rows if row["budget"] == budget]
+        for axes, column, what in zip(pair, ("psnr", "held_out_psnr"), ("seen", "unseen"), strict=True):
+            found = best(mine, column)
+            for field in (*PRESETS, *RIVALS):
+                x = [size for size in PARAMETERS if (field, size) in found]
+                y = [found[field, size] for size in x]
+                axes.plot(x, y, "o-", color=COLOURS[field], markersize=4, label=field)
+            axes.set_xscale("log")
+            axes.set_xticks(PARAMETERS, [f"{value:g}" for value in PARAMETERS])
+            axes.minorticks_off()
+            axes.set_title(budget)
+            _label(axes, "parameters per pixel", f"PSNR on the pixels {what}, dB")
+    _save(figure, panels[0, 0], file)
 
 
 def _label(axes: Axes, x: str, y: str) -> None:
@@ -173,7 +109,9 @@ def main() -> None:
     if arguments.kind == "training":
         draw_training(arguments.folder, arguments.file)
     else:
-        draw_parameters(measure(arguments.image, arguments.table), arguments.file)
+        rows = measure(arguments.image, arguments.table)
+        draw_parameters(rows, arguments.file)
+        print(report(rows))
 
 
 if __name__ == "__main__":

@@ -26,11 +26,12 @@ from kanfield.symbolic.fit import follow, refit, rmse
 from kanfield.symbolic.functions import FUNCTIONS, Function
 from kanfield.symbolic.monomials import power_sum
 from kanfield.symbolic.network import Network
+from kanfield.symbolic.polynomials import polynomial
 from kanfield.symbolic.powers import power_law, power_law_times
 from kanfield.symbolic.prune import STRENGTHS, prune, sparsify
 from kanfield.symbolic.quotients import has_poles, quotient
 from kanfield.symbolic.samples import Samples, check, split
-from kanfield.symbolic.snap import Snapped, snap
+from kanfield.symbolic.snap import snap
 from kanfield.symbolic.structure import improve, propose
 
 Array = NDArray[np.float64]
@@ -79,13 +80,16 @@ class _Search:
         """Snap a network and keep what comes out; True where that explains the samples."""
         self.floor = min(self.floor, fitted)
         results = snap(network, self.samples, self.functions, self.go_on)
-        formulas = [self._formula(s, origin) for s in results[:2] if not s.network.spline_keys()]
+        formulas = [self._formula(s.network, origin) for s in results[:2] if not s.network.spline_keys()]
         best = min(formulas, key=lambda f: f.error, default=None)
         explained = best is not None and self.explains(best)
         if best is None:
             outcome = f"{len(results[0].network.spline_keys())} edges fit no function of the table"
         else:
             outcome = "explains the samples" if explained else "a formula, but worse than the samples allow"
+        if best is not None and explained and best.error > EXACT:
+            plainer = polynomial(self.samples, self.functions, self.names)
+            formulas += [] if plainer is None else [self._formula(plainer, origin)]
         self.formulas += formulas
         seconds = time.monotonic() - self.began
         error = None if best is None else best.error
@@ -96,8 +100,8 @@ class _Search:
         )
         return explained
 
-    def _formula(self, state: Snapped, origin: str) -> Formula:
-        network = polish(state.network, self.samples)
+    def _formula(self, network: Network, origin: str) -> Formula:
+        network = polish(network, self.samples)
         expression = network.expression()
         if rmse(network, self.samples.x, self.samples.y) < EXACT * self.samples.spread:
             # Before constants are multiplied, whose rounding errors would stay; and their products.

@@ -154,10 +154,30 @@ def _sum_of(
     found = np.linalg.lstsq((columns / length[:, None]).T, weight * t, rcond=None)[0] / length
     if not np.abs(found @ columns - weight * t).max() <= _CLOSE:
         return None
+    return sum_of_powers(terms, found, functions, names)
+
+
+def sum_of_powers(
+    exponents: Array, coefficients: Array, functions: Mapping[str, Function], names: tuple[str, ...]
+) -> tuple[Node, ...]:
+    """The nodes of a sum of products of powers; the last one is the sum.
+
+    Args:
+        exponents: of every product, ``(K, n)``, each a power of the table.
+        coefficients: of the products, ``(K,)``; free, as that of the product of none is.
+        functions: the table.
+        names: of the inputs.
+
+    >>> from kanfield.symbolic.functions import FUNCTIONS
+    >>> nodes = sum_of_powers(np.array([[0.0, 0], [1, 2]]), np.array([3.0, 5.0]), FUNCTIONS, ("a", "b"))
+    >>> Network(("a", "b"), nodes)(np.array([[2.0, 1.0]]))
+    array([13.])
+    """
     nodes: list[Node] = []
     last: list[Edge] = []
     bias = None
-    for scale, some in zip(found, factors, strict=True):
+    for scale, row in zip(coefficients, exponents, strict=True):
+        some = [(place, functions[POWERS[float(e)]]) for place, e in enumerate(row) if e != 0]
         constants = np.array([1.0, 0.0, scale, 0.0])
         if not some:
             bias = float(scale)
