@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from kanfield.tiles.blend import TiledField, axis_weight
 from kanfield.tiles.budget import tile_steps
 from kanfield.tiles.collect import measure_again
 from kanfield.tiles.held_out import held_out_window
+from kanfield.tiles.picture import Picture, survey
 from kanfield.tiles.plan import Axis, Plan, Tile, plan_for
 from kanfield.tiles.run import TiledRun, field_bands
 from kanfield.tiles.work import work
@@ -436,3 +438,17 @@ def test_lossless_holds_for_the_whole_when_it_holds_for_every_tile(here, tmp_pat
     run = entry.fit(Image(waves, "L"), out=tmp_path, tiles=32, lossless=True, threads=1)
     assert run.metrics["lossless"] and run.metrics["wrong_pixels"] == 0 and run.metrics["tiles"] == 4
     assert np.array_equal(run.render().pixels, waves)
+
+
+def test_a_look_at_the_picture_holds_one_band_at_a_time():
+    plan, bands = Plan(600, 40, 100), []
+
+    def read(rows: slice, columns: slice) -> Image:
+        # The one before goes only after this one is here.
+        assert sum(band() is not None for band in bands) <= 1, "bands are kept"
+        pixels = np.full((rows.stop - rows.start, 40, 3), rows.start % 256, np.uint8)
+        bands.append(weakref.ref(pixels))
+        return Image(pixels, "RGB")
+
+    found = survey(Picture(600, 40, read), plan)
+    assert len(bands) == plan.rows.count > 3 and found.known == 600 * 40

@@ -190,7 +190,7 @@ def survey(picture: Picture, plan: Plan) -> Survey:
         if band.missing is not None:
             values = values[~band.missing.ravel()]
         known += len(values)
-        samples.append(values[::every])
+        samples.append(values[::every].copy())  # a view would keep all of the band
         lows.append(values.min(axis=0))
         highs.append(values.max(axis=0))
     if like is None:
