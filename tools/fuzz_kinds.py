@@ -40,8 +40,9 @@ class Images(Inputs):
             or not 2 <= pixels[..., 0].size <= MAX_PIXELS
         ):
             raise Wrong(f"{pixels.dtype} {pixels.shape}")
-        if pixels.dtype == np.float32 and np.isinf(pixels).any():  # a NaN may be a missing pixel
-            raise Wrong("infinite pixels")
+        known = pixels if image.missing is None else pixels[~image.missing]
+        if not np.isfinite(known).all():
+            raise Wrong("known pixels that are not finite")
         low, high = image.value_range
         if not (np.isfinite([low, high]).all() and low <= high):
             raise Wrong(f"range {low} to {high}")

@@ -100,6 +100,7 @@ def read(path: Path, keys: tuple[str, ...] = KEYS) -> dict[tuple[str, ...], dict
 
 def write(path: Path, rows: list[dict[str, str]]) -> None:
     """All rows, in the place of the old file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     with temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
