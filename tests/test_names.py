@@ -15,6 +15,7 @@ import pytest
 from conftest import refused
 from PIL import Image as PILImage
 
+import kanfield
 from kanfield.cli import main
 from kanfield.comparison.compare import PlannedFit
 from kanfield.comparison.plan import Plan, expand, read_plan, write_plan
@@ -178,7 +179,8 @@ def pipe(tmp_path):
     return path
 
 
-def test_a_picture_from_a_pipe_is_kept_in_the_run(tmp_path, pipe):
+@pytest.mark.parametrize("fit", [fit, kanfield.fit], ids=["one field", "maybe tiles"])
+def test_a_picture_from_a_pipe_is_kept_in_the_run(tmp_path, pipe, fit):
     run = fit(pipe, out=tmp_path / "runs", model="mlp", steps=10, options={"widths": [8]})
     assert np.array_equal(
         np.asarray(PILImage.open(run.path / "input.png")), np.asarray(PILImage.open(tmp_path / "a.png"))

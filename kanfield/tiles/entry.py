@@ -196,6 +196,9 @@ def _windows(
         yield None
         return
     file = Path(image)
+    if not file.resolve().is_file():  # a pipe, which a look at its header would empty
+        yield None
+        return
     windows = open_windows(file, settings.page)
     if windows is None and is_beyond_memory(file, settings):
         with streamed(file, out, console) as windows:
