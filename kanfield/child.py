@@ -18,6 +18,8 @@ _START = (
     "from kanfield.cli import main; main()"
 )
 
+_own: set[str] = set()
+
 
 @contextlib.contextmanager
 def child(words: Sequence[str], errors: IO[str] | None = None) -> Iterator[subprocess.Popen[str]]:
@@ -55,9 +57,21 @@ def child(words: Sequence[str], errors: IO[str] | None = None) -> Iterator[subpr
         os.close(writer)
 
 
+def set_for_this_process(name: str, value: str) -> None:
+    """Set an environment variable that children do not inherit.
+
+    Args:
+        name: Of the variable.
+        value: For it.
+    """
+    os.environ[name] = value
+    _own.add(name)
+
+
 def _environment() -> dict[str, str]:
-    """This process's, without what would make the child one of torchrun's processes."""
-    return {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
+    """This process's, without what it set for itself or what would make the child one of torchrun's."""
+    left_out = {"RANK", "WORLD_SIZE", *_own}
+    return {name: value for name, value in os.environ.items() if name not in left_out}
 
 
 def end_with_parent() -> None:

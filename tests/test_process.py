@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 import torch
 
+from kanfield import child as child_module
 from kanfield import fit, load, process
+from kanfield.child import set_for_this_process
 from kanfield.images import Image
 from kanfield.runs.run import Run
 from kanfield.training.evaluate_run import evaluate_run
@@ -271,33 +273,47 @@ if __name__ == "__main__":
 """
 
 
+def test_a_child_does_not_inherit_what_a_process_set_for_itself(monkeypatch):
+    monkeypatch.setattr(child_module, "_own", set())
+    monkeypatch.setattr(os, "environ", {**os.environ, "THEIRS": "1"})
+    set_for_this_process("OURS", "2")
+    environment = child_module._environment()
+    assert os.environ["OURS"] == "2" and environment["THEIRS"] == "1" and "OURS" not in environment
+
+
 # ---- how threads wait --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("before", "taken", "policy"),
+    ("before", "free", "said"),
     [
-        ("", True, "PASSIVE"),
-        ("", False, None),
-        ("os.environ['OMP_WAIT_POLICY'] = 'ACTIVE'", True, "ACTIVE"),
-        ("os.environ['GOMP_SPINCOUNT'] = '7'", True, None),
-        ("sys.modules['torch'] = sys", True, None),
-        ("sys.argv[1] = 'eval'", True, None),
+        ("", 0, "PASSIVE 1"),
+        ("", 1, "PASSIVE 1"),
+        ("", 3, "PASSIVE 3"),
+        ("", 4, "None None"),
+        ("os.environ['OMP_NUM_THREADS'] = '3'", 0, "PASSIVE 3"),
+        ("sys.argv.append('--resume')", 0, "PASSIVE None"),
+        ("os.environ['OMP_WAIT_POLICY'] = 'ACTIVE'", 0, "ACTIVE None"),
+        ("os.environ['GOMP_SPINCOUNT'] = '7'", 0, "None None"),
+        ("sys.modules['torch'] = sys", 0, "None None"),
+        ("sys.argv[1] = 'eval'", 0, "None None"),
     ],
 )
-def test_threads_sleep_where_others_compute_in_a_process_of_its_own(before, taken, policy):
+def test_a_process_of_its_own_leaves_others_their_cores(before, free, said):
     code = f"""
 import importlib, os, sys
 sys.argv = ["kanfield", "fit"]
 module = importlib.import_module("kanfield.cli.main")
 assert "torch" not in sys.modules
-module.cores_are_taken = lambda: {taken}
-module.parse_command = lambda words: sys.exit(print(os.environ.get("OMP_WAIT_POLICY")))
+module.cpu_count, module.free_cores = (lambda: 4), (lambda: {free})
+told = lambda: print(os.environ.get("OMP_WAIT_POLICY"), os.environ.get("OMP_NUM_THREADS"))
+module.parse_command = lambda words: sys.exit(told())
 {before}
 module.main()
 """
-    environment = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    own = "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS"
+    environment = {k: v for k, v in os.environ.items() if k not in own}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
-    assert done.stdout.splitlines()[-1:] == [str(policy)], done.stderr
+    assert done.stdout.splitlines()[-1:] == [said], done.stderr

@@ -1,9 +1,9 @@
-"""Seconds of a fit alone and beside one process that computes, with threads that wait asleep and that spin.
+"""Seconds of a fit alone and beside processes that compute, with threads that wait asleep and that spin.
 
-    python tools/bench_busy.py assets/camera.png [--steps 600] [--rounds 3]
+    python tools/bench_busy.py assets/camera.png [--busy 1] [--steps 600] [--rounds 3]
 
-The command lets OpenMP's waiting threads sleep where it finds cores taken; GOMP_SPINCOUNT at the default of
-OpenMP's library makes it leave them as they would be, which spins. The four cases take turns in every round.
+Where the command finds cores taken it starts fewer threads and lets those sleep that wait; GOMP_SPINCOUNT at
+the default of OpenMP's library makes it leave them as they were, and they spin. The four cases take turns.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from pathlib import Path
 
 KANFIELD = [sys.executable, "-c", "from kanfield.cli import main; main()"]
 SPIN = {"GOMP_SPINCOUNT": "300000"}
-SET = "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"
+SET = "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS"
 
 
 @contextlib.contextmanager
-def busy() -> Iterator[None]:
-    """One process that computes on one core for as long as the block runs."""
-    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+def busy(count: int) -> Iterator[None]:
+    """Processes that compute on a core each for as long as the block runs."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         yield
     finally:
-        process.kill()
-        process.wait()
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def seconds(image: Path, steps: int, environment: dict[str, str]) -> float:
@@ -49,14 +50,15 @@ def main() -> None:
     """Print the seconds of every case, and each over those of the command alone."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("image", type=Path)
+    parser.add_argument("--busy", type=int, default=1, help="processes that compute")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     taken: dict[tuple[str, str], list[float]] = {}
     for _ in range(arguments.rounds):
         for threads, environment in (("as the command sets them", {}), ("spinning", SPIN)):
-            for place, company in (("alone", contextlib.nullcontext), ("beside one busy process", busy)):
-                with company():
+            for place, company in (("alone", 0), (f"beside {arguments.busy} busy", arguments.busy)):
+                with busy(company):
                     measured = seconds(arguments.image, arguments.steps, environment)
                 taken.setdefault((threads, place), []).append(measured)
     alone = statistics.median(taken["as the command sets them", "alone"])
