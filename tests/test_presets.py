@@ -139,3 +139,12 @@ def test_nothing_is_smoothed_where_every_pixel_is_seen(name):
 def test_smooth_bridges_gaps(encoding):
     hidden = preset_settings("smooth", ImageStats(64, 64, seen=4000, channels=1), encoding)
     assert hidden["smoothness"] > 0
+
+
+def test_wide_gaps_on_grids_take_a_stronger_pull():
+    seen = [0.9, 0.5, 0.25, 0.01]
+    pulls = [
+        preset_settings("smooth", ImageStats(512, 512, seen=round(512 * 512 * share), channels=3))["smoothness"]
+        for share in seen
+    ]
+    assert pulls == pytest.approx([1.5e-3, 1.5e-3, 1.5e-3 * 2**1.5, 1e-2])

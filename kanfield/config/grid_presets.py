@@ -41,6 +41,8 @@ _STEPS = 16_000  # about as many as the samples are shared out to, where batches
 _LAYERS_SHARE = 0.5  # of the parameters, at most
 _SLOPE = 1.0  # lines in fresh splines stand in for a smooth branch, and cost nothing
 _BESIDE = 16  # units of the layer that sees directions
+_GAPS = 1.5  # power of the pixels for each one seen, from two on, that the pull grows with
+_MOST_SMOOTHNESS = 1e-2
 _REFERENCE = 0.4e6  # pixels; optimisers move all parameters in every step, whose time they must not rule
 
 
@@ -79,9 +81,16 @@ def grid_settings(
         "lr": LR,
         "adam_lr": ADAM_LR,
         "range_steps": RANGE_STEPS,
-        # Without gaps there is nothing to bridge, and the pull only costs sharpness.
-        "smoothness": rule.smoothness if stats.seen < stats.pixels else 0.0,
+        "smoothness": _smoothness(rule, stats),
     }
+
+
+def _smoothness(rule: GridRule, stats: ImageStats) -> float:
+    """The pull: without gaps there is nothing to bridge, and it only costs sharpness; wide gaps take more."""
+    if stats.seen == stats.pixels:
+        return 0.0
+    wider = max(1.0, stats.pixels / stats.seen / 2) ** _GAPS
+    return min(rule.smoothness * wider, max(rule.smoothness, _MOST_SMOOTHNESS))
 
 
 def choose_resolutions(levels: int, coarsest: int, finest: int, width: int, height: int) -> list[list[int]]:
