@@ -89,7 +89,7 @@ def _smoothness(rule: GridRule, stats: ImageStats) -> float:
     """The pull: without gaps there is nothing to bridge, and it only costs sharpness; wide gaps take more."""
     if stats.seen == stats.pixels:
         return 0.0
-    wider = max(1.0, stats.pixels / stats.seen / 2) ** _GAPS
+    wider: float = max(1.0, stats.pixels / stats.seen / 2) ** _GAPS
     return min(rule.smoothness * wider, max(rule.smoothness, _MOST_SMOOTHNESS))
 
 
