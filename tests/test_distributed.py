@@ -178,6 +178,23 @@ def test_a_killed_process_leaves_a_run_that_resumes(picture):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux")
+def test_no_thread_of_gloo_outlives_the_fit(picture):
+    # Else they may meet the end of the interpreter, and the process is aborted after all is done.
+    script = f"""
+import os
+import sys
+from kanfield.cli import main
+main({words(picture, "--quiet", steps=5)[3:]})
+names = [open(f"/proc/self/task/{{task}}/comm").read() for task in os.listdir("/proc/self/task")]
+assert not [name for name in names if "gloo" in name], names
+"""
+    with started([sys.executable, "-c", script]) as processes:
+        found = ended(processes)
+    assert [code for code, _, _ in found] == [0, 0], found
+
+
+@pytest.mark.slow
 def test_torchrun_itself_and_a_mistake_that_is_said_once(picture):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     done = subprocess.run([*torchrun, *words(picture)[2:]], capture_output=True, text=True)

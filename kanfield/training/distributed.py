@@ -9,6 +9,7 @@ weights and optimisers stay the same without being sent. The first process alone
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
@@ -157,6 +158,9 @@ def joined(device: torch.device, batch_size: int) -> Iterator[Ranks]:
         return
     if batch_size < size:
         raise InputError(f"--batch-size {batch_size} is less than a pixel for each of {size} processes")
+    # Its functions have the group of the moment they are defined as a default. Torch may import it later, and
+    # then they keep the group and its threads alive into the end of the interpreter, which these may abort.
+    importlib.import_module("torch.distributed.nn.functional")
     if device.type == "cuda":
         torch.cuda.set_device(Ranks(0, size).device(device))
     with _failing_in_words():
