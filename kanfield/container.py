@@ -31,25 +31,25 @@ def cpu_count(groups: Path = _GROUPS, mounts: Path = _MOUNTS) -> int:
     return max(1, min([cores, *quotas]))
 
 
-def free_cores(load: Path = _LOAD, cores: int | None = None) -> int:
-    """How many of the cores that this process may use no other process computes on at this moment.
+def cores_are_taken(load: Path = _LOAD, cores: int | None = None) -> bool:
+    """Whether other processes compute on so many cores that this one cannot have all that it may use.
 
     Args:
         load: The file with the number of threads that run at this moment.
         cores: Of the machine; None for what the system says.
 
-    >>> free_cores(Path("no such file")) == cpu_count()
-    True
+    >>> cores_are_taken(Path("no such file"))
+    False
     """
     others = []
     for _ in range(_LOOKS):  # a single look would often meet something short
         words = _words(load)
         if len(words) < 4:  # only Linux has it
-            return cpu_count()
+            return False
         others.append(int(words[3].partition("/")[0]) - 1)
         time.sleep(_BETWEEN)
     free = (cores or os.cpu_count() or 1) - sorted(others)[_LOOKS // 2]
-    return min(max(0, free), cpu_count())
+    return free < cpu_count()
 
 
 def memory_limits(groups: Path = _GROUPS, mounts: Path = _MOUNTS) -> list[int]:

@@ -40,6 +40,22 @@ def test_noise_alone_and_too_many_inputs_have_none() -> None:
     assert polynomial(split(x[:, :2], y - y.mean(), 0)[0], FUNCTIONS, ("a", "b")) is None
 
 
+@pytest.mark.parametrize("size", [1e-60, 1e60])
+def test_inputs_of_any_size(size: float) -> None:
+    random = np.random.default_rng(0)
+    x = random.uniform(1, 2, (300, 2))
+    y = 3 + x[:, 0] * x[:, 1] + 0.003 * random.standard_normal(300)
+    network = polynomial(split(x * [size, 1], y, 0)[0], FUNCTIONS, ("a", "b"))
+    assert network is not None
+    np.testing.assert_allclose(network(x * [size, 1]), 3 + x[:, 0] * x[:, 1], atol=0.01)
+
+
+def test_a_table_without_powers_has_none() -> None:
+    x = np.random.default_rng(0).uniform(-1, 1, (300, 2))
+    samples = split(x, x[:, 0] * x[:, 1], 0)[0]
+    assert polynomial(samples, {name: FUNCTIONS[name] for name in ("x", "sin")}, ("a", "b")) is None
+
+
 @pytest.mark.slow
 def test_the_distance_of_two_points_within_noise() -> None:
     random = np.random.default_rng(0)

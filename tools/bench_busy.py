@@ -2,8 +2,8 @@
 
     python tools/bench_busy.py assets/camera.png [--busy 1] [--steps 600] [--rounds 3]
 
-Where the command finds cores taken it starts fewer threads and lets those sleep that wait; GOMP_SPINCOUNT at
-the default of OpenMP's library makes it leave them as they were, and they spin. The four cases take turns.
+Where the command finds cores taken it lets threads sleep that wait for others; GOMP_SPINCOUNT at the default
+of OpenMP's library makes it leave them as they are, and they spin. The four cases take turns in every round.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 KANFIELD = [sys.executable, "-c", "from kanfield.cli import main; main()"]
 SPIN = {"GOMP_SPINCOUNT": "300000"}
-SET = "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS"
+SET = "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"
 
 
 @contextlib.contextmanager
@@ -41,7 +41,10 @@ def seconds(image: Path, steps: int, environment: dict[str, str]) -> float:
     clean = {key: value for key, value in os.environ.items() if key not in SET}
     with tempfile.TemporaryDirectory() as folder:
         words = ["fit", str(image), "--steps", str(steps), "--device", "cpu", "--out", folder, "--quiet"]
-        subprocess.run([*KANFIELD, *words], env={**clean, **environment}, check=True, capture_output=True)
+        pipe = subprocess.PIPE
+        done = subprocess.run([*KANFIELD, *words], env={**clean, **environment}, stderr=pipe, text=True)
+        if done.returncode:
+            raise SystemExit(done.stderr.strip())
         metrics = next(Path(folder).glob("*/*/metrics.json"))
         return float(json.loads(metrics.read_text(encoding="utf-8"))["seconds"])
 

@@ -94,7 +94,7 @@ class Fit:
     seed: Whole = None
     """Seed of weights and batches. Default: 0."""
     threads: Whole = None
-    """CPU threads. Default: one for every core that is free when the fit begins."""
+    """CPU threads."""
     device: Text = None
     """auto, cpu, cuda, cuda:1, xpu or mps. Default: auto."""
     precision: Text = None

@@ -10,7 +10,7 @@ import kanfield
 from kanfield.child import set_for_this_process
 from kanfield.cli.commands import parse_command
 from kanfield.cli.streams import lost_output, steady_streams
-from kanfield.container import cpu_count, free_cores
+from kanfield.container import cores_are_taken
 from kanfield.errors import Interrupted, KanfieldError
 from kanfield.names import printable
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     steady_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None and words[:1] in (["fit"], ["work"]):
-        _share_cores(resumes="--resume" in words)
+        _share_cores()
     if words in (["--version"], ["-V"]):
         print(f"kanfield {kanfield.__version__}")
         return
@@ -47,23 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"standard output cannot be written ({lost.strerror}): make room, or print elsewhere", 1)
 
 
-def _share_cores(resumes: bool) -> None:
-    """Start fewer threads where other processes have taken cores, and let those sleep that wait for others.
+def _share_cores() -> None:
+    """Let threads that wait for each other sleep, not spin, where other processes have taken some cores.
 
-    A thread that spins takes its core from the one it waits for; alone, waking up takes longer. OpenMP reads
-    this once, when torch loads it, and only a process of its own may be told so.
-
-    Args:
-        resumes: whether a run goes on, whose last bits another number of threads would change.
+    A thread that spins takes its core from the one it waits for; alone, waking up takes longer.
+    OpenMP reads this once, when torch loads it, and only a process of its own may be told so. Its workers
+    look for themselves when they begin.
     """
     told = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys()
-    if "torch" in sys.modules or told:
-        return
-    free = free_cores()
-    if free < cpu_count():
+    if "torch" not in sys.modules and not told and cores_are_taken():
         set_for_this_process("OMP_WAIT_POLICY", "PASSIVE")
-        if not resumes and "OMP_NUM_THREADS" not in os.environ:
-            set_for_this_process("OMP_NUM_THREADS", str(max(1, free)))
 
 
 def _fail(message: str, code: int) -> None:

@@ -90,7 +90,7 @@ def open_windows(path: Path, page: int | None = None) -> Windows | None:
     """Open an image file for reading rectangles.
 
     Args:
-        path: The file.
+        path: The file, which can be read more than once.
         page: Which of several pictures, from 1; None for the first.
 
     Returns:
@@ -102,8 +102,6 @@ def open_windows(path: Path, page: int | None = None) -> Windows | None:
     ...     open_windows(Path(folder, "a.npy")).read(slice(1, 2), slice(0, 3)).pixels.ravel().tolist()
     [4, 5, 6]
     """
-    if not path.resolve().is_file():  # a pipe can be read once
-        return None
     try:
         with open(path, "rb") as file:
             begins = file.read(8)

@@ -143,9 +143,7 @@ def _sum_of(
 ) -> tuple[Node, ...] | None:
     """The nodes of a sum of powers that gives ``t``, fitted to all samples; None where some do not agree."""
     weight = 1 / np.maximum(np.abs(t), 0.1 * float(np.median(np.abs(t))) or 1.0)
-    factors = [
-        [(place, functions[POWERS[e]]) for place, e in enumerate(exponents) if e != 0] for exponents in terms
-    ]
+    factors = [_factors(exponents, functions) for exponents in terms]
     columns = np.stack(
         [np.prod([np.ones(len(x)), *(f(x[:, p]) for p, f in some)], axis=0) for some in factors]
     )
@@ -177,7 +175,7 @@ def sum_of_powers(
     last: list[Edge] = []
     bias = None
     for scale, row in zip(coefficients, exponents, strict=True):
-        some = [(place, functions[POWERS[float(e)]]) for place, e in enumerate(row) if e != 0]
+        some = _factors(row, functions)
         constants = np.array([1.0, 0.0, scale, 0.0])
         if not some:
             bias = float(scale)
@@ -187,3 +185,8 @@ def sum_of_powers(
             last.append(Edge(len(names) + len(nodes), Named(functions["x"], constants, "c")))
             nodes.append(Node(tuple(Edge(place, Named(f)) for place, f in some), product=True))
     return (*nodes, Node(tuple(last), bias=bias))
+
+
+def _factors(exponents: Array, functions: Mapping[str, Function]) -> list[tuple[int, Function]]:
+    """The inputs of a product of powers, by their numbers, and the functions of the table for them."""
+    return [(place, functions[POWERS[float(e)]]) for place, e in enumerate(exponents) if e != 0]

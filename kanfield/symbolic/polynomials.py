@@ -14,6 +14,7 @@ from kanfield.symbolic.fit import refit, rmse
 from kanfield.symbolic.functions import Function
 from kanfield.symbolic.monomials import sum_of_powers
 from kanfield.symbolic.network import Edge, Network, Node
+from kanfield.symbolic.powers import POWERS
 from kanfield.symbolic.samples import Samples
 
 Array = NDArray[np.float64]
@@ -37,7 +38,8 @@ def polynomial(samples: Samples, functions: Mapping[str, Function], names: tuple
         names: of the inputs.
 
     Returns:
-        A network; None for more inputs than a whole polynomial of degree two is for, or where none is left.
+        A network; None for more inputs than a whole polynomial of degree two is for, where the table lacks
+        powers, or where no term is left.
 
     >>> from kanfield.symbolic.functions import FUNCTIONS
     >>> random = np.random.default_rng(0)
@@ -47,7 +49,7 @@ def polynomial(samples: Samples, functions: Mapping[str, Function], names: tuple
     >>> len(network.nodes[-2].edges)  # a^2, b^2 and ab
     3
     """
-    exponents = _exponents(samples.x.shape[1])
+    exponents = _exponents(samples.x.shape[1], functions)
     if exponents is None:
         return None
     sign = -1.0 if samples.y.max() <= 0 else 1.0
@@ -60,21 +62,25 @@ def polynomial(samples: Samples, functions: Mapping[str, Function], names: tuple
             continue
         weight = np.nan_to_num(np.abs(functions[name].slope(t)), nan=np.inf)
         weight = np.minimum(weight, _HEAVIEST * np.median(weight))
+        if not np.isfinite(weight).all():
+            continue
         terms, coefficients = _terms(exponents, samples.x, t, weight)
         if not exponents[terms].any():
             continue
         inside = sum_of_powers(exponents[terms], coefficients, functions, names)
-        outer = Node((Edge(len(names) + len(inside) - 1, unit(functions[name], sign)),))
-        network = Network(names, inside if name == "x" else (*inside, outer))
-        network = refit(network, samples.x, samples.y, iterations=15, tolerance=1e-9)
+        if name != "x":
+            inside = (*inside, Node((Edge(len(names) + len(inside) - 1, unit(functions[name], sign)),)))
+        network = refit(Network(names, inside), samples.x, samples.y, iterations=15, tolerance=1e-9)
         found.append((rmse(network, samples.x_val, samples.y_val), network))
     found = [each for each in found if np.isfinite(each[0])]
     return min(found, key=lambda each: each[0])[1] if found else None
 
 
-def _exponents(count: int) -> Array | None:
+def _exponents(count: int, functions: Mapping[str, Function]) -> Array | None:
     """Of all products up to the highest total degree that does not make too many, ``(K, n)``."""
     for degree in _DEGREES:
+        if any(POWERS[float(power)] not in functions for power in range(1, degree + 1)):
+            continue
         if math.comb(count + degree, degree) <= _MOST:
             of_each = itertools.product(range(degree + 1), repeat=count)
             return np.array([each for each in of_each if sum(each) <= degree], dtype=np.float64)
@@ -83,10 +89,11 @@ def _exponents(count: int) -> Array | None:
 
 def _terms(exponents: Array, x: Array, t: Array, weight: Array) -> tuple[list[int], Array]:
     """The terms whose coefficients differ from zero, the least certain left out first, and coefficients."""
-    columns = weight[:, None] * np.stack([np.prod(x**each, axis=1) for each in exponents], 1)
-    length = np.linalg.norm(columns, axis=0)
-    columns, target = columns / length, weight * t
-    kept = [n for n in range(len(exponents)) if length[n] > 0]
+    sizes = np.abs(x).max(axis=0)  # powers of inputs of any size have numbers
+    columns = weight[:, None] * np.stack([np.prod((x / sizes) ** each, axis=1) for each in exponents], 1)
+    length, target = np.linalg.norm(columns, axis=0), weight * t
+    columns = columns / length
+    kept = list(range(len(exponents)))
     while kept:
         inverse = np.linalg.pinv(columns[:, kept])
         coefficients = inverse @ target
@@ -94,6 +101,6 @@ def _terms(exponents: Array, x: Array, t: Array, weight: Array) -> tuple[list[in
         spread = np.linalg.norm(residual) / np.sqrt(max(1, len(t) - len(kept)))
         certain = np.abs(coefficients) / np.maximum(spread * np.linalg.norm(inverse, axis=1), 1e-300)
         if certain.min() >= _STANDARD_ERRORS:
-            return kept, coefficients / length[kept]
+            return kept, coefficients / length[kept] / np.prod(sizes ** exponents[kept], axis=1)
         del kept[int(np.argmin(certain))]
     return kept, np.zeros(0)

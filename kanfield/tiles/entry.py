@@ -196,7 +196,7 @@ def _windows(
         yield None
         return
     file = Path(image)
-    if not file.resolve().is_file():  # a pipe, which a look at its header would empty
+    if not file.resolve().is_file():  # a pipe can be read once
         yield None
         return
     windows = open_windows(file, settings.page)
