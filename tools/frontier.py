@@ -16,11 +16,13 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from frontier_fits import BUDGETS, PARAMETERS, PRESETS, RIVALS, best, measure, report
+from frontier_fits import BUDGETS, PARAMETERS, RIVALS, best, measure, report
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kanfield.comparison.charts import Curve, read_curve
+from kanfield.config.presets import PRESETS
+from kanfield.errors import InputError
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart; presets are those of the KAN.
 COLOURS = {
@@ -109,7 +111,10 @@ def main() -> None:
     if arguments.kind == "training":
         draw_training(arguments.folder, arguments.file)
     else:
-        rows = measure(arguments.image, arguments.table)
+        try:
+            rows = measure(arguments.image, arguments.table)
+        except InputError as error:
+            raise SystemExit(str(error)) from None
         draw_parameters(rows, arguments.file)
         print(report(rows))
 

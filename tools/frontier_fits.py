@@ -17,6 +17,7 @@ import torch
 
 import kanfield
 from kanfield.comparison.equal_parameters import match_parameters
+from kanfield.config.presets import PRESETS
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError, RunFailed
@@ -24,7 +25,6 @@ from kanfield.images import Image
 from kanfield.training.target import image_stats, make_target
 
 PARAMETERS = (0.1, 0.17, 0.25, 0.4, 0.5, 1.0, 2.0, 4.0)  # per pixel
-PRESETS = "smooth", "compact", "lossless"
 RIVALS = "siren", "finer", "rff", "hashgrid"
 RATES = (1.0, 1 / 3, 3.0)  # times the family's own
 BUDGETS: dict[str, dict[str, Any]] = {"1000 steps": {"steps": 1000}, "6 seconds": {"seconds": 6.0}}
@@ -43,13 +43,19 @@ def measure(image: str, table: Path) -> list[dict[str, str]]:
 
     Returns:
         The rows of this image. Fields that cannot be so small, or whose rate is too high, have no figures.
+
+    Raises:
+        InputError: the image cannot be read, or the table is another one.
     """
+    picture, name = kanfield.read_image(image), Path(image).stem
     rows: list[dict[str, str]] = []
     if table.is_file():
         with open(table, newline="", encoding="utf-8") as lines:
-            rows = list(csv.DictReader(lines))
+            reader = csv.DictReader(lines)
+            rows = list(reader)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise InputError(f"{table} has other columns than this tool writes: give another table")
     known = {tuple(row[key] for key in KEYS) for row in rows}
-    picture, name = kanfield.read_image(image), Path(image).stem
     with open(table, "a", newline="", encoding="utf-8") as lines:
         writer = csv.DictWriter(lines, COLUMNS)
         if not rows:
