@@ -91,7 +91,7 @@ def _label(axes: Axes, x: str, y: str) -> None:
 
 def _save(figure: Figure, axes: Axes, file: Path) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, frameon=False, ncols=6, loc="outside upper left")
+    figure.legend(handles, labels, frameon=False, ncols=7, loc="outside upper left")
     with matplotlib.rc_context({"font.size": 10}):
         figure.savefig(file, dpi=110)
 
