@@ -9,7 +9,7 @@ import pytest
 import sympy
 
 from kanfield.symbolic import FUNCTIONS, discover, split
-from kanfield.symbolic.polynomials import polynomial
+from kanfield.symbolic.proposals.polynomials import polynomial
 
 OUTER: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "x": lambda t: t,

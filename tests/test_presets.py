@@ -9,8 +9,10 @@ import torch
 
 from kanfield.config.image_stats import ImageStats
 from kanfield.config.presets import PRESETS, preset_settings
+from kanfield.encodings.reference import taps
 from kanfield.fields import build_field
 from kanfield.fields.field import count_parameters
+from kanfield.images.coordinates import coordinates
 
 CAPS = {"smooth": 2.0, "lossless": 4.0, "compact": 0.5}  # along directions, per pixel
 ENCODINGS = ("grid", "directions", "both", "none")
@@ -18,6 +20,10 @@ ENCODINGS = ("grid", "directions", "both", "none")
 
 def square(side: int, channels: int = 3) -> ImageStats:
     return ImageStats(side, side, side * side, channels)
+
+
+def finest(settings) -> tuple[int, int]:
+    return tuple(settings["options"]["resolutions"][-1])
 
 
 def count(settings, channels: int) -> int:
@@ -70,9 +76,10 @@ def test_settings_follow_the_pixels_that_are_seen(name):
 
 
 def test_grids_follow_the_pixels_that_are_seen():
-    whole = preset_settings("smooth", square(1024), "grid")
-    quarter = preset_settings("smooth", ImageStats(1024, 1024, seen=1 << 18, channels=3), "grid")
-    assert quarter["options"]["resolutions"][-1][0] == whole["options"]["resolutions"][-1][0] // 2
+    hidden = ImageStats(1024, 1024, seen=1 << 18, channels=3)
+    whole, quarter = (preset_settings("smooth", stats, "grid") for stats in (square(1024), hidden))
+    assert finest(preset_settings("compact", hidden, "grid", parameters=10**7)) == (512, 512)
+    assert finest(quarter) == (362, 362)  # a cell for two: the rest would be made up
     samples = [s["steps"] * s["batch_size"] for s in (quarter, whole)]
     assert samples[0] == pytest.approx(samples[1] / 4, rel=0.01)
 
@@ -127,6 +134,27 @@ def test_cells_of_grids_are_squares_inside_the_image():
     assert settings["extent"] == [1.0, pytest.approx(1 / 3)]
     for across, down in settings["resolutions"][3:]:
         assert across / down == pytest.approx(3, rel=0.1)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (333, 500)])
+def test_every_pixel_has_a_spline_that_is_largest_there(name, width, height):
+    stats = ImageStats(width, height, width * height, 3)
+    settings = preset_settings(name, stats, "grid", parameters=stats.pixels * 4)
+    order, extent = settings["options"]["interpolation"], settings["options"]["extent"]
+    across, down = finest(settings)
+    x = coordinates(height, width).double() / torch.tensor(extent, dtype=torch.float64)
+    _, weights = taps(x, torch.tensor([across, down, 1 << 30, 0, across + order]), order)
+    largest = {1: 1.0, 2: 0.75**2}[order]
+    assert torch.allclose(weights.amax((1, 2)), torch.tensor(largest, dtype=x.dtype), atol=1e-4)
+
+
+def test_few_parameters_take_a_coarser_finest_level():
+    sides = [
+        finest(preset_settings("compact", square(512), "grid", parameters=p))[0]
+        for p in (10**4, 10**5, 10**6)
+    ]
+    assert sides == sorted(sides) and sides[0] < 150 and sides[-1] == 511
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -28,14 +28,14 @@ from kanfield.symbolic import (
 )
 from kanfield.symbolic.candidates import pairs, single, unit
 from kanfield.symbolic.constants import polish
-from kanfield.symbolic.coordinates import Coordinate, reduce_coordinates
 from kanfield.symbolic.edges import Named, Spline, spline_basis
 from kanfield.symbolic.expressions import as_function, shortest
 from kanfield.symbolic.fit import rmse
-from kanfield.symbolic.monomials import power_sum
 from kanfield.symbolic.network import Edge, Node
 from kanfield.symbolic.numbers import simple_number
-from kanfield.symbolic.powers import power_law, power_law_times
+from kanfield.symbolic.proposals.coordinates import Coordinate, reduce_coordinates
+from kanfield.symbolic.proposals.monomials import power_sum
+from kanfield.symbolic.proposals.powers import power_law, power_law_times
 
 random = np.random.default_rng(0)
 X = random.uniform(0.2, 1.8, (60, 2))

@@ -505,3 +505,16 @@ def test_a_device_that_is_not_there_is_refused():
         pick_device("nonsense")
     with pytest.raises(InputError, match="--device meta is unknown"):
         pick_device("meta")
+
+
+@pytest.mark.parametrize(
+    ("lossless", "wrong", "every"), [(True, 5, 70), (True, 10, 210), (True, None, 210), (False, 5, 210)]
+)
+def test_a_lossless_fit_looks_more_often_for_its_last_wrong_pixels(lossless, wrong, every):
+    state = types.SimpleNamespace(
+        settings=types.SimpleNamespace(lossless=lossless),
+        progress=types.SimpleNamespace(wrong_pixels=wrong),
+        target=types.SimpleNamespace(count=1000),
+        evaluate_every=210,
+    )
+    assert Trainer._every(state) == every

@@ -23,7 +23,6 @@ class GridRule:
 
     cap: float  # parameters per pixel with two features a level, up to 0.4 megapixels
     cap_growth: float  # power of the number of pixels that parameters grow with above
-    finest: float  # cells of the finest level, for each pixel seen along the longer side
     interpolation: int
     samples: float  # of a fit of 0.4 megapixels
     channels_growth: float = 1.0  # power of the number of channels that samples grow with
@@ -40,6 +39,7 @@ _BATCHES = 2048, 65536
 _STEPS = 16_000  # about as many as the samples are shared out to, where batches allow
 _LAYERS_SHARE = 0.5  # of the parameters, at most
 _SLOPE = 1.0  # lines in fresh splines stand in for a smooth branch, and cost nothing
+_SHARING = 32  # vertices of the finest level for each entry, at most
 _BESIDE = 16  # units of the layer that sees directions
 _GAPS = 1.5  # power of the pixels for each one seen, from two on, that the pull grows with
 _MOST_SMOOTHNESS = 1e-2
@@ -73,7 +73,7 @@ def grid_settings(
             "base": None,
             "init_slope": _SLOPE,
             "interpolation": rule.interpolation,
-            "extent": [stats.width / stats.longest, stats.height / stats.longest],
+            "extent": [side / stats.longest for side in _sides(rule, stats)],
         },
         "steps": max(FEWEST_STEPS, math.ceil(samples / batch)),
         "batch_size": batch,
@@ -89,8 +89,38 @@ def _smoothness(rule: GridRule, stats: ImageStats) -> float:
     """The pull: without gaps there is nothing to bridge, and it only costs sharpness; wide gaps take more."""
     if stats.seen == stats.pixels:
         return 0.0
-    wider: float = max(1.0, stats.pixels / stats.seen / 2) ** _GAPS
+    wider: float = _gaps(stats) ** _GAPS
     return min(rule.smoothness * wider, max(rule.smoothness, _MOST_SMOOTHNESS))
+
+
+def _gaps(stats: ImageStats) -> float:
+    """Pixels for each one that is seen, over two; 1 at least."""
+    return max(1.0, stats.pixels / stats.seen / 2)
+
+
+def _sides(rule: GridRule, stats: ImageStats) -> tuple[int, int]:
+    """How far the grids reach along x and y, in pixels, of which the finest level has as many cells.
+
+    B-splines of even degree are centred on cells, so the grids span the image; those of odd degree on
+    vertices, so the grids end at the centres of the outermost pixels. Either way every pixel has a B-spline
+    that is largest there. Half a cell off it would see the mean of four vertices, of the finest patterns
+    nothing.
+    """
+    inset = rule.interpolation % 2
+    return max(1, stats.width - inset), max(1, stats.height - inset)
+
+
+def _finest(rule: GridRule, stats: ImageStats, most: int) -> int:
+    """Cells of the finest level along the longer side: one for each pixel that is seen.
+
+    Fewer where gaps are wide, since detail as fine as that would be made up there, and where too many
+    vertices would share an entry.
+    """
+    cells = float(stats.seen)
+    if rule.smoothness:
+        cells /= _gaps(stats)
+    share = min(cells, _SHARING * most / (LEVELS * _features(rule, stats))) / stats.pixels
+    return max(1, round(math.sqrt(share) * max(_sides(rule, stats))))
 
 
 def choose_resolutions(levels: int, coarsest: int, finest: int, width: int, height: int) -> list[list[int]]:
@@ -99,7 +129,6 @@ def choose_resolutions(levels: int, coarsest: int, finest: int, width: int, heig
     >>> choose_resolutions(3, coarsest=16, finest=64, width=300, height=200)
     [[16, 11], [32, 21], [64, 43]]
     """
-    finest = max(finest, 1)
     coarsest = min(coarsest, finest)
     ratio = (finest / coarsest) ** (1 / max(1, levels - 1))
     sides = [coarsest * ratio**level for level in range(levels)]
@@ -121,12 +150,11 @@ def _features(rule: GridRule, stats: ImageStats) -> int:
 
 def _field(rule: GridRule, stats: ImageStats, most: int, beside: DirectionRule | None) -> dict[str, Any]:
     """Options of a field of at most so many parameters: fewer levels and units where those alone are more."""
-    finest = round(rule.finest * stats.resolution)
     features = _features(rule, stats)
     first = first_layer(beside, stats) if beside else {"num_directions": 0}
     sizes = [(levels, shrink) for levels in range(LEVELS, 0, -1) for shrink in (1, 2, 4)]
     for levels, shrink in sizes:
-        pairs = choose_resolutions(levels, COARSEST, finest, stats.width, stats.height)
+        pairs = choose_resolutions(levels, COARSEST, _finest(rule, stats, most), *_sides(rule, stats))
         widths = [WIDTH // shrink]
         units, grids = [len(pairs) * features, *widths, stats.channels], [CELLS] * (len(widths) + 1)
         layers = parameters(units, grids, ORDER, base=False)

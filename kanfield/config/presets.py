@@ -31,7 +31,7 @@ PRESETS = {
     # True between the pixels: smooth interpolation, or a start from slow waves; across gaps, a pull.
     "smooth": Preset(
         grid_from=1 << 17,
-        grid=GridRule(1.05, cap_growth=0.6, finest=0.7, interpolation=2, samples=3e7, smoothness=1.5e-3),
+        grid=GridRule(1.05, cap_growth=0.6, interpolation=2, samples=3e7, smoothness=1.5e-3),
         directions=DirectionRule(
             cap=2.0,
             layers=3,
@@ -56,9 +56,7 @@ PRESETS = {
     # Every pixel exact: a vertex of the finest level for each.
     "lossless": Preset(
         grid_from=1 << 14,
-        grid=GridRule(
-            4.0, cap_growth=1.0, finest=1.0, interpolation=1, samples=6e7, channels_growth=0.5, exact=True
-        ),
+        grid=GridRule(4.0, cap_growth=1.0, interpolation=1, samples=6e7, channels_growth=0.5, exact=True),
         directions=DirectionRule(
             cap=4.0,
             layers=1,
@@ -83,7 +81,7 @@ PRESETS = {
     # Few parameters.
     "compact": Preset(
         grid_from=1 << 14,
-        grid=GridRule(0.5, cap_growth=0.6, finest=0.7, interpolation=1, samples=6e7),
+        grid=GridRule(0.5, cap_growth=0.6, interpolation=1, samples=6e7),
         directions=DirectionRule(
             cap=0.5,
             layers=3,

@@ -80,41 +80,42 @@ def jacobian(field: nn.Module, samples: Samples, residual: Residual) -> tuple[Te
 
 
 def _fill(block: Tensor, layer: KANLayer, inputs: Jet, adjoint: Jet) -> None:
-    """Add a layer's columns: first those of ``coef``, then those of ``base_weight``."""
-    parts = [(block[:, : layer.coef.numel()], basis_jet(layer, inputs))]
+    """Write a layer's columns: first those of ``coef``, then those of ``base_weight``."""
+    splines = block[:, : layer.coef.numel()].unflatten(1, (-1, layer.out_features))
+    columns, taps = active_jet(layer, inputs)
+    samples = torch.arange(len(block))[:, None]
+    splines[samples, columns.flatten(1)] = _products(taps, adjoint).flatten(1, 2)
     if layer.base_weight is not None:
-        branch = chain([silu_derivative(inputs.value, v)[..., None] for v in range(3)], inputs)
-        parts.append((block[:, layer.coef.numel() :], branch))
-    for columns, basis in parts:
-        target = columns.unflatten(1, (-1, layer.out_features))
-        for weights, values in zip(_rows(adjoint), _rows(basis), strict=True):
-            if bool(weights.any()):  # else a derivative that the residual does not use
-                target.addcmul_(values.flatten(1)[:, :, None], weights[:, None, :])
+        branch = chain([silu_derivative(inputs.value, v) for v in range(3)], inputs)
+        block[:, layer.coef.numel() :] = _products(branch, adjoint).flatten(1)
 
 
-def _rows(jet: Jet) -> list[Tensor]:
-    return [jet.value, *jet.first, *jet.second]
+def _products(basis: Jet, adjoint: Jet) -> Tensor:
+    """``dr/dc`` of every function of a basis ``(N, ..., O)``: products summed over the parts of the jets."""
+    return torch.einsum("pn...,pno->n...o", _stack(basis), _stack(adjoint))
 
 
-def basis_jet(layer: KANLayer, inputs: Jet) -> Jet:
-    """The jet of every B-spline of a layer's finest grid.
+def _stack(jet: Jet) -> Tensor:
+    return torch.cat([jet.value[None], jet.first, jet.second])
+
+
+def active_jet(layer: KANLayer, inputs: Jet) -> tuple[Tensor, Jet]:
+    """The jets of the k + 1 B-splines of a layer's finest grid that do not vanish at each sample.
 
     Args:
         layer: with ``I`` inputs and ``K`` B-splines on each.
         inputs: ``I`` numbers a point.
 
     Returns:
-        With shapes ``(N, I, K)`` and ``(D, N, I, K)``.
+        Numbers of the splines among all ``I K`` of the layer, shape ``(N, I, k + 1)``, and their jet, with
+        shapes ``(N, I, k + 1)`` and ``(D, N, I, k + 1)``.
     """
     x, scale = inputs.value, layer.grid.scale.to(inputs.value)
     cells = locate(x, layer.lower.to(x), scale, layer.grid_size)
-    where = cells.cell[..., None] + torch.arange(layer.order + 1)
-    dense = []
-    for derivative in range(3):
-        taps = torch.stack(active_basis(cells, scale, layer.order, derivative), -1)
-        empty = x.new_zeros(*x.shape, layer.grid_size + layer.order)
-        dense.append(empty.scatter_(-1, where, taps))
-    return chain(dense, inputs)
+    splines = layer.grid_size + layer.order
+    first = cells.cell + splines * torch.arange(x.shape[1])
+    taps = [torch.stack(active_basis(cells, scale, layer.order, derivative), -1) for derivative in range(3)]
+    return first[..., None] + torch.arange(layer.order + 1), chain(taps, inputs)
 
 
 class _WithJet(nn.Module):

@@ -13,26 +13,26 @@ from numpy.typing import NDArray
 
 from kanfield.symbolic.constants import polish
 from kanfield.symbolic.convert import layered
-from kanfield.symbolic.coordinates import (
+from kanfield.symbolic.discovery import Attempt, Discovery, Formula, neighbour_correlation
+from kanfield.symbolic.expressions import complexity, shortest, with_simple_numbers
+from kanfield.symbolic.fit import follow, refit, rmse
+from kanfield.symbolic.functions import FUNCTIONS, Function
+from kanfield.symbolic.network import Network
+from kanfield.symbolic.proposals.coordinates import (
     columns,
     interpolation_error,
     joined_pairs,
     plain,
     reduce_coordinates,
 )
-from kanfield.symbolic.discovery import Attempt, Discovery, Formula, neighbour_correlation
-from kanfield.symbolic.expressions import complexity, shortest, with_simple_numbers
-from kanfield.symbolic.fit import follow, refit, rmse
-from kanfield.symbolic.functions import FUNCTIONS, Function
-from kanfield.symbolic.monomials import power_sum
-from kanfield.symbolic.network import Network
-from kanfield.symbolic.polynomials import polynomial
-from kanfield.symbolic.powers import power_law, power_law_times
+from kanfield.symbolic.proposals.monomials import power_sum
+from kanfield.symbolic.proposals.polynomials import polynomial
+from kanfield.symbolic.proposals.powers import power_law, power_law_times
+from kanfield.symbolic.proposals.quotients import has_poles, quotient
+from kanfield.symbolic.proposals.structure import improve, propose
 from kanfield.symbolic.prune import STRENGTHS, prune, sparsify
-from kanfield.symbolic.quotients import has_poles, quotient
 from kanfield.symbolic.samples import Samples, check, split
 from kanfield.symbolic.snap import snap
-from kanfield.symbolic.structure import improve, propose
 
 Array = NDArray[np.float64]
 
@@ -129,9 +129,9 @@ def discover(
 ) -> Discovery:
     """Look for a formula of samples.
 
-    Small KANs of the shapes of textbook formulae are fitted, see :mod:`kanfield.symbolic.structure`, and
-    a layered one, sparsified and pruned; then their edges are snapped to functions of the table. The search
-    ends with the first formula that explains the samples.
+    Small KANs of the shapes of textbook formulae are fitted, see
+    :mod:`kanfield.symbolic.proposals.structure`, and a layered one, sparsified and pruned; then their edges
+    are snapped to functions of the table. The search ends with the first formula that explains the samples.
 
     Args:
         x: inputs, ``(N, n)``; a single column may be ``(N,)``.

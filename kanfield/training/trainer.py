@@ -47,8 +47,9 @@ _RANGE_PIXELS = 512  # of a batch, at which the fraction out of range is measure
 RANGE_EVERY = 10  # steps between moves of the hidden grids
 SMOOTH_EVERY = 10  # steps that one smoothing of the splines stands for
 FOCUS_BELOW = 0.25  # of the pixels wrong: from here on a lossless fit attends to those
-POLISH_FROM = 0.9  # of a lossless fit: from here on its learning rates stay at POLISH_RATE of their peak
-POLISH_RATE = 0.02
+FEW_WRONG = 0.01  # of the pixels: from here on a lossless fit is evaluated three times as often
+POLISH_FROM = 0.8  # of a lossless fit: from here on its learning rates stay at POLISH_RATE of their peak
+POLISH_RATE = 0.005
 DIVERGED_LOSS = 100.0  # values lie in [-1, 1], so an untrained field's loss is about 1
 
 
@@ -130,7 +131,7 @@ class Trainer:
             agreed = self.ranks.alone or p.step % LOG_EVERY == 0
             if agreed and not self.ranks.alone:
                 self._agreed = self.ranks.agree(p.seconds, signals)
-            evaluates = p.step % self.evaluate_every == 0 or self._is_last_step()
+            evaluates = p.step % self._every() == 0 or self._is_last_step()
             if evaluates or p.step % LOG_EVERY == 0:
                 self._log(loss, evaluates)
                 now = time.perf_counter()
@@ -207,6 +208,13 @@ class Trainer:
         self.step = make_step(self.field, self.optimizers, settings.compile, self.ranks)
 
     # ---- evaluation ----------------------------------------------------------------------------
+
+    def _every(self) -> int:
+        """Steps between evaluations; fewer while a lossless fit attends to the last wrong pixels it knows."""
+        wrong = self.progress.wrong_pixels
+        if not self.settings.lossless or wrong is None or wrong >= FEW_WRONG * self.target.count:
+            return self.evaluate_every
+        return max(LOG_EVERY, self.evaluate_every // (3 * LOG_EVERY) * LOG_EVERY)
 
     def evaluate(self) -> Evaluation:
         """Evaluate the whole image with the weights as they are."""

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kanfield.symbolic.candidates import unit
-from kanfield.symbolic.coordinates import Coordinate, interpolation_error
 from kanfield.symbolic.edges import Named, Spline, spline_basis
 from kanfield.symbolic.fit import refit, rmse
 from kanfield.symbolic.functions import Function
 from kanfield.symbolic.network import Edge, Network, Node, cover
+from kanfield.symbolic.proposals.coordinates import Coordinate, interpolation_error
 from kanfield.symbolic.samples import Samples
 
 # Exponents, and the table's functions for them.

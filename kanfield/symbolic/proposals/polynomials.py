@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from kanfield.symbolic.candidates import inverted, unit
 from kanfield.symbolic.fit import refit, rmse
 from kanfield.symbolic.functions import Function
-from kanfield.symbolic.monomials import sum_of_powers
 from kanfield.symbolic.network import Edge, Network, Node
-from kanfield.symbolic.powers import POWERS
+from kanfield.symbolic.proposals.monomials import sum_of_powers
+from kanfield.symbolic.proposals.powers import POWERS
 from kanfield.symbolic.samples import Samples
 
 Array = NDArray[np.float64]

@@ -13,7 +13,7 @@ from kanfield.symbolic.candidates import inverted, unit
 from kanfield.symbolic.edges import Named
 from kanfield.symbolic.functions import Function
 from kanfield.symbolic.network import Edge, Network, Node
-from kanfield.symbolic.powers import POWERS
+from kanfield.symbolic.proposals.powers import POWERS
 from kanfield.symbolic.samples import Samples
 
 Array = NDArray[np.float64]

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kanfield.symbolic.candidates import OUTER, inverted, unit
-from kanfield.symbolic.coordinates import Coordinate, columns
 from kanfield.symbolic.edges import Spline
 from kanfield.symbolic.fit import refit, rmse
 from kanfield.symbolic.functions import Function
 from kanfield.symbolic.network import Edge, Network, Node, cover
+from kanfield.symbolic.proposals.coordinates import Coordinate, columns
 from kanfield.symbolic.samples import Samples
 
 Array = NDArray[np.float64]
