@@ -508,13 +508,20 @@ def test_a_device_that_is_not_there_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("lossless", "wrong", "every"), [(True, 5, 70), (True, 10, 210), (True, None, 210), (False, 5, 210)]
+    ("lossless", "wrong", "looks"),
+    [(True, 5, [30, 60, 90, 100]), (True, 10, [100]), (True, None, [100]), (False, 5, [100])],
 )
-def test_a_lossless_fit_looks_more_often_for_its_last_wrong_pixels(lossless, wrong, every):
+def test_a_lossless_fit_looks_more_often_for_its_last_wrong_pixels(lossless, wrong, looks):
+    progress = types.SimpleNamespace(wrong_pixels=wrong, step=0)
     state = types.SimpleNamespace(
         settings=types.SimpleNamespace(lossless=lossless),
-        progress=types.SimpleNamespace(wrong_pixels=wrong),
+        progress=progress,
         target=types.SimpleNamespace(count=1000),
-        evaluate_every=210,
+        evaluate_every=100,
+        _is_last_step=lambda: False,
     )
-    assert Trainer._every(state) == every
+    found = []
+    for progress.step in range(1, 101):
+        if Trainer._evaluates(state):
+            found.append(progress.step)
+    assert found == looks

@@ -131,7 +131,7 @@ class Trainer:
             agreed = self.ranks.alone or p.step % LOG_EVERY == 0
             if agreed and not self.ranks.alone:
                 self._agreed = self.ranks.agree(p.seconds, signals)
-            evaluates = p.step % self._every() == 0 or self._is_last_step()
+            evaluates = self._evaluates()
             if evaluates or p.step % LOG_EVERY == 0:
                 self._log(loss, evaluates)
                 now = time.perf_counter()
@@ -209,12 +209,15 @@ class Trainer:
 
     # ---- evaluation ----------------------------------------------------------------------------
 
-    def _every(self) -> int:
-        """Steps between evaluations; fewer while a lossless fit attends to the last wrong pixels it knows."""
-        wrong = self.progress.wrong_pixels
-        if not self.settings.lossless or wrong is None or wrong >= FEW_WRONG * self.target.count:
-            return self.evaluate_every
-        return max(LOG_EVERY, self.evaluate_every // (3 * LOG_EVERY) * LOG_EVERY)
+    def _evaluates(self) -> bool:
+        """Whether this step is evaluated; more are while a lossless fit attends to its last wrong pixels."""
+        step, wrong = self.progress.step, self.progress.wrong_pixels
+        every = self.evaluate_every
+        if self.settings.lossless and wrong is not None and wrong < FEW_WRONG * self.target.count:
+            often = max(LOG_EVERY, every // (3 * LOG_EVERY) * LOG_EVERY)
+            if step % often == 0:
+                return True
+        return step % every == 0 or self._is_last_step()
 
     def evaluate(self) -> Evaluation:
         """Evaluate the whole image with the weights as they are."""
