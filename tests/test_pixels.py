@@ -263,3 +263,10 @@ def test_runs_that_do_not_say_were_fitted_straight(tmp_path) -> None:
     PILImage.fromarray(np.full((4, 4, 4), 7, np.uint8)).save(tmp_path / "a.png")
     assert not input_image(tmp_path / "a.png", Settings()).premultiplied
     assert read_image(tmp_path / "a.png").has_alpha
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_small_pictures_of_noise_are_exact(tmp_path, channels) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (18, 20, channels), dtype=np.uint8)
+    run = fit(Image(pixels, "RGB" if channels == 3 else "L"), out=tmp_path, lossless=True, threads=1)
+    assert run.metrics["lossless"] and np.array_equal(run.render().pixels, pixels)

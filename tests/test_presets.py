@@ -122,9 +122,10 @@ def test_grids_grow_with_the_image(name):
 
 def test_large_images_get_grids_and_small_ones_directions():
     assert all(preset_settings(name, square(512))["encoding"] == "grid" for name in PRESETS)
-    assert all(preset_settings(name, square(100))["encoding"] == "directions" for name in PRESETS)
-    middle = {name: preset_settings(name, square(200))["encoding"] for name in PRESETS}
-    assert middle == {"smooth": "directions", "lossless": "grid", "compact": "grid"}
+    assert all(preset_settings(name, square(15))["encoding"] == "directions" for name in PRESETS)
+    for side, compact in ((16, "directions"), (200, "grid")):
+        middle = {name: preset_settings(name, square(side))["encoding"] for name in PRESETS}
+        assert middle == {"smooth": "directions", "lossless": "grid", "compact": compact}
     hidden = ImageStats(512, 512, seen=512 * 128, channels=3)
     assert preset_settings("smooth", hidden)["encoding"] == "grid"  # what is hidden changes no field's kind
 

@@ -28,6 +28,7 @@ class GridRule:
     channels_growth: float = 1.0  # power of the number of channels that samples grow with
     smoothness: float = 0.0  # where pixels are hidden or missing
     exact: bool = False  # as many features a level as a pixel has values
+    fewest_steps: int = FEWEST_STEPS
 
 
 LEVELS, COARSEST = 10, 8  # of all presets; the coarsest in cells along the longer side
@@ -75,7 +76,7 @@ def grid_settings(
             "interpolation": rule.interpolation,
             "extent": [side / stats.longest for side in _sides(rule, stats)],
         },
-        "steps": max(FEWEST_STEPS, math.ceil(samples / batch)),
+        "steps": max(rule.fewest_steps, math.ceil(samples / batch)),
         "batch_size": batch,
         "optimizer": OPTIMIZER,
         "lr": LR,
@@ -150,11 +151,11 @@ def _features(rule: GridRule, stats: ImageStats) -> int:
 
 def _field(rule: GridRule, stats: ImageStats, most: int, beside: DirectionRule | None) -> dict[str, Any]:
     """Options of a field of at most so many parameters: fewer levels and units where those alone are more."""
-    features = _features(rule, stats)
+    features, finest = _features(rule, stats), _finest(rule, stats, most)
     first = first_layer(beside, stats) if beside else {"num_directions": 0}
     sizes = [(levels, shrink) for levels in range(LEVELS, 0, -1) for shrink in (1, 2, 4)]
     for levels, shrink in sizes:
-        pairs = choose_resolutions(levels, COARSEST, _finest(rule, stats, most), *_sides(rule, stats))
+        pairs = choose_resolutions(levels, COARSEST, finest, *_sides(rule, stats))
         widths = [WIDTH // shrink]
         units, grids = [len(pairs) * features, *widths, stats.channels], [CELLS] * (len(widths) + 1)
         layers = parameters(units, grids, ORDER, base=False)

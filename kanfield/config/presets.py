@@ -55,8 +55,16 @@ PRESETS = {
     ),
     # Every pixel exact: a vertex of the finest level for each.
     "lossless": Preset(
-        grid_from=1 << 14,
-        grid=GridRule(4.0, cap_growth=1.0, interpolation=1, samples=6e7, channels_growth=0.5, exact=True),
+        grid_from=1 << 8,
+        grid=GridRule(
+            4.0,
+            cap_growth=1.0,
+            interpolation=1,
+            samples=6e7,
+            channels_growth=0.5,
+            exact=True,
+            fewest_steps=2000,
+        ),
         directions=DirectionRule(
             cap=4.0,
             layers=1,

@@ -37,7 +37,7 @@ from kanfield.training.distributed import ALONE, Ranks
 from kanfield.training.evaluation import Evaluation, evaluate, evaluation_interval, evaluation_pixels
 from kanfield.training.optimizers import build_optimizers, set_rate
 from kanfield.training.sampling import Batches, PixelSampler
-from kanfield.training.schedule import phase_at, scale_phases, warm_up_and_decay
+from kanfield.training.schedule import decay_and_polish, phase_at, scale_phases, warm_up_and_decay
 from kanfield.training.signals import Signals
 from kanfield.training.step import compile_kernels, make_step
 from kanfield.training.target import Target
@@ -48,8 +48,6 @@ RANGE_EVERY = 10  # steps between moves of the hidden grids
 SMOOTH_EVERY = 10  # steps that one smoothing of the splines stands for
 FOCUS_BELOW = 0.25  # of the pixels wrong: from here on a lossless fit attends to those
 FEW_WRONG = 0.01  # of the pixels: from here on a lossless fit is evaluated three times as often
-POLISH_FROM = 0.8  # of a lossless fit: from here on its learning rates stay at POLISH_RATE of their peak
-POLISH_RATE = 0.005
 DIVERGED_LOSS = 100.0  # values lie in [-1, 1], so an untrained field's loss is about 1
 
 
@@ -99,7 +97,8 @@ class Trainer:
         self._agreed = 0.0
         self.eval_pixels = None if settings.lossless else evaluation_pixels(target, self.sampler)
         evaluated = target.count if self.eval_pixels is None else len(self.eval_pixels)
-        self.evaluate_every = evaluation_interval(evaluated, self.sampler.batch_size, LOG_EVERY)
+        multiple = 3 * LOG_EVERY if settings.lossless else LOG_EVERY
+        self.evaluate_every = evaluation_interval(evaluated, self.sampler.batch_size, multiple)
 
     @property
     def image(self) -> Image:
@@ -190,10 +189,7 @@ class Trainer:
             if phase_at(self.phases, p.step)[1] == 0:
                 self._renew_optimizers(p.step)
             return
-        progress = self._progress()
-        factor = warm_up_and_decay(progress)
-        if settings.lossless:  # the last pixels are put right at a small rate that does not die away
-            factor = max(warm_up_and_decay(progress / POLISH_FROM), POLISH_RATE)
+        factor = (decay_and_polish if settings.lossless else warm_up_and_decay)(self._progress())
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 set_rate(group, group["initial_lr"] * factor)
@@ -211,13 +207,10 @@ class Trainer:
 
     def _evaluates(self) -> bool:
         """Whether this step is evaluated; more are while a lossless fit attends to its last wrong pixels."""
-        step, wrong = self.progress.step, self.progress.wrong_pixels
-        every = self.evaluate_every
-        if self.settings.lossless and wrong is not None and wrong < FEW_WRONG * self.target.count:
-            often = max(LOG_EVERY, every // (3 * LOG_EVERY) * LOG_EVERY)
-            if step % often == 0:
-                return True
-        return step % every == 0 or self._is_last_step()
+        wrong = self.progress.wrong_pixels
+        few = self.settings.lossless and wrong is not None and wrong < FEW_WRONG * self.target.count
+        every = self.evaluate_every // 3 if few else self.evaluate_every
+        return self.progress.step % every == 0 or self._is_last_step()
 
     def evaluate(self) -> Evaluation:
         """Evaluate the whole image with the weights as they are."""
