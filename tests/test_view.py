@@ -6,7 +6,6 @@ import io
 import json
 import math
 import shutil
-import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -14,6 +13,8 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from browser import opened
+from conftest import chromium
 from PIL import Image as PILImage
 
 from kanfield.cli import main
@@ -235,15 +236,9 @@ def test_mistakes(words, path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
+@pytest.mark.needs("Chromium")
 def test_a_browser_draws_two_runs(scene, tmp_path):
-    with served([scene, scene]) as server:
-        words = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--dump-dom"]
-        page = subprocess.run(
-            ["chromium", *words, "--virtual-time-budget=20000", server.address],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=True,
-        ).stdout
-    assert page.count(" dB</span>") == 2 and page.count('class="pane"') == 3
+    with served([scene, scene]) as server, opened(chromium(), server.address, tmp_path) as page:
+        notes = "[...document.querySelectorAll('.pane .quiet')].map((note) => note.textContent)"
+        page.wait(f"{notes}.filter((text) => text.endsWith(' dB')).length === 2")
+        assert page.evaluate("document.querySelectorAll('.pane').length") == 3
