@@ -27,7 +27,7 @@ def measure(image: Image, smoothness: float, seconds: float) -> tuple[float, flo
         seconds: of the fit.
 
     Returns:
-        PSNR in dB: of the fit on its own pixels; at twice the size of the field, and of the half interpolated.
+        PSNR in dB: of the fit on its own pixels; at twice its size; of bicubic interpolation there.
     """
     half = resize_image(image, max(image.width, image.height) // 2)
     with tempfile.TemporaryDirectory() as folder:

@@ -114,10 +114,11 @@ def _sides(rule: GridRule, stats: ImageStats) -> tuple[int, int]:
 def _finest(rule: GridRule, stats: ImageStats, most: int) -> int:
     """Cells of the finest level along the longer side: one for each pixel that is seen.
 
-    Fewer where gaps are wide, since detail as fine as that would be made up there, and where too many
-    vertices would share an entry.
+    To be exact, one for each pixel: where hidden ones lie among them, a coarser level would see means of
+    several. Fewer where gaps are wide, since detail as fine as that would be made up there, and where too
+    many vertices would share an entry.
     """
-    cells = float(stats.seen)
+    cells = float(stats.pixels if rule.exact else stats.seen)
     if rule.smoothness:
         cells /= _gaps(stats)
     share = min(cells, _SHARING * most / (LEVELS * _features(rule, stats))) / stats.pixels
