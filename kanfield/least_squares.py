@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import qr, solve_triangular
+from torch import Tensor
 
 Array = NDArray[np.float64]
 
 _MAX_REJECTED = 12  # steps in a row; the damping then has grown by 2^78
 _SHORTEST = 1e-8  # length of a column, against the longest: damping alone keeps what no residual depends on
-_MANY = 200  # parameters above which normal equations, several times faster, take the place of QR
+_MANY = 200  # parameters above which Cholesky factorisations, several times faster, take the place of QR
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ def levenberg_marquardt(
     Columns of the Jacobian are scaled by the largest length that they have had (Moré, 1978): parameters of
     different units are damped alike, and one that fewer and fewer residuals depend on does not run away.
     The damping falls to a third at most, so that a step far from the solution does not rush into the nearest
-    basin. Few parameters are found by QR factorisations, which lose no digits, many by normal equations.
+    basin. Few parameters are found by QR factorisations, which lose no digits, many by the normal equations,
+    more than there are residuals by equations of the residuals' number.
 
     Args:
         residual: of parameters ``(P,)`` the residuals ``(M,)``; where one is not finite, the step is refused.
@@ -82,11 +84,12 @@ def levenberg_marquardt(
         growth, longest = 2.0, np.zeros_like(p)
         while accepted < iterations:
             matrix = jacobian(p)
-            if not np.isfinite(matrix).all():
+            lengths = np.sqrt(np.einsum("mp,mp->p", matrix, matrix))  # without a copy of the squares
+            if not np.isfinite(lengths).all():
                 break
-            longest = np.maximum(longest, np.linalg.norm(matrix, axis=0))
+            longest = np.maximum(longest, lengths)
             scale = np.maximum(longest, _SHORTEST * float(longest.max()) or 1.0)
-            damped = (_normal if p.size > _MANY else _orthogonal)(matrix, scale, r)
+            damped = _method(matrix)(matrix, scale, r)
             moved = False
             for _ in range(_MAX_REJECTED):
                 step = damped(damping) / scale
@@ -134,18 +137,37 @@ def _orthogonal(matrix: Array, scale: Array, r: Array) -> Callable[[float], Arra
 
 
 def _normal(matrix: Array, scale: Array, r: Array) -> Callable[[float], Array]:
-    """The same by Cholesky factorisation of ``J^T J``, in torch: it keeps to the caller's threads."""
+    """The same by the normal equations, ``(J^T J + damping) s = -J^T r``."""
     j, lengths = torch.from_numpy(matrix), torch.from_numpy(scale)
-    gram = (j.T @ j) / torch.outer(lengths, lengths)
+    solve = _cholesky((j.T @ j) / torch.outer(lengths, lengths))
     gradient = (j.T @ torch.from_numpy(r)) / lengths
+    return lambda damping: -solve(gradient, damping).numpy()
 
-    def step(damping: float) -> Array:
+
+def _dual(matrix: Array, scale: Array, r: Array) -> Callable[[float], Array]:
+    """The same by ``s = -J^T (J J^T + damping)^-1 r``: as many unknowns as residuals."""
+    j, residual = torch.from_numpy(matrix) / torch.from_numpy(scale), torch.from_numpy(r)
+    solve = _cholesky(j @ j.T)
+    return lambda damping: -(j.T @ solve(residual, damping)).numpy()
+
+
+def _method(matrix: Array) -> Callable[[Array, Array, Array], Callable[[float], Array]]:
+    """The cheapest that is exact enough."""
+    rows, columns = matrix.shape
+    if columns <= _MANY:
+        return _orthogonal
+    return _normal if columns <= rows else _dual
+
+
+def _cholesky(gram: Tensor) -> Callable[[Tensor, float], Tensor]:
+    """Solves ``(gram + damping) x = b``, in torch: it keeps to the caller's threads."""
+
+    def solve(b: Tensor, damping: float) -> Tensor:
         damped = gram.clone()
         damped.diagonal().add_(damping)
         factor, failed = torch.linalg.cholesky_ex(damped)
         if bool(failed):  # rounding has made the matrix indefinite: more damping will do
-            return np.zeros(len(gradient))
-        solution: Array = -torch.cholesky_solve(gradient[:, None], factor)[:, 0].numpy()
-        return solution
+            return torch.zeros_like(b)
+        return torch.cholesky_solve(b[:, None], factor)[:, 0]
 
-    return step
+    return solve

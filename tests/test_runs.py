@@ -200,6 +200,13 @@ def test_prune_and_json_contradict_each_other(here, capsys, answer):
     assert "a/kan-0003" in states()
 
 
+def test_prune_leaves_a_run_with_a_file_that_is_not_kanfields(here, capsys, answer):
+    Path("runs/a/kan-0003/notes.txt").write_text("to keep")
+    answer("y\n")
+    assert "nothing to remove" in runs(capsys, "--prune")[1]
+    assert Path("runs/a/kan-0003/notes.txt").read_text() == "to keep"
+
+
 def test_nothing_to_prune_is_told_in_words(here, capsys, answer):
     shutil.rmtree("runs/a/kan-0003")
     answer("y\n")

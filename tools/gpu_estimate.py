@@ -1,7 +1,7 @@
 """A roofline estimate of a training step on an A100 and an H100, to compare the first measured figure with.
 
-    python tools/gpu_estimate.py [--side 256] [--channels 1] [--preset smooth] [--batch 2048]
-        [--precision fp32] [--steps 1000] [--json FILE]
+    python tools/gpu_estimate.py [--side 256] [--channels 1] [--preset smooth] [--encoding directions]
+        [--batch 2048] [--precision fp32] [--steps 1000] [--json FILE]
 
 The very step of a fit runs on torch's meta device, which computes nothing: every kernel that a GPU would
 start is counted, with its arithmetic, the bytes it moves to and from memory, those it reads again from the
@@ -243,15 +243,15 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--channels", type=int, default=1)
     parser.add_argument("--preset", default="smooth")
+    parser.add_argument("--encoding", help="default: the preset's")
     parser.add_argument("--batch", type=int, default=2048)
     parser.add_argument("--precision", default="fp32", choices=PRECISIONS)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     pixels = given.side**2
-    asked = Settings(
-        preset=given.preset, batch_size=given.batch, steps=given.steps, precision=given.precision
-    )
+    keys = ("preset", "encoding", "steps", "precision")
+    asked = Settings(batch_size=given.batch, **{key: getattr(given, key) for key in keys})
     settings = resolve(asked, ImageStats(given.side, given.side, pixels, given.channels))
     field, works = works_of_a_step(settings, given.channels)
     parameters, options = count_parameters(field), settings.options or {}

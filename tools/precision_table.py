@@ -1,7 +1,7 @@
 """The PSNR that each precision of a GPU's matrix units allows, by emulation on the CPU.
 
     python tools/precision_table.py assets/camera.png [--size 128] [--steps N] [--presets smooth lossless]
-        [--json FILE]
+        [--encoding directions] [--json FILE]
 
 The same fit, once in each precision: products inside the splines, forward and backward, take operands that
 are rounded as the units round them (kanfield/splines/precision.py), and everything else is float32. Fits
@@ -20,14 +20,14 @@ import kanfield
 from kanfield.splines import PRECISIONS
 
 
-def fits(image: Path, size: int, steps: int | None, preset: str) -> list[dict[str, Any]]:
+def fits(image: Path, size: int, preset: str, **settings: Any) -> list[dict[str, Any]]:
     """Fit in each precision.
 
     Args:
         image: the file.
         size: longer side in pixels.
-        steps: of each fit; None for the preset's.
         preset: of each fit.
+        settings: of each fit beside these.
 
     Returns:
         One row for each precision.
@@ -35,9 +35,8 @@ def fits(image: Path, size: int, steps: int | None, preset: str) -> list[dict[st
     rows = []
     for precision in PRECISIONS:
         with tempfile.TemporaryDirectory() as folder:
-            run = kanfield.fit(
-                image, out=folder, size=size, steps=steps, preset=preset, precision=precision, device="cpu"
-            )
+            same = {"out": folder, "size": size, "preset": preset, "device": "cpu", **settings}
+            run = kanfield.fit(image, precision=precision, **same)
             kept = ("psnr", "wrong_pixels", "steps", "seconds")
             rows.append({"preset": preset, "precision": precision, **{key: run.metrics[key] for key in kept}})
         row = rows[-1]
@@ -56,12 +55,14 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--steps", type=int, help="default: the preset's")
     parser.add_argument("--presets", nargs="+", default=["smooth", "lossless"])
+    parser.add_argument("--encoding", help="default: the preset's")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     arguments = parser.parse_args()
+    settings = {"steps": arguments.steps, "encoding": arguments.encoding}
     rows = [
         row
         for preset in arguments.presets
-        for row in fits(arguments.image, arguments.size, arguments.steps, preset)
+        for row in fits(arguments.image, arguments.size, preset, **settings)
     ]
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _CONFIG = (
     "YAML file of settings, such as a run's own config.yaml; flags beat it. configs/example.yaml explains "
-    "all its keys, also those without a flag: adam_lr, range_steps, smoothness, phases."
+    "all its keys, also those without a flag: alpha, adam_lr, range_steps, smoothness, phases."
 )
 _OPTIONS = ("widths", "grids", "order")  # options of the field that have a flag of their own
 _OF_THE_MACHINE = {"device", "threads"}  # what a run may go on with otherwise than it began

@@ -23,7 +23,8 @@ _WRITTEN = re.compile(
     r"config\.yaml|label\.txt|metrics\.(json|csv)|spectrum\.csv|(mask|error|spectrum)\.png"
     r"|(input|reconstruction)\.\w+"
     r"|checkpoints/(last|best)\.safetensors|events\.out\.tfevents\.[^/]+|timelapse(\.webp|/[^/]+\.png)"
-    r"|(checkpoints/|timelapse/)?\.[^/]+\.tmp|tiles\.(json|csv)|(pixels|missing)\.npy|(tiles|claims|deaths)/.+"
+    r"|(checkpoints/|timelapse/)?\.[^/]+\.tmp|tiles\.(json|csv)|(pixels|missing)\.npy|decoded\.tiff"
+    r"|(tiles|claims|deaths)/.+"
 )
 
 
@@ -126,9 +127,7 @@ def _inspect(path: Path) -> FoundRun:
         state = "in use"
     elif settings is None or ended != bool(metrics):
         state = "damaged"
-    ours = settings is not None or (
-        folder.best.parent.is_dir() and all(_WRITTEN.fullmatch(name) for name in names)
-    )
+    ours = (settings is not None or folder.best.parent.is_dir()) and all(map(_WRITTEN.fullmatch, names))
     return FoundRun(
         path=path,
         state=state,

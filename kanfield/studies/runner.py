@@ -93,7 +93,7 @@ def run_study(
 
     Raises:
         InputError: a file that the settings name cannot be used; nothing was written.
-        Interrupted: SIGINT or SIGTERM came; finished trials are kept.
+        Interrupted: SIGINT, SIGTERM or SIGHUP came; finished trials are kept.
     """
     module = importlib.import_module(f"kanfield.studies.{settings.NAME.replace('-', '_')}.study")
     with limit_threads(settings.threads):

@@ -67,7 +67,7 @@ def fit(
     Raises:
         InputError: The image or a setting cannot be used; nothing was written.
         RunFailed: Training diverged, tiles failed or memory ran out; what could be saved is.
-        Interrupted: SIGINT or SIGTERM came; the run is saved.
+        Interrupted: SIGINT, SIGTERM or SIGHUP came; the run is saved.
 
     >>> import tempfile, numpy as np
     >>> picture = Image(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), "L")

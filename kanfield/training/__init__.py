@@ -1,1 +1,1 @@
-"""Training: settings, the loop, checkpoints, monitors, runs."""
+"""Training: the loop, optimisers, sampling, evaluation, results."""
