@@ -78,8 +78,9 @@ def main() -> None:
     if has_plan(arguments.out):
         plan = resume(arguments.out)
     else:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        twins = [tuned_twin(name, arguments.out) for name in arguments.rows]
+        twins_folder = arguments.out.with_name(f"{arguments.out.name}-settings")  # a comparison's own is new
+        twins_folder.mkdir(parents=True, exist_ok=True)
+        twins = [tuned_twin(name, twins_folder) for name in arguments.rows]
         models = [str(CONFIGS / f"{name}.yaml") for name in arguments.rows] + [str(twin) for twin in twins]
         image = str(Path(arguments.image).resolve())
         plan = Plan([image], models, steps=max(3, round(STEPS * arguments.fraction)))

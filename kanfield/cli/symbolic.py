@@ -52,7 +52,7 @@ class Symbolic:
         path, target, seeds, noise = self._checked()
         from kanfield.cli.printing import print_json
         from kanfield.process import limit_threads
-        from kanfield.reports.write import make_folder, refuse_file
+        from kanfield.reports.write import check_out, make_folder
         from kanfield.symbolic.discover import discover
         from kanfield.symbolic.functions import FUNCTIONS, read_functions
         from kanfield.symbolic.report import summary, write_discovery
@@ -66,9 +66,7 @@ class Symbolic:
         table = read_table(path, target, self.inputs)
         check(table.x, table.y, table.inputs, table.target)
         functions = FUNCTIONS if self.functions is None else read_functions(self.functions)
-        refuse_file(self.out, "the report")
-        if self.out is not None and self.out.is_dir() and any(self.out.iterdir()):
-            raise InputError(f"--out {self.out} holds files already: give an empty or a new folder")
+        check_out(self.out, "the report")
         folder = make_folder(self.out, Path("formulas"), path.stem)
         with limit_threads(self.threads):
             found = discover(

@@ -28,7 +28,7 @@ from kanfield.errors import InputError, Interrupted
 from kanfield.files import write_text
 from kanfield.images import Image
 from kanfield.names import command_line, folder_name, printable
-from kanfield.reports.write import make_folder, refuse_file
+from kanfield.reports.write import check_out, make_folder
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.input_image import INPUT_KEYS, input_image
 from kanfield.training.signals import Signals
@@ -101,18 +101,18 @@ def begin(plan: Plan, out: Path | None) -> Plan:
         out: the folder that is asked for, or None.
 
     Raises:
-        InputError: as :meth:`Plan.check`; or ``out`` holds a comparison already.
+        InputError: as :meth:`Plan.check`; or ``out`` holds files already.
     """
     if plan.seconds is None and plan.steps is None:
         plan = dataclasses.replace(plan, seconds=SECONDS)
     plan = dataclasses.replace(plan, models=[absolute(model) for model in plan.models])
     plan.check()
-    refuse_file(out, "the comparison")
     if out is not None and has_plan(out):
         raise InputError(
             f"--out {out} holds a comparison: go on with "
             f"{command_line('kanfield', 'compare', '--resume', out)}, or give another"
         )
+    check_out(out, "the comparison")
     return plan
 
 

@@ -23,7 +23,7 @@ from kanfield.metrics.spectra import Bias, radial_spectrum
 from kanfield.monitors.spectrum_log import read_spectrum, window
 from kanfield.names import command_line, printable
 from kanfield.reports.findings import Findings, Picture, Table
-from kanfield.reports.write import make_folder, refuse_file, write_findings
+from kanfield.reports.write import check_out, make_folder, write_findings
 from kanfield.runs.rendering import evaluate_field
 from kanfield.runs.run import Run
 from kanfield.tiles.entry import load
@@ -108,17 +108,6 @@ def _disambiguate(spectra: list[RunSpectrum]) -> list[RunSpectrum]:
     ]
 
 
-def check_out(out: Path | None) -> None:
-    """Check that a report can be written to ``out``; None is a new numbered folder.
-
-    Raises:
-        InputError: ``out`` is a file, or holds a report.
-    """
-    refuse_file(out, "the report")
-    if out is not None and (out / "report.html").exists():
-        raise InputError(f"--out {out} holds a report: give another folder")
-
-
 def write_spectra(
     paths: Sequence[Path], out: Path | None, console: Console | None = None
 ) -> tuple[Findings, dict[str, Any], Path]:
@@ -135,7 +124,7 @@ def write_spectra(
     Raises:
         InputError: a run cannot be read, or the folder cannot be made; nothing was written.
     """
-    check_out(out)
+    check_out(out, "the report")
     spectra, runs = [], find_finished(paths)
     for number, path in enumerate(runs, 1):
         spectra.append(measure(path))

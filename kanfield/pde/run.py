@@ -28,7 +28,7 @@ from kanfield.pde.solve import Row, Solver
 from kanfield.process import default_settings, limit_threads
 from kanfield.reports.findings import Findings, Picture, Table
 from kanfield.reports.tensorboard import write_curves
-from kanfield.reports.write import make_folder, refuse_file, write_findings
+from kanfield.reports.write import check_out, make_folder, write_findings
 
 _DRAWN = 201  # points along each axis of a picture
 
@@ -61,11 +61,10 @@ def run_solve(
         settings = read_settings(resume)
     else:
         settings.check()
-        refuse_file(out, "the run")
         if out is not None and (out / FILE).exists():
-            raise InputError(
-                f"--out {out} holds a run: go on with kanfield solve --resume {out}, or give another"
-            )
+            again = command_line("kanfield", "solve", "--resume", out)
+            raise InputError(f"--out {out} holds a run: go on with {again}, or give another")
+        check_out(out, "the run")
     with default_settings(), limit_threads(threads):
         problem = find_problem(settings.problem)
         check_problem(problem)

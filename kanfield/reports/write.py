@@ -18,14 +18,18 @@ from kanfield.reports.tensorboard import write_pictures
 _REM_PER_INCH = 7.0  # width of a figure on the page
 
 
-def refuse_file(out: Path | None, what: str) -> None:
-    """Check that ``--out`` can be the folder of ``what``.
+def check_out(out: Path | None, what: str) -> None:
+    """Check that ``--out`` can be the folder of ``what``, which would overwrite files of the same names.
 
     Raises:
-        InputError: it is a file.
+        InputError: it is a file, or a folder that holds files.
     """
-    if out is not None and out.exists() and not out.is_dir():
+    if out is None or not out.exists():
+        return
+    if not out.is_dir():
         raise InputError(f"--out {out} is a file: give a folder for {what}")
+    if any(out.iterdir()):
+        raise InputError(f"--out {out} holds files already: give an empty or a new folder")
 
 
 def make_folder(out: Path | None, parent: Path, name: str = "") -> Path:

@@ -19,10 +19,11 @@ from rich.text import Text
 
 from kanfield.errors import InputError, Interrupted
 from kanfield.files import write_json, write_text
+from kanfield.names import command_line
 from kanfield.process import limit_threads
 from kanfield.reports.findings import Findings
 from kanfield.reports.tensorboard import write_curves
-from kanfield.reports.write import make_folder, refuse_file
+from kanfield.reports.write import check_out, make_folder
 from kanfield.studies.catalogue import STUDIES
 from kanfield.studies.report import write_study
 from kanfield.studies.settings import (
@@ -46,12 +47,10 @@ def begin(settings: StudySettings) -> StudySettings:
     if settings.resume is not None:
         stored = _read_settings(settings, settings.resume)
         return dataclasses.replace(resolve_settings(stored), **how_it_is_run(settings))
-    refuse_file(settings.out, "the study")
     if settings.out is not None and (settings.out / _FILE).exists():
-        raise InputError(
-            f"--out {settings.out} holds a study: go on with kanfield study {settings.NAME} --resume "
-            f"{settings.out}, or give another"
-        )
+        again = command_line("kanfield", "study", settings.NAME, "--resume", settings.out)
+        raise InputError(f"--out {settings.out} holds a study: go on with {again}, or give another")
+    check_out(settings.out, "the study")
     return resolve_settings(settings)
 
 
@@ -75,7 +74,8 @@ def _read_settings(given: StudySettings, folder: Path) -> StudySettings:
             f"{path} is damaged{reason}: correct it, or start the study anew in another folder"
         ) from None
     if name != kind.NAME:
-        raise InputError(f"{folder} holds the study {name}: kanfield study {name} --resume {folder}")
+        again = command_line("kanfield", "study", name, "--resume", folder)
+        raise InputError(f"{folder} holds the study {name}: {again}")
     return settings
 
 
@@ -101,7 +101,7 @@ def run_study(
         folder = settings.resume or _make_study(settings)
         results: dict[str, Result] = {}
         seconds: dict[str, float] = {}
-        with _interruptible(f"kanfield study {settings.NAME} --resume {folder}"):
+        with _interruptible(command_line("kanfield", "study", settings.NAME, "--resume", folder)):
             for number, trial in enumerate(trials, 1):
                 content = _read(folder, trial) or _compute(folder, trial, f"{number}/{len(trials)}", console)
                 results[trial.key], seconds[trial.key] = content["result"], content["seconds"]
