@@ -221,4 +221,7 @@ def test_tiles_and_too_small_batches_are_refused(picture, monkeypatch, capsys):
     assert "torchrun is for one field, and 64 x 48 pixels are split into many: add --tiles 1" in said
     said = refused(capsys, "fit", picture, "--batch-size", "1", *out)
     assert "--batch-size 1 is less than a pixel for each of 2 processes" in said
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    said = refused(capsys, "fit", picture, *out)
+    assert "torch.distributed is initialised already" in said and "destroy_process_group" in said
     assert not (picture.parent / "runs").exists()

@@ -152,6 +152,12 @@ def test_integers_in_a_range_of_their_own(dtype: str) -> None:
     assert image.suffix == ".tiff"  # as the pixels are, nobody could see anything
 
 
+@pytest.mark.parametrize("given", [(0, 300), (-20, 255), (-20, 300)])
+def test_integers_in_a_range_beyond_their_type_do_not_wrap_around(given) -> None:
+    like = Image(np.array([[[0], [255]]], dtype=np.uint8), "L", value_range=given)
+    assert Image.from_values([[[0.0], [1.0]]], like=like).pixels.ravel().tolist() == [0, 255]
+
+
 def test_values_on_a_logarithm_are_undone() -> None:
     pixels = np.array([[[-5], [0], [0.25], [1e30]]], dtype=np.float32)
     image = Image(pixels, "L", log_scale=0.5)
@@ -188,7 +194,24 @@ def test_missing_pixels_do_not_bleed_when_resized() -> None:
     assert np.allclose(small.pixels[~small.missing], 5)
 
 
+def test_clear_colours_do_not_bleed_beside_missing_pixels() -> None:
+    pixels = np.zeros((8, 8, 4), dtype=np.uint8)
+    pixels[:, :4] = [200, 0, 0, 255]
+    pixels[:, 4:] = [0, 255, 0, 0]
+    missing = np.zeros((8, 8), bool)
+    missing[0, 0] = True
+    small = resize_image(Image(pixels, "RGBA", missing=missing), 3).pixels
+    assert small[..., 1].max() == 0 and small[:, 0, 0].tolist() == [200] * 3
+
+
 # --- resizing -----------------------------------------------------------------------------------
+
+
+def test_resize_keeps_to_a_declared_depth() -> None:
+    pixels = np.zeros((16, 16, 1), dtype=np.uint16)
+    pixels[:, 8:] = 4095
+    small = resize_image(Image(pixels, "L", value_range=(0, 4095)), 11)
+    assert small.pixels.max() == 4095 and small.value_range == (0, 4095)
 
 
 @pytest.mark.parametrize("mode", CHANNELS)

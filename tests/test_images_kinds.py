@@ -66,6 +66,11 @@ def test_jpeg_xl(tmp_path: Path, pixels: np.ndarray, container: bool) -> None:
         read(tmp_path, data[: len(data) // 2])
 
 
+def test_three_by_three_colours_are_no_frames(tmp_path: Path) -> None:
+    pixels = RANDOM.integers(0, 255, (3, 3, 3), dtype=np.uint8)
+    assert np.array_equal(read(tmp_path, imagecodecs.jpegxl_encode(pixels, lossless=True)).pixels, pixels)
+
+
 @pytest.mark.parametrize("bits", [8, 12, 16])
 def test_jpeg_2000(tmp_path: Path, bits: int) -> None:
     pixels = (RAMP // 16).astype(np.uint8) if bits == 8 else RAMP

@@ -133,6 +133,7 @@ def test_half_precision_of_products_leaves_the_grids_alone() -> None:
         ({"in_features": 3}, "resolutions are of grids in the plane"),
         ({"widths": [], "grids": 5, "num_directions": 4}, "directions beside grids need a hidden layer"),
         ({"resolutions": [(0, 4)]}, "resolutions are pairs of cells"),
+        ({"grids": [20_000, 8]}, "grids of layers that see no coordinates take up to"),
         ({"features": 3}, "features is one of"),
         ({"entries": 0}, "entries lies between"),
         ({"interpolation": 4}, "order 4 is not one of"),

@@ -206,6 +206,19 @@ def test_values_outside_of_a_given_range_are_its_ends() -> None:
     assert image.notes == ("2 pixels have values outside of 10 to 50, which count as its ends.",)
 
 
+def test_ends_between_integers_are_those_inside() -> None:
+    image = input_image(
+        Image(np.array([[[1], [20], [99]]], np.uint8), "L"), Settings(value_range=[10.5, 50.5])
+    )
+    assert image.pixels.ravel().tolist() == [11, 20, 50]
+
+
+def test_what_a_run_keeps_of_a_declared_depth_makes_the_same_image_again() -> None:
+    deep = Image(np.array([[[0], [20], [5000]]], np.uint16), "L", value_range=(0, 4095))
+    settings, fitted = with_defaults(Settings(), input_image(deep, Settings()))
+    assert np.array_equal(input_image(deep, settings).pixels, fitted.pixels)
+
+
 @pytest.mark.parametrize("given", ["5,5", "9,1", "0,inf"])
 def test_ranges_that_are_none(given: str, tmp_path, capsys) -> None:
     with pytest.raises(SystemExit) as end:

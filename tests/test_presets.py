@@ -9,7 +9,10 @@ import torch
 
 from kanfield.config.image_stats import ImageStats
 from kanfield.config.presets import PRESETS, preset_settings
+from kanfield.config.resolve import resolve
+from kanfield.config.settings import Settings
 from kanfield.encodings.reference import taps
+from kanfield.errors import InputError
 from kanfield.fields import build_field
 from kanfield.fields.field import count_parameters
 from kanfield.images.coordinates import coordinates
@@ -149,6 +152,29 @@ def test_every_pixel_has_a_spline_that_is_largest_there(name, width, height):
     _, weights = taps(x, torch.tensor([across, down, 1 << 30, 0, across + order]), order)
     largest = {1: 1.0, 2: 0.75**2}[order]
     assert torch.allclose(weights.amax((1, 2)), torch.tensor(largest, dtype=x.dtype), atol=1e-4)
+
+
+@pytest.mark.parametrize(("order", "side", "reach"), [(1, 199, 199 / 200), (2, 200, 1.0)])
+def test_a_given_interpolation_moves_the_grids(order, side, reach):
+    chosen = resolve(Settings(encoding="grid", options={"interpolation": order}), square(200)).options
+    assert chosen["resolutions"][-1] == [side, side] and chosen["extent"] == [reach, reach]
+
+
+def test_given_features_count_as_parameters():
+    settings = Settings(encoding="grid", parameters=60_000, options={"features": 8})
+    assert count({"options": resolve(settings, square(256)).options}, 3) <= 60_000
+
+
+def test_a_masks_border_leaves_the_pixels_their_places():
+    nearly = ImageStats(200, 200, seen=37_000, channels=3)
+    assert finest(preset_settings("smooth", nearly, "grid")) == (200, 200)
+
+
+def test_the_grids_of_another_image_are_refused():
+    wide = resolve(Settings(encoding="grid"), ImageStats(300, 200, 60_000, 3))
+    resolve(wide, ImageStats(300, 200, 60_000, 3))
+    with pytest.raises(InputError, match=r"extent 1, 0.6667 is short of this image"):
+        resolve(wide, ImageStats(200, 300, 60_000, 3))
 
 
 def test_few_parameters_take_a_coarser_finest_level():

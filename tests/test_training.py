@@ -22,6 +22,7 @@ from kanfield.images import Image, coordinates, held_out_mask, read_image
 from kanfield.machine import pick_device
 from kanfield.monitors import base, tensorboard
 from kanfield.runs.checkpoint import read_checkpoint
+from kanfield.runs.progress import Progress
 from kanfield.runs.rendering import evaluate_field
 from kanfield.runs.run import load
 from kanfield.training import trainer
@@ -515,7 +516,7 @@ def test_a_lossless_fit_looks_more_often_for_its_last_wrong_pixels(lossless, wro
     state = types.SimpleNamespace(
         settings=types.SimpleNamespace(lossless=lossless),
         progress=progress,
-        target=types.SimpleNamespace(count=1000),
+        sampler=types.SimpleNamespace(count=1000),  # of 10,000 pixels, say, of which most are hidden
         evaluate_every=90,
         _is_last_step=lambda: False,
     )
@@ -524,3 +525,21 @@ def test_a_lossless_fit_looks_more_often_for_its_last_wrong_pixels(lossless, wro
         if Trainer._evaluates(state):
             found.append(progress.step)
     assert found == list(range(every, 181, every))
+
+
+@pytest.mark.parametrize(
+    ("lossless", "wrong", "psnr", "best"),
+    [
+        (True, 4, 60, True),
+        (True, 6, 70, False),
+        (True, 5, 66, True),
+        (False, 4, 60, False),
+        (False, 6, 70, True),
+    ],
+)
+def test_the_best_state_of_a_lossless_fit_has_the_fewest_wrong_pixels(lossless, wrong, psnr, best):
+    state = types.SimpleNamespace(
+        settings=types.SimpleNamespace(lossless=lossless),
+        progress=Progress(best_psnr=65.0, fewest_wrong=5, wrong_pixels=wrong),
+    )
+    assert Trainer._is_best(state, types.SimpleNamespace(psnr=psnr)) == best

@@ -28,6 +28,7 @@ class GridRule:
     channels_growth: float = 1.0  # power of the number of channels that samples grow with
     smoothness: float = 0.0  # where pixels are hidden or missing
     exact: bool = False  # as many features a level as a pixel has values
+    features: int | None = None  # a level; None for what the rule would choose
     fewest_steps: int = FEWEST_STEPS
 
 
@@ -41,6 +42,7 @@ _STEPS = 16_000  # about as many as the samples are shared out to, where batches
 _LAYERS_SHARE = 0.5  # of the parameters, at most
 _SLOPE = 1.0  # lines in fresh splines stand in for a smooth branch, and cost nothing
 _SHARING = 32  # vertices of the finest level for each entry, at most
+_FEW_HIDDEN = 0.1  # of the pixels: a mask's border, say, for which the others do not leave their places
 _BESIDE = 16  # units of the layer that sees directions
 _GAPS = 1.5  # power of the pixels for each one seen, from two on, that the pull grows with
 _MOST_SMOOTHNESS = 1e-2
@@ -103,9 +105,9 @@ def _sides(rule: GridRule, stats: ImageStats) -> tuple[int, int]:
     """How far the grids reach along x and y, in pixels, of which the finest level has as many cells.
 
     B-splines of even degree are centred on cells, so the grids span the image; those of odd degree on
-    vertices, so the grids end at the centres of the outermost pixels. Either way every pixel has a B-spline
-    that is largest there. Half a cell off it would see the mean of four vertices, of the finest patterns
-    nothing.
+    vertices, so the grids end at the centres of the outermost pixels. Either way, where the finest level has
+    a cell for each pixel, every pixel has a B-spline that is largest there. Half a cell off it would see the
+    mean of four vertices, of the finest patterns nothing.
     """
     inset = rule.interpolation % 2
     return max(1, stats.width - inset), max(1, stats.height - inset)
@@ -114,11 +116,12 @@ def _sides(rule: GridRule, stats: ImageStats) -> tuple[int, int]:
 def _finest(rule: GridRule, stats: ImageStats, most: int) -> int:
     """Cells of the finest level along the longer side: one for each pixel that is seen.
 
-    To be exact, one for each pixel: where hidden ones lie among them, a coarser level would see means of
-    several. Fewer where gaps are wide, since detail as fine as that would be made up there, and where too
-    many vertices would share an entry.
+    To be exact, or where few are hidden, one for each pixel: a coarser level would see means of several.
+    Fewer where gaps are wide, since detail as fine as that would be made up there, and where too many
+    vertices would share an entry.
     """
-    cells = float(stats.pixels if rule.exact else stats.seen)
+    every = rule.exact or stats.seen >= (1 - _FEW_HIDDEN) * stats.pixels
+    cells = float(stats.pixels if every else stats.seen)
     if rule.smoothness:
         cells /= _gaps(stats)
     share = min(cells, _SHARING * most / (LEVELS * _features(rule, stats))) / stats.pixels
@@ -146,6 +149,8 @@ def _most_parameters(rule: GridRule, stats: ImageStats) -> int:
 
 
 def _features(rule: GridRule, stats: ImageStats) -> int:
+    if rule.features is not None:
+        return max(1, rule.features)
     wanted = 1 << math.ceil(math.log2(stats.channels)) if rule.exact else FEWEST_FEATURES
     return min(max(wanted, FEWEST_FEATURES), MOST_FEATURES)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from kanfield.config.direction_presets import DirectionRule, direction_settings
@@ -130,7 +133,11 @@ PRESET_KEYS = (
 
 
 def preset_settings(
-    preset: str, stats: ImageStats, encoding: Encoding | None = None, parameters: int | None = None
+    preset: str,
+    stats: ImageStats,
+    encoding: Encoding | None = None,
+    parameters: int | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Compute what a preset decides, by the names of :class:`kanfield.config.settings.Settings`.
 
@@ -139,6 +146,7 @@ def preset_settings(
         stats: of the image.
         encoding: of the coordinates; None for the preset's choice.
         parameters: at most so many; None for the preset's cap.
+        options: of the field, as far as they are decided already.
 
     >>> preset_settings("smooth", ImageStats(256, 256, 65536, 1), "directions")["options"]["grids"]
     [64, 8, 8, 8]
@@ -148,7 +156,8 @@ def preset_settings(
         encoding = "grid" if stats.pixels >= rule.grid_from else "directions"
     if encoding in ("grid", "both"):
         beside = rule.directions if encoding == "both" else None
-        settings = grid_settings(rule.grid, stats, parameters, beside)
+        given = {key: options[key] for key in ("interpolation", "features") if key in options}
+        settings = grid_settings(dataclasses.replace(rule.grid, **given), stats, parameters, beside)
     else:
         settings = direction_settings(rule.directions, stats, parameters, turned=encoding == "directions")
     return {"encoding": encoding, **settings}

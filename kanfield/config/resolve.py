@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from kanfield.config.checks import check, preset_of
@@ -41,7 +42,7 @@ def resolve(settings: Settings, stats: ImageStats) -> Settings:
     given = typed_options(family, settings.options or {})
     encoding = settings.encoding or encoding_of(given)
     if settings.model == "kan":
-        chosen = preset_settings(preset, stats, encoding, settings.parameters)
+        chosen = preset_settings(preset, stats, encoding, settings.parameters, given)
     else:  # steps and batch are those of the KAN's preset
         chosen = preset_settings("smooth", stats, "directions")
         chosen |= {"options": _defaults(family), "encoding": None, "range_steps": 0, "smoothness": 0.0}
@@ -65,11 +66,26 @@ def resolve(settings: Settings, stats: ImageStats) -> Settings:
             f"encoding: {filled.encoding} contradicts options: resolutions and num_directions make it {found}"
         )
     if settings.model == "kan":
+        _check_extent(options, stats)
         filled.preset = preset
     if settings.lr is not None and settings.adam_lr is None:  # one --lr moves both rates in proportion
         filled.adam_lr = chosen["adam_lr"] * settings.lr / chosen["lr"]
     check(filled)
     return filled
+
+
+def _check_extent(options: Mapping[str, Any], stats: ImageStats) -> None:
+    """Beyond their extent grids know nothing: that of another image's run would blur the ends of this one."""
+    extent = options.get("extent")
+    if not options.get("resolutions") or not extent or len(extent) != 2:
+        return
+    reach = [(side - 1) / stats.longest for side in (stats.width, stats.height)]
+    if any(found < wanted - 1e-6 for found, wanted in zip(extent, reach, strict=True)):
+        found, wanted = (", ".join(f"{end:.4g}" for end in ends) for ends in (extent, reach))
+        raise InputError(
+            f"options: extent {found} is short of this image, which reaches {wanted}: leave extent and "
+            "resolutions out, and the preset chooses them"
+        )
 
 
 def _defaults(family: Family) -> dict[str, Any]:

@@ -287,9 +287,13 @@ def _check(
 ) -> None:
     if len(sizes) != hidden_layers + 1:
         raise ValueError(f"{hidden_layers} widths need {hidden_layers + 1} grids, got {len(sizes)}")
-    later = [max([size] if isinstance(size, int) else size, default=0) for size in sizes[1:]]
-    if max(later, default=0) > MAX_HIDDEN_GRID:
-        raise ValueError(f"grids after the first take up to {MAX_HIDDEN_GRID} cells, got {max(later)}")
+    # The grids of these move with their inputs, by a least-squares problem in all of their cells.
+    moving = sizes[0 if resolutions and not num_directions else 1 :]
+    finest = [max([size] if isinstance(size, int) else size, default=0) for size in moving]
+    if max(finest, default=0) > MAX_HIDDEN_GRID:
+        raise ValueError(
+            f"grids of layers that see no coordinates take up to {MAX_HIDDEN_GRID} cells, got {max(finest)}"
+        )
     for name, value in zip(("init_noise", "init_frequency", "init_slope"), spreads, strict=True):
         if not 0 <= value < math.inf:
             raise ValueError(f"{name} is finite and 0 or more, got {value}")

@@ -256,7 +256,8 @@ class Image:
             # The ends exactly, whatever the rounding of the two functions.
             pixels = np.clip(log_curve.inverse(pixels, like.log_scale), *like.value_range)
         if not like.is_float:
-            pixels = np.floor(pixels + 0.5)
+            limits = np.iinfo(like.pixels.dtype)  # a value range may be wider
+            pixels = np.floor(pixels + 0.5).clip(limits.min, limits.max)
             if like.premultiplied:  # no colour that would be lost at the next reading
                 pixels[..., :-1][pixels[..., -1] == 0] = 0
         return like.with_pixels(pixels.astype(like.pixels.dtype))

@@ -24,8 +24,9 @@ def resize_image(image: Image, size: int) -> Image:
     """Resize an image by Lanczos filtering, keeping pixel type, mode and names.
 
     Colour does not bleed out of transparent pixels, nor values out of missing ones; where more than half is
-    missing, so is the new pixel. The filter never leaves the range of integers, nor the
-    lowest and highest value that a channel of floats had; the value range of floats is measured again.
+    missing, so is the new pixel. The filter never leaves the value range of integers (where the pixels kept
+    to it), nor the lowest and highest value that a channel of floats had; the value range of floats is
+    measured again.
 
     Args:
         image: What to resize.
@@ -48,6 +49,9 @@ def resize_image(image: Image, size: int) -> Image:
         pixels, missing = np.asarray(resized, dtype=np.uint8).reshape(target[1], target[0], -1), None
     else:
         pixels, missing = _resized_pixels(image, target), None
+    if not image.is_float:
+        (low, high), (lowest, highest), limits = image.value_range, image.used_range, np.iinfo(pixels.dtype)
+        pixels = pixels.clip(max(int(min(low, lowest)), limits.min), min(int(max(high, highest)), limits.max))
     changed = replace(image, pixels=pixels, missing=missing)
     return replace(changed, value_range=changed.used_range) if image.is_float else changed
 
@@ -57,12 +61,21 @@ def _without_missing(image: Image, size: tuple[int, int]) -> tuple[NDArray[Any],
     assert image.missing is not None
     # Known is to these pixels what opaque is to colours: they are resized as if under an alpha channel.
     known, old = (~image.missing).astype(np.float32), image.pixels
-    weight = _lanczos(known, size)
-    missing = weight < _KNOWN
+    missing = _lanczos(known, size) < _KNOWN
     pixels = np.empty((size[1], size[0], image.channels), dtype=old.dtype)
+    opaque = known
+    if image.has_alpha:
+        alpha = np.where(image.missing, 0, old[..., -1]).astype(np.float32)
+        opaque = alpha / (np.abs(alpha).max() or 1) if alpha.any() else known
     for channel in range(image.channels):
-        filled = np.where(image.missing, 0, old[..., channel]).astype(np.float32)
-        values = np.divide(_lanczos(filled, size), weight, out=np.zeros_like(weight), where=~missing)
+        is_alpha = image.has_alpha and channel == image.channels - 1
+        old_weight = known if is_alpha else opaque
+        weight, filled = (
+            _lanczos(old_weight, size),
+            np.where(old_weight > 0, old[..., channel], 0) * old_weight,
+        )
+        counts = ~missing & (weight > _CLEAR[old.dtype.name])
+        values = np.divide(_lanczos(filled, size), weight, out=np.zeros_like(weight), where=counts)
         _store(pixels[..., channel], values, old[..., channel][~image.missing])
     return pixels, missing
 

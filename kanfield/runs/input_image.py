@@ -91,6 +91,7 @@ def with_defaults(settings: Settings, image: Image) -> tuple[Settings, Image]:
             image = _used_part(image)
         if image.value_range != image.full_range:  # declared, or the part in use
             settings = replace(settings, value_range=list(image.value_range))
+            image = _clipped(image, image.value_range)  # as a run that goes on finds it
     warning = _concentrated(image) if settings.tonemap is None else None
     return settings, image if warning is None else _noted(image, warning)
 
@@ -193,7 +194,8 @@ def _clipped(image: Image, value_range: Sequence[float]) -> Image:
     low, high = value_range
     outside = outside_range(image, value_range)
     if outside.any():
-        pixels = np.clip(image.pixels, low, high).astype(image.pixels.dtype)
+        ends = (low, high) if image.is_float else (math.ceil(low), math.floor(high))
+        pixels = np.clip(image.pixels.astype(np.float64), *ends).astype(image.pixels.dtype)
         note = clipped_note(int(outside.any(axis=2).sum()), value_range)
         image = _noted(replace(image, pixels=pixels), note)
     return replace(image, value_range=(float(low), float(high)))

@@ -23,6 +23,7 @@ class Progress:
         best_psnr: Of all evaluations, in dB; None before the first.
         best_step: When it was measured.
         wrong_pixels: Trained pixels whose stored value differs, as of the last evaluation; None for floats.
+        fewest_wrong: Of these at the best evaluation.
         reached_goal: Whether ``--target-psnr`` or ``--lossless`` is met, as of the last evaluation.
         subset_bias: Largest excess in dB of the PSNR of some pixels over that of all, added to the target.
         evaluated_at: Step of the last evaluation.
@@ -40,6 +41,7 @@ class Progress:
     best_psnr: float | None = None
     best_step: int = 0
     wrong_pixels: int | None = None
+    fewest_wrong: int | None = None
     reached_goal: bool = False
     subset_bias: float = 0.0
     evaluated_at: int = 0

@@ -161,7 +161,13 @@ def joined(device: torch.device, batch_size: int) -> Iterator[Ranks]:
     # Its functions have the group of the moment they are defined as a default. Torch may import it later, and
     # then they keep the group and its threads alive into the end of the interpreter, which these may abort.
     importlib.import_module("torch.distributed.nn.functional")
-    if device.type == "cuda":
+    if dist.is_initialized():
+        raise InputError(
+            "torch.distributed is initialised already, and a fit joins torchrun's processes by itself: call "
+            "destroy_process_group before it"
+        )
+    before = torch.cuda.current_device() if device.type == "cuda" else None
+    if before is not None:
         torch.cuda.set_device(Ranks(0, size).device(device))
     with _failing_in_words():
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
@@ -169,6 +175,8 @@ def joined(device: torch.device, batch_size: int) -> Iterator[Ranks]:
         yield Ranks(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
+        if before is not None:
+            torch.cuda.set_device(before)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from kanfield import metrics
 from kanfield.config.settings import Settings
+from kanfield.errors import RunFailed
 from kanfield.fields.field import Field, count_parameters
 from kanfield.files import replacing, write_json
 from kanfield.images import Image, write_image
@@ -49,7 +50,8 @@ def measure(
     peak = peak_memory_bytes(target.device)  # of the training: LPIPS has a network of its own
     result = evaluate(field, target)
     picture, wrong = result.picture, None if result.wrong is None else int(result.wrong.sum())
-    assert picture is not None
+    if picture is None:
+        raise RunFailed(f"the field of {folder.path} gives NaN: fit the image again with a smaller --lr")
     if target.held_out is not None and wrong is not None:
         differs = (image.pixels != picture.pixels).any(2).ravel()
         wrong = int((differs if target.missing is None else differs & ~target.missing).sum())

@@ -103,6 +103,7 @@ class PixelSampler:
 
 
 _AHEAD = 1 << 15  # pixels whose samples are computed at a time, where a batch is smaller
+_EPOCHS_AHEAD = 64  # of few pixels, at most: each is shuffled by itself
 
 
 class Batches:
@@ -118,7 +119,7 @@ class Batches:
 
     def __init__(self, sampler: PixelSampler, target: Target) -> None:
         self.sampler, self.target = sampler, target
-        self._steps = max(1, _AHEAD // sampler.batch_size)
+        self._steps = max(1, min(_AHEAD, _EPOCHS_AHEAD * sampler.count) // sampler.batch_size)
         self._first = -1
         self._samples: list[tuple[Tensor, Tensor]] = []
 

@@ -130,12 +130,13 @@ class Trainer:
             agreed = self.ranks.alone or p.step % LOG_EVERY == 0
             if agreed and not self.ranks.alone:
                 self._agreed = self.ranks.agree(p.seconds, signals)
+            stopped = agreed and signals.received is not None  # one that comes later not all would know of
             evaluates = self._evaluates()
             if evaluates or p.step % LOG_EVERY == 0:
                 self._log(loss, evaluates)
                 now = time.perf_counter()
                 p.seconds, clock = p.seconds + now - clock, now
-            if signals.received is not None and agreed:
+            if stopped:
                 self.save()
                 raise signals.interrupted(p.step, self.folder.path)
             if saved_at is None or now - saved_at >= settings.checkpoint_seconds:
@@ -208,7 +209,7 @@ class Trainer:
     def _evaluates(self) -> bool:
         """Whether this step is evaluated; more are while a lossless fit attends to its last wrong pixels."""
         wrong = self.progress.wrong_pixels
-        few = self.settings.lossless and wrong is not None and wrong < FEW_WRONG * self.target.count
+        few = self.settings.lossless and wrong is not None and wrong < FEW_WRONG * self.sampler.count
         every = self.evaluate_every // 3 if few else self.evaluate_every
         return self.progress.step % every == 0 or self._is_last_step()
 
@@ -244,11 +245,11 @@ class Trainer:
             spectrum.log(p.step, p.seconds, values)
         p.wrong_pixels = None if result.wrong is None else int(result.wrong.sum())
         if self.settings.lossless and result.wrong is not None:
-            few = result.wrong.mean() < FOCUS_BELOW
+            few = result.wrong.sum() < FOCUS_BELOW * self.sampler.count
             self.focus = torch.from_numpy(np.flatnonzero(result.wrong)) if few else None
         p.reached_goal = self._is_goal(result)
-        if p.reached_goal or p.best_psnr is None or result.psnr > p.best_psnr:
-            p.best_psnr, p.best_step = result.psnr, p.step
+        if p.reached_goal or self._is_best(result):
+            p.best_psnr, p.best_step, p.fewest_wrong = result.psnr, p.step, p.wrong_pixels
             self.best_weights = {n: t.detach().clone() for n, t in self.field.state_dict().items()}
         p.note(result.psnr)
         if self.monitors and (is_log_spaced(p.evaluated_at, p.step) or self._is_done()):
@@ -257,6 +258,15 @@ class Trainer:
                 monitor.picture(p.step, picture)
         p.evaluated_at = p.step
         return result
+
+    def _is_best(self, result: Evaluation) -> bool:
+        """Of a lossless fit the state with the fewest wrong pixels is best, else that of the highest PSNR."""
+        p = self.progress
+        if p.best_psnr is None:
+            return True
+        if self.settings.lossless and p.wrong_pixels is not None and p.fewest_wrong is not None:
+            return (-p.wrong_pixels, result.psnr) > (-p.fewest_wrong, p.best_psnr)
+        return result.psnr > p.best_psnr
 
     def _is_goal(self, result: Evaluation) -> bool:
         p, target = self.progress, self.settings.target_psnr

@@ -61,10 +61,13 @@ def read_with_codec(path: Path, data: bytes, max_pixels: int) -> Raster:
         pixels = getattr(imagecodecs, f"{name}_decode")(data)
     except imagecodecs.DelayedImportError:
         raise InputError(f"{path} needs an imagecodecs with {name}: convert it to PNG or TIFF") from None
-    several = pixels.ndim == 4 or (pixels.ndim == 3 and pixels.shape[1:] == (height, width))
+    upright = (height, width), (width, height)
+    several = pixels.ndim == 4 or (
+        pixels.ndim == 3 and pixels.shape[1:] == (height, width) and pixels.shape[:2] not in upright
+    )
     frames, pixels = (len(pixels), pixels[0]) if several else (1, pixels)
     pixels = pixels.reshape(*pixels.shape[:2], -1)
-    if pixels.shape[:2] not in {(height, width), (width, height)}:  # the other one is turned upright
+    if pixels.shape[:2] not in upright:
         raise ValueError(f"{pixels.shape[1]} x {pixels.shape[0]} pixels instead of {width} x {height}")
     if name == "jpeg8" and pixels.shape[2] == 4:
         raise InputError(f"{path} holds CMYK colours of {bits} bits: convert it to RGB")
