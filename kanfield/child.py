@@ -9,7 +9,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import IO
+
+from kanfield.names import as_word
 
 # Unlike python -m kanfield, this imports nothing from the working folder, which may hold a file random.py.
 _START = (
@@ -22,21 +25,21 @@ _own: set[str] = set()
 
 
 @contextlib.contextmanager
-def child(words: Sequence[str], errors: IO[str] | None = None) -> Iterator[subprocess.Popen[str]]:
+def child(words: Sequence[str | Path], errors: IO[str] | None = None) -> Iterator[subprocess.Popen[str]]:
     """Run the command ``kanfield`` with these words; what still runs after the block is killed.
 
     Standard input of the child is a pipe that nothing is written to. The system closes it when this process
     ends, even by SIGKILL.
 
     Args:
-        words: After the program's name.
+        words: After the program's name. A path is never taken for an option.
         errors: An open file for its standard error; None for a pipe, which has to be read all the while: a
             full one blocks the child.
     """
     reader, writer = os.pipe()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-c", _START, *words],
+            [sys.executable, "-c", _START, *map(as_word, words)],
             stdin=reader,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE if errors is None else errors,

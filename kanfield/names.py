@@ -57,12 +57,19 @@ def command_line(*words: str | Path) -> str:
     >>> print(command_line("kanfield", "eval", Path("two\nlines")))
     kanfield eval $'two\012lines'
     """
-    return " ".join(_quote(_guarded(word) if isinstance(word, Path) else word) for word in words)
+    return " ".join(_quote(as_word(word)) for word in words)
 
 
-def _guarded(path: Path) -> str:
-    text = str(path)
-    return f"./{text}" if text.startswith("-") else text
+def as_word(word: str | Path) -> str:
+    """A word of a command; a path in such a way that it is not taken for an option.
+
+    Args:
+        word: The program, an option or a value.
+
+    >>> as_word("--out"), as_word(Path("-my runs"))
+    ('--out', './-my runs')
+    """
+    return f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)
 
 
 def _quote(word: str) -> str:

@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from kanfield.cli import main
 from kanfield.runs import checkpoint
 from kanfield.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from kanfield.runs.run import Run, load
 from kanfield.training.fit import fit
 
 pytestmark = pytest.mark.usefixtures("no_edge_figures")
@@ -192,6 +193,17 @@ def test_a_large_seed_is_as_good_as_a_small_one(here):
     assert (here / "runs/a/kan-0001/metrics.json").exists()
 
 
+def test_ctrl_c_in_the_first_moment_is_one_line(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(main.__globals__, "_share_cores", interrupted)
+    monkeypatch.setattr("sys.argv", ["kanfield", "fit", "a.png"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert (end.value.code, capsys.readouterr().err) == (130, "kanfield: interrupted\n")
+
+
 def test_an_unknown_command_names_the_known_ones(capsys):
     assert "did you mean fit?" in refused(capsys, "fitt", "a.png")
     said = refused(capsys, "xyz")
@@ -346,6 +358,29 @@ def test_rendering_to_an_unknown_suffix_names_the_known_ones(here, run, capsys, 
 
 def test_rendering_into_a_missing_folder_is_refused(here, run, capsys):
     assert "no/x.png" in refused(capsys, "render", "run", "--out", "no/x.png")
+
+
+@pytest.mark.parametrize(
+    ("out", "telling"),
+    [
+        ("x.txt", "x.txt has no known image suffix"),
+        ("x.exr", "x.exr: EXR holds floats"),
+        ("no/x.png", "no/x.png cannot be written"),
+        ("a.png/x.png", "a.png/x.png cannot be written"),
+        ("folder.png", "--out folder.png is a folder"),
+        ("copy.png", "--out copy.png is the picture that run is a fit of"),
+        ("/dev/full/x.png", "/dev/full/x.png cannot be written"),
+    ],
+)
+def test_a_rendering_that_must_not_be_written_is_refused_before_it_is_drawn(
+    here, run, capsys, monkeypatch, out, telling
+):
+    (here / "folder.png").mkdir()
+    (here / "copy.png").symlink_to(load(run).image_file)
+    monkeypatch.setattr(Run, "render", None)
+    before = {path.name for path in here.iterdir()}
+    assert telling in refused(capsys, "render", "run", "--out", out)
+    assert {path.name for path in here.iterdir()} == before
 
 
 # ---- configuration files -----------------------------------------------------------------------
@@ -578,6 +613,15 @@ def test_eval_writes_nothing(finished, capsys):
     main(["eval", str(finished.path)])
     assert {p: p.stat().st_mtime_ns for p in finished.path.rglob("*")} == before
     assert f"PSNR {finished.psnr:.2f} dB" in capsys.readouterr().out
+
+
+def test_metrics_of_an_earlier_version_are_printed(run, capsys):
+    metrics = json.loads((run / "metrics.json").read_text())
+    del metrics["value_range"]
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    main(["fit", "--resume", str(run)])
+    said = capsys.readouterr().out
+    assert f"PSNR {metrics['psnr']:.2f} dB" in said and "decibels are relative" not in said
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import re
 import shlex
@@ -23,8 +24,8 @@ from kanfield.cli.printing import print_tables
 from kanfield.comparison.charts import Curve, psnr_chart
 from kanfield.comparison.compare import begin, resume
 from kanfield.comparison.equal_parameters import count_parameters, match_parameters
-from kanfield.comparison.pictures import worst_error_crop
-from kanfield.comparison.plan import Plan, expand, read_plan, write_plan
+from kanfield.comparison.pictures import crop, worst_error_crop
+from kanfield.comparison.plan import Plan, expand, lock_plan, read_plan, write_plan
 from kanfield.comparison.report import _spread, command
 from kanfield.comparison.results import Comparison, terminal_tables
 from kanfield.comparison.spectra import measure
@@ -248,6 +249,20 @@ def test_a_killed_fit_is_a_row_with_its_error(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_second_process_on_a_comparison_is_refused(tmp_path, monkeypatch):
+    pytest.importorskip("fcntl")  # which only Unix has
+    from kanfield.comparison import compare as module
+
+    plan = Plan([str(write_pictures(tmp_path)[0])], ["siren"], steps=3)
+    write_plan(tmp_path, plan)
+    monkeypatch.setattr("kanfield.child._START", "")
+    with lock_plan(tmp_path), pytest.raises(InputError, match="in use by another kanfield compare: wait"):
+        module.compare(plan, tmp_path)
+    assert not (tmp_path / "report.html").exists() and not (tmp_path / "settings").exists()
+    module.compare(plan, tmp_path)
+    assert (tmp_path / "report.html").exists()
+
+
 def test_a_fit_that_leaves_no_run_is_a_row_with_its_error(tmp_path, monkeypatch):
     from kanfield.comparison import compare as module
 
@@ -404,6 +419,13 @@ def test_a_folder_stands_for_its_images(tmp_path):
     assert expand([tmp_path]) == sorted(str(path) for path in paths)
 
 
+def test_a_folder_stands_for_images_of_every_format_that_is_read(tmp_path):
+    names = ["a.AVIF", "b.jxl", "c.jp2", "d.j2k", "e.npy", "f.dcm", "g.pfm", "h.tga", "i.qoi", "j.psd"]
+    for name in (*names, "o.txt", "p.pdf", "q.pam", "r.mp4"):
+        (tmp_path / name).touch()
+    assert [Path(file).name for file in expand([tmp_path])] == names
+
+
 # ---- equal parameters ---------------------------------------------------------------------------
 
 
@@ -480,6 +502,51 @@ def test_the_crop_is_where_all_models_are_furthest_off():
     left, top, right, bottom = worst_error_crop([PILImage.fromarray(each) for each in maps])
     assert left <= 100 and right >= 104 and top <= 60 and bottom >= 64
     assert worst_error_crop([PILImage.new("L", (3, 90))]) == (0, 0, 3, 3)
+
+
+def test_the_crop_of_maps_of_two_sizes_is_the_same_part_of_each():
+    large, small = np.zeros((80, 120), np.uint8), np.zeros((40, 60), np.uint8)
+    large[60:64, 100:104] = small[30:32, 50:52] = 255
+    maps = [PILImage.fromarray(each) for each in (large, small)]
+    for order in (maps, maps[::-1]):
+        box = worst_error_crop(order)
+        parts = [np.asarray(crop(each, box, order[0].size)) for each in maps]
+        assert parts[0].sum() == large.sum() and parts[1].sum() == small.sum()
+        assert abs(parts[0].shape[0] - 2 * parts[1].shape[0]) <= 2  # whole pixels
+
+
+@pytest.fixture
+def by_hand():
+    """Compare by fits in this process: one in a process of its own takes seconds."""
+    from kanfield.comparison import compare as module
+
+    def made(plan: Plan, folder: Path) -> Comparison:
+        for planned in module._fits(plan):
+            fit(planned.image, planned.settings, out=planned.parent(folder))
+        return module.compare(plan, folder)[0]
+
+    return made
+
+
+def test_a_report_of_models_that_see_the_image_in_two_sizes(tmp_path, by_hand):
+    (tmp_path / "small.yaml").write_text("model: mlp\nsize: 12\noptions: {widths: [4]}\n")
+    (tmp_path / "whole.yaml").write_text("model: mlp\noptions: {widths: [4]}\n")
+    models = [str(tmp_path / name) for name in ("small.yaml", "whole.yaml")]
+    by_hand(Plan([str(write_pictures(tmp_path)[0])], models, steps=3, threads=1), tmp_path / "out")
+    page = (tmp_path / "out/report.html").read_text()
+    assert page.count('class="near"') == 3 and "12 x 10 pixels" in page
+
+
+@pytest.mark.parametrize("nodata", [math.nan, -math.inf])
+def test_a_no_data_value_that_json_has_no_number_for_is_text(tmp_path, by_hand, nodata):
+    (tmp_path / "a.yaml").write_text("model: mlp\noptions: {widths: [4]}\n")
+    plan = Plan(
+        [str(write_pictures(tmp_path)[0])], [str(tmp_path / "a.yaml")], steps=3, threads=1, nodata=nodata
+    )
+    by_hand(plan, tmp_path / "out")
+    told = json.loads((tmp_path / "out/compare.json").read_text())["settings"]
+    assert told["nodata"] == told["fits"]["a"]["gray"]["nodata"] == str(nodata)
+    assert read_plan(tmp_path / "out").nodata == pytest.approx(nodata, nan_ok=True)
 
 
 def test_a_chart_keeps_the_colours_of_models_that_failed():

@@ -16,8 +16,10 @@ from conftest import refused
 from PIL import Image as PILImage
 
 import kanfield
+from kanfield.child import child
 from kanfield.cli import main
-from kanfield.comparison.compare import PlannedFit
+from kanfield.cli.symbolic import Symbolic
+from kanfield.comparison.compare import PlannedFit, _command
 from kanfield.comparison.plan import Plan, expand, read_plan, write_plan
 from kanfield.comparison.report import command
 from kanfield.config.settings import Settings
@@ -99,6 +101,22 @@ def test_commands_can_be_pasted(name):
     done = subprocess.run(["bash", "-c", pasted], capture_output=True, check=True)
     word = os.fsdecode(done.stdout.split(b"\0")[2])
     assert word == (f"./{name}" if name.startswith("-") else name)
+
+
+def test_a_path_is_no_option_of_a_child(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("kanfield.child._START", "import sys; sys.exit(sys.argv[1:] != ['--out', './-a'])")
+    with child(["--out", Path("-a")]) as process:
+        assert process.wait(timeout=60) == 0
+    settings = Settings(model="mlp", options={"widths": [4]})
+    planned = PlannedFit(picture(Path("-a.png")), "mlp", 0, settings)
+    for run in (None, RunFolder(Path("-cmp/run"))):
+        paths = [word for word in _command(planned, Path("-cmp"), run) if str(word).startswith("-cmp")]
+        assert paths and all(isinstance(path, Path) for path in paths)
+    search = Symbolic(data=Path("-a.csv"), target="y", functions=Path("-f.yaml"))
+    assert search._command(search.data, "y") == (
+        "kanfield symbolic ./-a.csv --target y --functions ./-f.yaml"
+    )
 
 
 def test_the_command_of_a_comparison_names_its_files_wherever_it_is_pasted():

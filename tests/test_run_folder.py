@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from kanfield.errors import InputError
-from kanfield.runs import folder as module
+from kanfield.runs import locks as module
 from kanfield.runs.folder import RunFolder
 
 fcntl = pytest.importorskip("fcntl")
@@ -76,6 +76,21 @@ def test_a_config_that_cannot_be_written_is_locked_all_the_same(folder):
     folder.config.chmod(0o444)
     with folder.lock():
         assert folder.in_use
+
+
+def test_the_latest_unfinished_run_is_found_beside_one_that_cannot_be_read(tmp_path, monkeypatch):
+    for name in ("kan-0001", "kan-0002", "kan-0003"):
+        (tmp_path / "a" / name).mkdir(parents=True)
+        (tmp_path / "a" / name / "config.yaml").touch()
+    errors = {"kan-0002": PermissionError(), "kan-0003": FileNotFoundError()}
+
+    def is_locked(path):
+        if path.parent.name in errors:
+            raise errors[path.parent.name]
+        return False
+
+    monkeypatch.setattr("kanfield.runs.folder.is_locked", is_locked)
+    assert RunFolder.latest_unfinished(tmp_path).path.name == "kan-0001"
 
 
 def test_a_models_name_is_not_a_pattern(tmp_path):

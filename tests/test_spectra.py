@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from kanfield.metrics.spectra import Bands, bias, frequencies, learned_at, power, radial_spectrum
+from kanfield.comparison.spectra import _table
+from kanfield.metrics.spectra import Bands, Bias, bias, frequencies, learned_at, power, radial_spectrum
 
 RNG = np.random.default_rng(0)
 
@@ -105,6 +107,16 @@ def test_the_bias_is_the_slope_that_was_put_in(slope):
     assert abs(noisy.slope - slope) < 3 * noisy.error < 1
     few = bias(centres, [10, 20, *[None] * (len(centres) - 2)])
     assert (few.slope, few.learned, few.bands) == (None, 2, 6)
+
+
+def test_a_mean_without_one_of_its_images_is_unknown():
+    def run(label, image, slope):
+        return SimpleNamespace(label=label, image=image, bias=Bias(slope, 0.1, 4, 6))
+
+    runs = [run("kan", "a", 1.0), run("kan", "b", 3.0), run("siren", "a", 1.0), run("siren", "b", None)]
+    heading, kan, siren = _table(runs).cells
+    assert heading == ["model", "a", "b", "mean", "bands learned"]
+    assert kan[3] == "2.00 ± 1.41" and siren[1:4] == ["1.00 ± 0.10", "–", "unknown"]
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (8, 2048), (1, 40_000), (7, 1 << 20)])

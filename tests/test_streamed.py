@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import numpy as np
 import pytest
 from conftest import refused
@@ -9,6 +12,7 @@ from test_tiles import SMALL, here, pixels  # noqa: F401  a fixture
 
 from kanfield.images import Image, read_image, write_image
 from kanfield.tiles import entry, streamed
+from kanfield.training.signals import Signals
 
 
 @pytest.fixture(autouse=True)
@@ -50,4 +54,32 @@ def test_a_broken_file_leaves_nothing_behind(tmp_path, capsys):
     words = "fit", tmp_path / "a.png", "--tiles", "32", "--quiet", "--out", tmp_path / "runs"
     said = refused(capsys, *words)
     assert "a.png cannot be decoded piece by piece (" in said and "save it again" in said
+    assert not list((tmp_path / "runs").iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_nothing_behind(tmp_path, capsys, monkeypatch, number):
+    def ended(path, file, out):
+        file.write_bytes(b"half of it")
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(streamed.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(streamed, "_decode", ended)
+    write_image(tmp_path / "a.png", Image(pixels(), "RGB"))
+    words = "fit", tmp_path / "a.png", "--tiles", "32", "--quiet", "--out", tmp_path / "runs"
+    assert refused(capsys, *words, codes=(128 + number,)) == "kanfield: interrupted\n"
+    assert not list((tmp_path / "runs").iterdir())
+
+
+@pytest.mark.needs("libvips")
+def test_a_signal_ends_libvips(tmp_path, capsys, monkeypatch):
+    class Received(Signals):
+        def __enter__(self):
+            self.received = signal.SIGTERM
+            return self
+
+    monkeypatch.setattr(streamed, "Signals", Received)
+    write_image(tmp_path / "a.png", Image(pixels(), "RGB"))
+    words = "fit", tmp_path / "a.png", "--tiles", "32", "--quiet", "--out", tmp_path / "runs"
+    assert refused(capsys, *words, codes=(143,)) == "kanfield: interrupted\n"
     assert not list((tmp_path / "runs").iterdir())

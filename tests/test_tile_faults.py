@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import shutil
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from test_tiles import SMALL, finished, here, pixels  # noqa: F401  fixtures
 from kanfield.cli import main
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
-from kanfield.images import Image, read_image
+from kanfield.images import Image, read_image, write_image
 from kanfield.images.windows import open_windows
 from kanfield.tiles import entry
 from kanfield.tiles.ledger import TRIES, Ledger
@@ -168,6 +170,18 @@ def test_a_window_of_missing_and_no_data_pixels_is_none(tmp_path):
     assert masked(slice(0, 31), slice(0, 96)).missing.sum() == 30 * 96 + 36
 
 
+def test_a_disk_too_full_for_the_pixels_is_one_line_and_leaves_no_run(tmp_path, monkeypatch, capsys):
+    def full(*arguments: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    write_image(tmp_path / "a.png", Image(pixels(), "RGB"))
+    words = "fit", tmp_path / "a.png", "--tiles", "32", "--quiet", "--out", tmp_path / "runs"
+    said = refused(capsys, *words, codes=(1,))
+    assert "cannot be written (No space left on device): make room, or give another --out" in said
+    assert not list(tmp_path.glob("runs/*/*"))
+
+
 def test_no_data_and_missing_pixels_make_no_difference_to_the_rest(here, tmp_path):  # noqa: F811
     values = pixels(channels=1).astype(np.float32)[..., 0]
     values[:30, :40] = np.nan
@@ -200,8 +214,6 @@ def test_notes_on_a_picture_read_by_windows_are_those_of_the_whole(here, tmp_pat
 
 
 def test_bands_of_a_large_result_keep_their_names(here, monkeypatch, tmp_path):  # noqa: F811
-    from kanfield.images import write_image
-
     monkeypatch.setattr("kanfield.tiles.collect._WHOLE", 1000)
     names = ("red edge", "near infrared")
     write_image(tmp_path / "a.tiff", Image(pixels(channels=2), "bands", bands=names))

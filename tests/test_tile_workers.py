@@ -27,6 +27,7 @@ from kanfield.child import child
 from kanfield.cli import main
 from kanfield.errors import InputError, Interrupted, RunFailed
 from kanfield.images import read_image
+from kanfield.runs.listing import find_runs, remove_run
 from kanfield.tiles import entry, ledger, progress, supervise
 from kanfield.tiles import work as working
 from kanfield.tiles.folder import TiledFolder
@@ -216,6 +217,23 @@ def test_a_full_disk_is_no_tiles_fault(begun, monkeypatch):
             work(begun.path)
     assert not list(begun.folder.deaths.iterdir()) and not list(begun.folder.claims.iterdir())
     assert work(begun.path) == 9
+
+
+def test_a_run_that_a_worker_is_at_is_in_use_and_not_removed(begun, monkeypatch):
+    pytest.importorskip("fcntl")  # which only Unix has
+    step, out, seen = Trainer._step, begun.path.parent.parent, []
+    (before,) = find_runs(out)
+
+    def looking(trainer: Trainer):
+        if not seen:
+            seen.extend([find_runs(out)[0].state, remove_run(before)])
+        return step(trainer)
+
+    monkeypatch.setattr(Trainer, "_step", looking)
+    assert work(begun.path, most=1) == 1
+    assert before.leftover and seen == ["in use", False]
+    (after,) = find_runs(out)
+    assert after.state == "unfinished" and remove_run(after)
 
 
 def test_a_signal_saves_the_tile_and_gives_it_back(begun, monkeypatch):

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as PILImage
+
+from kanfield.config.image_stats import ImageStats
+from kanfield.config.resolve import resolve
+from kanfield.config.settings import Settings
+from kanfield.errors import InputError
 
 TOOLS = Path(__file__).parent.parent / "tools"
 NAMES = sorted(path.stem for path in TOOLS.glob("*.py"))
@@ -41,6 +47,45 @@ def test_the_comparison_with_other_packages_builds_our_networks(monkeypatch):
 def test_every_tool_is_in_the_readme():
     text = (TOOLS / "README.md").read_text(encoding="utf-8")
     assert [name for name in NAMES if f"`{name}.py`" not in text] == []
+
+
+def test_the_estimate_counts_directions_and_refuses_grids(monkeypatch):
+    monkeypatch.syspath_prepend(TOOLS)
+    import gpu_estimate
+
+    def works(encoding):
+        options = {"widths": [8], "grids": [8, 8]}
+        settings = resolve(Settings(encoding=encoding, options=options), ImageStats(64, 64, 4096, 1))
+        return gpu_estimate.works_of_a_step(settings, 1)[1]
+
+    assert {"spline_forward_gather", "torch"} <= {work.kind for work in works("directions")}
+    with pytest.raises(InputError, match="fields on grids"):
+        works("grid")
+
+
+def test_optimisers_of_other_packages_follow_the_schedule(monkeypatch):
+    monkeypatch.syspath_prepend(TOOLS)
+    import recipe_changes
+
+    from kanfield.training import trainer
+
+    field = torch.nn.Linear(2, 1)
+    with recipe_changes.built_by(lambda field, lr, adam_lr: [torch.optim.SGD(field.parameters(), lr=lr)]):
+        (optimizer,) = trainer.build_optimizers(field, "muon", 0.1, 0.2)
+    assert [group["initial_lr"] for group in optimizer.param_groups] == [0.1]
+
+
+def test_the_growth_of_a_step_is_along_directions_at_one_batch(monkeypatch):
+    pytest.importorskip("resource")  # which only Unix has
+    monkeypatch.syspath_prepend(TOOLS)
+    import bench_scaling
+
+    seen = []
+    monkeypatch.setattr(bench_scaling, "make_field", lambda settings, channels: seen.append(settings))
+    for megapixels in (0.01, 1.0):
+        with pytest.raises(AttributeError):  # there is no field to go on with
+            bench_scaling.point({**bench_scaling.BASE, "megapixels": megapixels, "threads": 1})
+    assert [(settings.encoding, settings.batch_size) for settings in seen] == [("directions", 2048)] * 2
 
 
 @pytest.fixture
@@ -118,6 +163,18 @@ def test_published_figures_of_single_pictures_are_averaged_over_those_fitted(pub
     text = published.report(["classic"], rows)
     assert "| house | 30.00 | 32.60 | 39.16 | 34.58 | 41.59 |" in text
     assert "| mean of these 2 | 30.00 | 32.60 | 35.68 | 33.25 | 38.15 |" in text
+
+
+def test_two_budgets_of_single_pictures_have_columns_of_their_own(published):
+    rows = [fitted(published, "classic", name, psnr=40, held_out_psnr=30) for name in ("house", "man")]
+    settings = published.TABLES["classic"].asked(steps=3, seconds=None, threads=2)
+    resolved = published.TABLES["classic"].resolved_hash(settings)
+    more = [{**row, "settings": settings, "resolved": resolved, "held_out_psnr": "35"} for row in rows]
+    text = published.report(["classic"], [*rows, *more])
+    names = [f"**kanfield**, 3 steps, {threads}" for threads in ("1 thread", "2 threads")]
+    heading = " | ".join(f"{name}, {pixels}" for name in names for pixels in ("unseen", "whole"))
+    assert f"| PSNR, dB | {heading} |" in text
+    assert "| house | 30.00 | 32.60 | 35.00 | 36.82 |" in text
 
 
 def test_published_figures_all_have_a_source(published):

@@ -1,12 +1,13 @@
 """A roofline estimate of a training step on an A100 and an H100, to compare the first measured figure with.
 
-    python tools/gpu_estimate.py [--side 256] [--channels 1] [--preset smooth] [--encoding directions]
-        [--batch 2048] [--precision fp32] [--steps 1000] [--json FILE]
+    python tools/gpu_estimate.py [--side 256] [--channels 1] [--preset smooth] [--batch 2048]
+        [--precision fp32] [--steps 1000] [--json FILE]
 
-The very step of a fit runs on torch's meta device, which computes nothing: every kernel that a GPU would
-start is counted, with its arithmetic, the bytes it moves to and from memory, those it reads again from the
-second cache, and the rounds of its longest loop. A kernel takes the longest of these terms, and a gap to the
-next one. The assumptions about the cards are in CARDS and below it; nothing here was measured on one.
+It is of fields along directions: kernels of grids are not counted. The very step of a fit runs on torch's
+meta device, which computes nothing: every kernel that a GPU would start is counted, with its arithmetic, the
+bytes it moves to and from memory, those it reads again from the second cache, and the rounds of its longest
+loop. A kernel takes the longest of these terms, and a gap to the next one. The assumptions about the cards
+are in CARDS and below it; nothing here was measured on one.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from kanfield.config.image_stats import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
+from kanfield.errors import InputError
 from kanfield.fields.field import count_parameters
 from kanfield.runs.run import make_field
 from kanfield.splines import PRECISIONS, use_backend
@@ -191,7 +193,13 @@ def works_of_a_step(settings: Settings, channels: int) -> tuple[nn.Module, list[
     Args:
         settings: resolved ones.
         channels: of the image.
+
+    Raises:
+        InputError: its kernels are not known here.
     """
+    options = settings.options or {}
+    if options.get("resolutions") or options.get("base", "silu") is None:  # on meta these launch nothing
+        raise InputError("fields on grids, and splines without a branch, are not counted: give directions")
     assert settings.optimizer is not None and settings.batch_size is not None
     field = make_field(settings, channels).to("meta")
     *muon, adam = build_optimizers(field, settings.optimizer, 1e-2, 1e-3, rates_on_device=False)
@@ -243,21 +251,26 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--channels", type=int, default=1)
     parser.add_argument("--preset", default="smooth")
-    parser.add_argument("--encoding", help="default: the preset's")
     parser.add_argument("--batch", type=int, default=2048)
     parser.add_argument("--precision", default="fp32", choices=PRECISIONS)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     pixels = given.side**2
-    keys = ("preset", "encoding", "steps", "precision")
-    asked = Settings(batch_size=given.batch, **{key: getattr(given, key) for key in keys})
-    settings = resolve(asked, ImageStats(given.side, given.side, pixels, given.channels))
-    field, works = works_of_a_step(settings, given.channels)
+    keys = ("preset", "steps", "precision")
+    asked = Settings(
+        encoding="directions", batch_size=given.batch, **{key: getattr(given, key) for key in keys}
+    )
+    try:
+        settings = resolve(asked, ImageStats(given.side, given.side, pixels, given.channels))
+        field, works = works_of_a_step(settings, given.channels)
+    except InputError as error:
+        raise SystemExit(f"gpu_estimate: {error}") from None
     parameters, options = count_parameters(field), settings.options or {}
     print(
-        f"{given.preset}, {given.side} x {given.side}: {options['widths']}, grids {options['grids']}, order "
-        f"{options['order']}, {parameters:,} parameters; batch {given.batch}, {given.precision}"
+        f"{given.preset} along directions, {given.side} x {given.side}: {options['widths']}, "
+        f"grids {options['grids']}, order {options['order']}, {parameters:,} parameters; "
+        f"batch {given.batch}, {given.precision}"
     )
     found = {}
     for name, card in CARDS.items():

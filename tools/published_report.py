@@ -150,10 +150,14 @@ def _classic(groups: Groups) -> list[list[str]]:
     """A line for every picture, since the published figures are of single pictures."""
     columns: dict[str, dict[str, float]] = {}
     for settings, rows in groups.items():
+        budget, threads = _budget(settings), json.loads(settings).get("threads")
+        if threads:  # in the other tables it stands beside the time
+            budget += f", {threads} thread{'s' if threads != 1 else ''}"
         unseen = {row["picture"]: float(row["held_out_psnr"]) for row in rows}
-        columns[f"**kanfield**, {_budget(settings)}, unseen"] = unseen
+        columns[f"**kanfield**, {budget}, unseen"] = unseen
         seen = {row["picture"]: float(row["psnr"]) for row in rows}
-        columns["the same, whole"] = {name: _joined(seen[name], unseen[name]) for name in unseen}
+        whole = {name: _joined(seen[name], unseen[name]) for name in unseen}
+        columns[f"**kanfield**, {budget}, whole"] = whole
     names = [name for name in CLASSIC if all(name in values for values in columns.values())]
     for index, (method, _, _) in enumerate(CLASSIC_METHODS):
         columns[method] = {name: CLASSIC[name][index] for name in names}

@@ -103,7 +103,10 @@ def built_by(build: Callable[[nn.Module, float, float], list[Optimizer]]) -> Ite
     """Train with the optimisers that ``build(field, lr, adam_lr)`` makes."""
 
     def build_optimizers(field: nn.Module, name: str, lr: float, adam_lr: float) -> list[Optimizer]:
-        return build(field, lr, adam_lr)
+        built = build(field, lr, adam_lr)
+        for group in (group for optimizer in built for group in optimizer.param_groups):
+            group.setdefault("initial_lr", group["lr"])  # which the schedule scales
+        return built
 
     with patch.object(trainer_module, "build_optimizers", build_optimizers):
         yield

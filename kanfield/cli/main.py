@@ -26,13 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     steady_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments is None and words[:1] in (["fit"], ["work"]):
-        _share_cores()
-    if words in (["--version"], ["-V"]):
-        print(f"kanfield {kanfield.__version__}")
-        return
     try:
-        parse_command(words).run()
+        if arguments is None and words[:1] in (["fit"], ["work"]):
+            _share_cores()
+        if words in (["--version"], ["-V"]):
+            print(f"kanfield {kanfield.__version__}")
+        else:
+            parse_command(words).run()
     except (KanfieldError, Interrupted) as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:

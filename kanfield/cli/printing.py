@@ -51,7 +51,8 @@ def print_metrics(metrics: dict[str, Any], as_json: bool, quiet: bool) -> None:
     lines = [f"PSNR {metrics['psnr']:.2f} dB on the pixels trained on"]
     if metrics["held_out_psnr"] is not None:
         lines.append(f"PSNR {metrics['held_out_psnr']:.2f} dB on the pixels held out")
-    low, high = metrics["value_range"]
+    # Earlier versions did not write it of 8 and 16 bits, which had no other range.
+    low, high = metrics.get("value_range", [0, 255])
     if metrics["wrong_pixels"] is None or [low, high] not in ([0, 255], [0, 65535]) or metrics.get("tonemap"):
         space = ", on a logarithmic scale" if metrics.get("tonemap") else ""
         lines.append(f"decibels are relative to the image's own range, {low:.6g} to {high:.6g}{space}")

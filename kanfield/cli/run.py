@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import secrets
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +80,7 @@ class Render:
             raise InputError("--gradient and --laplacian are two pictures: give one at a time")
         scale = 1.0 if self.scale is None else self.scale
         run, note = load(self.path), ""
+        self._check_out(run)
         with limit_threads(self.threads):
             if self.gradient or self.laplacian:
                 picture, note = self._derivative(run, scale)
@@ -88,6 +92,35 @@ class Render:
         if not self.quiet:
             print(printable(f"{self.out}: {picture.width} x {picture.height}{note}"), file=sys.stderr)
 
+    @property
+    def _keeps_values(self) -> bool:
+        """Whether the file holds a derivative's values, not a view of them."""
+        return self.out.suffix.lower() in {".tif", ".tiff", ".exr"}
+
+    def _check_out(self, run: Run) -> None:
+        """Refuse before the drawing, which may take minutes, a file that could not or must not be written."""
+        import numpy as np
+
+        from kanfield.images import Image, write_image
+
+        out = self.out
+        if os.path.isdir(out):
+            raise InputError(f"--out {out} is a folder: give a file")
+        if os.path.exists(out) and os.path.exists(run.image_file) and out.samefile(run.image_file):
+            raise InputError(f"--out {out} is the picture that {self.path} is a fit of: give another file")
+        like = run.blank_image
+        if self.gradient or self.laplacian:
+            like = Image(np.zeros((2, 2, 1), np.float32 if self._keeps_values else np.uint8), "L")
+        # Whether a small picture of the kind can be written beside it says it of the drawing, too.
+        trial = out.with_name(f".{secrets.token_hex(4)}{out.suffix}")
+        try:
+            write_image(trial, like.with_pixels(np.zeros((2, 2, like.channels), like.pixels.dtype)))
+        except InputError as error:
+            raise InputError(str(error).replace(printable(str(trial)), printable(str(out)))) from None
+        finally:
+            with contextlib.suppress(OSError):
+                trial.unlink()
+
     def _derivative(self, run: Run, scale: float) -> tuple[Image, str]:
         """The picture of a derivative, and what its values are."""
         from kanfield.images import Image
@@ -95,7 +128,7 @@ class Render:
 
         kind: Kind = "gradient" if self.gradient else "laplacian"
         values = run.derivative(kind, scale=scale, size=self.size, crop=self.crop)
-        if self.out.suffix.lower() in {".tif", ".tiff", ".exr"}:
+        if self._keeps_values:
             return Image(values[..., None], "L"), f", {kind} of values from 0 to 1, distances in pixels"
         picture, white = view(values, kind)
         return picture, f", white is {white:.3g} (values from 0 to 1, distances in pixels)"

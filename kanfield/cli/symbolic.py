@@ -124,12 +124,13 @@ class Symbolic:
         return noise
 
     def _command(self, path: Path, target: str) -> str:
-        words = ["kanfield", "symbolic", str(path), "--target", target]
+        words: list[str | Path] = ["kanfield", "symbolic", path, "--target", target]
         if self.inputs:
             words += ["--inputs", *self.inputs]
         if self.widths:
             words += ["--widths", ",".join(map(str, self.widths))]
         for name in ("functions", "seeds", "seconds", "noise"):
-            if getattr(self, name) is not None:
-                words += [f"--{name}", str(getattr(self, name))]
+            value = getattr(self, name)
+            if value is not None:
+                words += [f"--{name}", value if isinstance(value, Path) else str(value)]
         return command_line(*words)

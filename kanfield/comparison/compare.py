@@ -6,7 +6,7 @@ import dataclasses
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,16 @@ from rich.text import Text
 
 from kanfield.child import child
 from kanfield.comparison.equal_parameters import count_parameters, match_parameters
-from kanfield.comparison.plan import LABEL_FILE, SECONDS, Plan, absolute, has_plan, read_plan, write_plan
+from kanfield.comparison.plan import (
+    LABEL_FILE,
+    SECONDS,
+    Plan,
+    absolute,
+    has_plan,
+    lock_plan,
+    read_plan,
+    write_plan,
+)
 from kanfield.comparison.report import write_report
 from kanfield.comparison.results import Comparison, write_tables
 from kanfield.config.parse import to_plain
@@ -73,23 +82,24 @@ def compare(plan: Plan, folder: Path | None, console: Console | None = None) -> 
         The rows, and the folder.
 
     Raises:
-        InputError: the plan cannot work; nothing was started.
+        InputError: the plan cannot work, or another process is at the comparison; nothing was started.
         Interrupted: SIGINT, SIGTERM or SIGHUP came; the fit that was running is saved.
     """
     fits = list(_fits(plan))
     folder = make_folder(folder, Path("comparisons"), folder_name(Path(plan.images[0]).stem))
     if not has_plan(folder):
         write_plan(folder, plan)
-    rows = []
-    with Signals() as signals:
-        for number, fit in enumerate(fits, 1):
-            row = _row(fit, folder, signals)
-            rows.append(row)
-            if console is not None:
-                console.print(Text(printable(_progress(row, number, len(fits)))), soft_wrap=True)
-    result = Comparison(plan, rows)
-    write_tables(folder, result)
-    write_report(folder, result)
+    with lock_plan(folder):
+        rows = []
+        with Signals() as signals:
+            for number, fit in enumerate(fits, 1):
+                row = _row(fit, folder, signals)
+                rows.append(row)
+                if console is not None:
+                    console.print(Text(printable(_progress(row, number, len(fits)))), soft_wrap=True)
+        result = Comparison(plan, rows)
+        write_tables(folder, result)
+        write_report(folder, result)
     return result, folder
 
 
@@ -189,18 +199,18 @@ def _wait_while_in_use(run: RunFolder, signals: Signals) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def _command(fit: PlannedFit, folder: Path, run: RunFolder | None) -> list[str]:
+def _command(fit: PlannedFit, folder: Path, run: RunFolder | None) -> list[str | Path]:
     """The words of a fit's command; a run that was begun goes on."""
-    words = ["fit", "--quiet", "--json"]
+    words: list[str | Path] = ["fit", "--quiet", "--json"]
     if run is not None:
-        return [*words, "--resume", str(run.path)]
+        return [*words, "--resume", run.path]
     file = folder / "settings" / folder_name(fit.label) / f"{folder_name(fit.image.stem)}.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, yaml.safe_dump(to_plain(fit.settings, str(fit.image)), sort_keys=False))
-    return [*words, "--config", str(file), "--seed", str(fit.seed), "--out", str(fit.parent(folder))]
+    return [*words, "--config", file, "--seed", str(fit.seed), "--out", fit.parent(folder)]
 
 
-def _run(words: list[str], signals: Signals, folder: Path) -> str | None:
+def _run(words: Sequence[str | Path], signals: Signals, folder: Path) -> str | None:
     """Run a fit to its end.
 
     Returns:

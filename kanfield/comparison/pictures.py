@@ -47,10 +47,10 @@ def worst_error_crop(error_maps: Sequence[PILImage.Image]) -> tuple[int, int, in
     """The square with the largest error, summed over models.
 
     Args:
-        error_maps: one per model, all of the image's size.
+        error_maps: one per model; models may see the image in different sizes.
 
     Returns:
-        Left, top, right and bottom, in pixels.
+        Left, top, right and bottom, in pixels of the first map.
 
     >>> error = PILImage.new("L", (100, 100))
     >>> error.putpixel((80, 10), 255)
@@ -58,12 +58,30 @@ def worst_error_crop(error_maps: Sequence[PILImage.Image]) -> tuple[int, int, in
     >>> left <= 80 < right and top <= 10 < bottom
     True
     """
-    error = np.mean([np.asarray(each.convert("L"), dtype=np.float64) for each in error_maps], 0)
+    size = error_maps[0].size
+    maps = [each.convert("L") if each.size == size else each.convert("L").resize(size) for each in error_maps]
+    error = np.mean([np.asarray(each, dtype=np.float64) for each in maps], 0)
     height, width = error.shape
     side = min(max(_SMALLEST_CROP, round(_CROP_SHARE * min(height, width))), height, width)
     sums = _box_sums(error, side)
     top, left = np.unravel_index(int(sums.argmax()), sums.shape)
     return int(left), int(top), int(left) + side, int(top) + side
+
+
+def crop(picture: PILImage.Image, box: tuple[int, int, int, int], size: tuple[int, int]) -> PILImage.Image:
+    """The part of a picture that a box covers in one of another size.
+
+    Args:
+        picture: any size.
+        box: left, top, right and bottom.
+        size: width and height of the picture that the box is of.
+
+    >>> crop(PILImage.new("L", (50, 40)), (10, 20, 30, 35), (100, 80)).size
+    (10, 8)
+    """
+    (width, height), (left, top, right, bottom) = size, box
+    corner = left * picture.width // width, top * picture.height // height
+    return picture.crop((*corner, -(-right * picture.width // width), -(-bottom * picture.height // height)))
 
 
 def _box_sums(values: NDArray[np.float64], side: int) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections import Counter
@@ -18,23 +19,18 @@ from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 from kanfield.fields import find_family
 from kanfield.files import find_moved, write_text
+from kanfield.runs.locks import locked
 
 MODELS = ("kan", "siren", "mlp", "rff", "hashgrid")
 SECONDS = 20.0
+# Of the formats that kanfield reads (kanfield/images/README.md); a file that is named may have any.
 IMAGE_SUFFIXES = {
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".webp",
-    ".bmp",
-    ".gif",
-    ".tif",
-    ".tiff",
-    ".pnm",
-    ".pgm",
-    ".ppm",
-    ".exr",
-    ".hdr",
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".bmp", ".dib"),
+    *(".tif", ".tiff", ".btf", ".dng", ".lsm", ".pnm", ".ppm", ".pgm", ".pbm", ".pfm"),
+    *(".exr", ".hdr", ".pic", ".rgbe", ".npy", ".dcm", ".dicom"),
+    *(".avif", ".avifs", ".jxl", ".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c"),
+    *(".ico", ".icns", ".psd", ".tga", ".icb", ".vda", ".vst", ".pcx", ".qoi", ".dds", ".xbm"),
+    *(".sgi", ".rgb", ".rgba", ".bw", ".ras"),
 }
 LABEL_FILE = "label.txt"  # in a run's folder: what its comparison calls the model
 _FILE = "compare.yaml"
@@ -216,6 +212,15 @@ def _present(file: str, folder: Path) -> str:
     """Where a file of a plan is, if it moved together with the comparison's folder."""
     moved = None if os.path.isfile(file) else find_moved(Path(file), folder)
     return str(moved or file)
+
+
+def lock_plan(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Lock a comparison for this process, so that no second one goes on with it.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    return locked(folder / _FILE, f"{folder} is in use by another kanfield compare: wait for it or stop it")
 
 
 def has_plan(folder: Path) -> bool:

@@ -9,7 +9,7 @@ import yaml
 from PIL import Image as PILImage
 
 from kanfield.comparison.charts import psnr_chart, read_curve
-from kanfield.comparison.pictures import data_url, open_picture, worst_error_crop
+from kanfield.comparison.pictures import crop, data_url, open_picture, worst_error_crop
 from kanfield.comparison.plan import SHARED, Plan
 from kanfield.comparison.results import Comparison
 from kanfield.names import command_line
@@ -120,18 +120,19 @@ def _image(comparison: Comparison, name: str) -> dict[str, Any]:
         return part
     part["charts"] = [psnr_chart(curves, against) for against in ("seconds", "steps")]
     errors = {label: open_picture(paths[0] / "error.png") for label, paths in runs.items()}
-    box = worst_error_crop(list(errors.values()))
+    size, box = next(iter(errors.values())).size, worst_error_crop(list(errors.values()))
     image = load(next(iter(runs.values()))[0]).image  # in the range that its reconstructions are shown in
     part["about"] = f"{image.width} x {image.height} pixels, {image.kind}"
     part["crop"] = f"{box[2] - box[0]} pixels wide and high from {box[0]}, {box[1]}"
-    part["cards"] = [_card("original", part["about"], image.to_8bit().to_pil(), box, None)]
+    original = image.to_8bit().to_pil()
+    part["cards"] = [_card("original", part["about"], original, crop(original, box, size), None)]
     part["view"] = command_line("kanfield", "view", *(paths[0] for paths in runs.values()))
     for label, paths in runs.items():
         row = comparison.of(label, name)[0]
         unseen = "" if row["held_out_psnr"] is None else f", unseen {row['held_out_psnr']:.2f}"
         caption = f"{row['psnr']:.2f} dB{unseen}"
         picture = open_picture(paths[0] / "reconstruction.png")
-        part["cards"].append(_card(label, caption, picture, box, errors[label]))
+        part["cards"].append(_card(label, caption, picture, crop(picture, box, size), errors[label]))
     return part
 
 
@@ -139,13 +140,13 @@ def _card(
     name: str,
     caption: str,
     picture: PILImage.Image,
-    box: tuple[int, int, int, int],
+    part: PILImage.Image,
     error: PILImage.Image | None,
 ) -> dict[str, Any]:
     return {
         "name": name,
         "caption": caption,
         "picture": data_url(picture),
-        "crop": data_url(picture.crop(box)),
+        "crop": data_url(part),
         "error": None if error is None else data_url(error),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import math
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -135,15 +136,26 @@ class Comparison:
         return {"rows": self.rows, "settings": self.settings(), "machine": machine()}
 
     def settings(self) -> dict[str, Any]:
-        """The plan, and the settings of every model on every image (of the first seed)."""
+        """The plan, and the settings of every model on every image (of the first seed), for JSON."""
         fits: dict[str, dict[str, Any]] = {}
         for row in self.rows:
             if row["error"] is None and row["seed"] == 0:
-                settings = dataclasses.asdict(RunFolder(Path(row["run"])).read_config()[0])
-                kept = {key: value for key, value in settings.items() if value is not None}
-                fits.setdefault(row["label"], {})[row["image"]] = kept
-        plan = {key: value for key, value in dataclasses.asdict(self.plan).items() if value is not None}
-        return {**plan, "fits": fits}
+                settings = RunFolder(Path(row["run"])).read_config()[0]
+                fits.setdefault(row["label"], {})[row["image"]] = _given(dataclasses.asdict(settings))
+        return {**_given(dataclasses.asdict(self.plan)), "fits": fits}
+
+
+def _given(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings that have a value; one that JSON has no number for, such as the no-data value nan, as text."""
+    return {key: _plain(value) for key, value in settings.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _metric(row: dict[str, Any], key: str) -> float | None:

@@ -185,17 +185,19 @@ def _findings(spectra: Sequence[RunSpectrum]) -> Findings:
     return Findings(summary, [], pictures, [_table(logged)], notes)
 
 
-def _by_label(spectra: Sequence[RunSpectrum]) -> Iterator[tuple[str, list[float]]]:
+def _by_label(spectra: Sequence[RunSpectrum]) -> Iterator[tuple[str, list[float | None]]]:
     for label in dict.fromkeys(s.label for s in spectra):
         biases = [s.bias for s in spectra if s.label == label]
-        yield label, [bias.slope for bias in biases if bias is not None and bias.slope is not None]
+        yield label, [None if bias is None else bias.slope for bias in biases]
 
 
-def _mean(slopes: Sequence[float]) -> str:
-    if not slopes:
+def _mean(slopes: Sequence[float | None]) -> str:
+    """Mean and spread; unknown where a slope is, since means over other images do not compare."""
+    known = [slope for slope in slopes if slope is not None]
+    if len(known) < len(slopes):
         return "unknown"
-    spread = f" ± {statistics.stdev(slopes):.2f}" if len(slopes) > 1 else ""
-    return f"{statistics.mean(slopes):.2f}{spread}"
+    spread = f" ± {statistics.stdev(known):.2f}" if len(known) > 1 else ""
+    return f"{statistics.mean(known):.2f}{spread}"
 
 
 def _table(spectra: Sequence[RunSpectrum]) -> Table:

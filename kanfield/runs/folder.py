@@ -1,14 +1,11 @@
-"""The run folder: its place, the names of its files, its lock, and which runs are unfinished."""
+"""The run folder: its place, the names of its files, its locks, and which runs are unfinished."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import yaml
@@ -22,16 +19,10 @@ from kanfield.files import make_numbered_folder, write_text
 from kanfield.images import MAX_PIXELS, Image, missing_pixels, write_image
 from kanfield.names import command_line, folder_name
 from kanfield.runs.input_image import read_mask
+from kanfield.runs.locks import is_locked, locked
 from kanfield.runs.metrics_file import read_metrics_file
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 _MASK = "mask.png"
-_LOCK_TRIES = 10
-_LOCK_PAUSE = 0.03  # seconds between tries
 
 
 class RunFolder:
@@ -49,6 +40,7 @@ class RunFolder:
         self.reconstruction = path / "reconstruction.png"  # of float pixels: an 8-bit view
         self.error_map = path / "error.png"
         self.frames = path / "timelapse"
+        self.split = path / "tiles.json"  # of a run of tiles alone
 
     @classmethod
     def create(cls, out: Path, image: Path, model: str) -> RunFolder:
@@ -91,41 +83,46 @@ class RunFolder:
         Raises:
             InputError: There is none.
         """
-        runs = [cls(config.parent) for config in out.glob("*/*-*/config.yaml")]
-        unfinished = [run for run in runs if not run.metrics.exists() and not run.in_use]
+        unfinished = []
+        for config in out.glob("*/*-*/config.yaml"):
+            run = cls(config.parent)
+            with contextlib.suppress(OSError):  # somebody else's, or one that was removed just now
+                if not run.metrics.exists() and not run.in_use:
+                    unfinished.append((config.stat().st_mtime, run))
         if not unfinished:
             raise InputError(f"--resume: no unfinished run under {out}; name the run folder or --out")
-        return max(unfinished, key=lambda run: run.config.stat().st_mtime)
+        return max(unfinished, key=lambda entry: entry[0])[1]
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> contextlib.AbstractContextManager[None]:
         """Lock the folder for this process, so that no second fit resumes it.
-
-        Does nothing where there are no locks: on Windows, and on some network file systems.
 
         Raises:
             InputError: Another process holds it.
         """
-        # For writing, which is what an exclusive lock asks for on NFS.
-        with open(self.config, "r+b" if os.access(self.config, os.W_OK) else "rb") as file:
-            if fcntl is not None:
-                # "kanfield runs" holds a lock for a moment to see whether a run is in use: try for longer.
-                for attempt in range(_LOCK_TRIES):
-                    if attempt:
-                        time.sleep(_LOCK_PAUSE)
-                    if _flock(file, fcntl.LOCK_EX):
-                        break
-                else:
-                    raise InputError(f"{self.path} is in use by another fit: wait for it or stop it")
-            yield
+        return locked(self.config, f"{self.path} is in use by another fit: wait for it or stop it")
 
     @property
     def in_use(self) -> bool:
         """Whether a fit is running in the folder at this moment; False where there are no locks."""
-        if fcntl is None:
-            return False
-        with open(self.config, "rb") as file:
-            return not _flock(file, fcntl.LOCK_SH)  # shared: two that ask at once do not see each other
+        return is_locked(self.config)
+
+    def at_work(self) -> contextlib.AbstractContextManager[None]:
+        """Lock a run of tiles for this worker and others, so that nobody removes it.
+
+        Raises:
+            InputError: A process that removes it holds it.
+        """
+        return locked(self.split, f"{self.path} is being removed: fit the picture again", shared=True)
+
+    def without_workers(self) -> contextlib.AbstractContextManager[None]:
+        """Keep workers out of the folder, where it is of tiles.
+
+        Raises:
+            InputError: One is at work.
+        """
+        if not self.split.is_file():
+            return contextlib.nullcontext()
+        return locked(self.split, f"{self.path} is in use by kanfield work: wait for it or stop it")
 
     def keep_inputs(self, settings: Settings, image: Image, file: Path | None) -> Settings:
         """Copy what a rerun needs into the folder and write ``config.yaml``.
@@ -193,14 +190,3 @@ class RunFolder:
         except ValueError:
             again = command_line("kanfield", "eval", self.path)
             raise InputError(f"{self.metrics} is damaged: {again} measures anew") from None
-
-
-def _flock(file: BinaryIO, kind: int) -> bool:
-    """Try to lock a file until it is closed; False where another has it, True where there are no locks."""
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # ENOLCK, ENOSYS, ENOTSUP, EBADF and others, as the file system has it
-        return True
-    return True

@@ -82,12 +82,14 @@ def remove_run(run: FoundRun) -> bool:
     """Remove a leftover, and its image's folder once that is empty.
 
     Returns:
-        False where the run stays: it is no leftover, or no longer, because a fit resumed it.
+        False where the run stays: it is no leftover, or no longer, because a fit or a worker of
+        tiles is at it.
     """
     folder = RunFolder(run.path)
     try:
         # Without a config.yaml no fit can go on, and there is nothing to lock.
-        with folder.lock() if folder.config.is_file() else contextlib.nullcontext():
+        lock = folder.lock() if folder.config.is_file() else contextlib.nullcontext()
+        with lock, folder.without_workers():
             if not run.leftover or folder.metrics.exists():
                 return False
             shutil.rmtree(run.path)
@@ -164,7 +166,11 @@ def _files(path: Path) -> tuple[list[str], int, float]:
 
 
 def _in_use(folder: RunFolder) -> bool:
-    try:
-        return folder.config.is_file() and folder.in_use
-    except PermissionError:  # somebody else's run, not to be removed
-        return True
+    """Whether a fit or a worker of tiles is at a run."""
+    with contextlib.suppress(PermissionError, InputError):  # PermissionError: somebody else's, so it stays
+        if not folder.config.is_file():
+            return False
+        if not folder.in_use:
+            with folder.without_workers():
+                return False
+    return True

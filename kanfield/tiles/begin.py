@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +18,7 @@ from kanfield.config.image_stats import ImageStats
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.container import cpu_count
-from kanfield.errors import InputError
+from kanfield.errors import InputError, RunFailed
 from kanfield.fields.field import count_parameters
 from kanfield.images import Image, missing_pixels
 from kanfield.images.image import row_slices
@@ -33,6 +38,7 @@ from kanfield.tiles.workers import CORES
 from kanfield.training import fit as single
 
 _QUICK = 1 << 24  # pixels that are looked at in a moment
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def begin_file(
@@ -53,6 +59,7 @@ def begin_file(
 
     Raises:
         InputError: The picture or a setting cannot be used; no folder was made.
+        RunFailed: The disk is full; the folder was removed.
     """
     mask = _mask(settings, plan)
     reader = FileReader(windows, settings)
@@ -70,13 +77,12 @@ def begin_file(
     settings, summary = with_defaults(settings, replace(found.summary, notes=notes))
     like = _blank(summary, plan)
     settings = _resolved(settings, plan, like, found)
-    folder = TiledFolder(RunFolder.create(out, windows.path, settings.model).path)
-    folder.make()
-    if windows.decoded is not None:
-        windows.decoded.rename(folder.decoded)
-    if mask is not None:
-        np.save(folder.missing, mask)
-    return _begin(folder, settings, plan, like, found, windows.path, console)
+    with _new_folder(out, windows.path, settings.model) as folder:
+        if windows.decoded is not None:
+            windows.decoded.rename(folder.decoded)
+        if mask is not None:
+            np.save(folder.missing, mask)
+        return _begin(folder, settings, plan, like, found, windows.path, console)
 
 
 def begin_decoded(
@@ -99,21 +105,53 @@ def begin_decoded(
 
     Raises:
         InputError: The picture or a setting cannot be used; no folder was made.
+        RunFailed: The disk is full; the folder was removed.
     """
     single.refuse_exact_floats(settings, image)
     settings, image = with_defaults(settings, image)
     like = _blank(image, plan)
     found = survey(Picture(plan.height, plan.width, image_reader(image)), plan)
     settings = _resolved(settings, plan, like, found)
-    folder = TiledFolder(RunFolder.create(out, image.source or Path("image"), settings.model).path)
-    folder.make()
-    pixels = np.lib.format.open_memmap(folder.pixels, "w+", image.pixels.dtype, image.pixels.shape)
+    with _new_folder(out, image.source or Path("image"), settings.model) as folder:
+        _store(folder.pixels, image)
+        if image.missing is not None:
+            np.save(folder.missing, image.missing)
+        return _begin(folder, settings, plan, like, found, file or image, console)
+
+
+@contextlib.contextmanager
+def _new_folder(out: Path, image: Path, model: str) -> Iterator[TiledFolder]:
+    """The folder of a new run; removed where it cannot be filled.
+
+    Raises:
+        RunFailed: The disk is full.
+    """
+    folder = TiledFolder(RunFolder.create(out, image, model).path)
+    try:
+        folder.make()
+        yield folder
+    except BaseException as error:  # signals, too
+        shutil.rmtree(folder.path, ignore_errors=True)
+        if not isinstance(error, OSError):
+            raise
+        where, reason = error.filename or folder.path, error.strerror or error
+        raise RunFailed(f"{where} cannot be written ({reason}): make room, or give another --out") from None
+
+
+def _store(path: Path, image: Image) -> None:
+    """Write an image's pixels as a file that is mapped."""
+    pixels = np.lib.format.open_memmap(path, "w+", image.pixels.dtype, image.pixels.shape)
+    if hasattr(os, "posix_fallocate"):
+        # The file has holes so far: were the disk full when they are filled, SIGBUS would end the process.
+        with open(path, "r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            except OSError as error:
+                if error.errno in _FULL:  # others: the file system has no such call
+                    raise
     for rows in row_slices(image.height, image.width):
         pixels[rows] = image.pixels[rows]
     pixels.flush()
-    if image.missing is not None:
-        np.save(folder.missing, image.missing)
-    return _begin(folder, settings, plan, like, found, file or image, console)
 
 
 def _mask(settings: Settings, plan: Plan) -> np.ndarray[Any, Any] | None:

@@ -46,7 +46,6 @@ class TiledFolder(RunFolder):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.split = path / "tiles.json"
         self.table = path / "tiles.csv"
         self.pixels = path / "pixels.npy"
         self.decoded = path / "decoded.tiff"

@@ -107,7 +107,7 @@ def work(
     check(settings)
     there = pick_device(device or settings.device)
     ledger = Ledger(folder, run.split.order, run.split.lease)
-    with limit_threads(settings.threads), Signals() as signals:
+    with folder.at_work(), limit_threads(settings.threads), Signals() as signals:
         while not ledger.settled() and (most is None or count < most):
             if signals.received is not None:
                 raise interrupted(signals, folder.path)

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -111,7 +112,7 @@ class _Worker:
     def __init__(self, run: TiledRun, device: str) -> None:
         self.device = device
         self._stack = contextlib.ExitStack()
-        words = ["work", str(run.path), "--quiet", "--device", device]
+        words: list[str | Path] = ["work", run.path, "--quiet", "--device", device]
         # A file, not a pipe: nobody reads it before the end, and libraries may warn without end.
         said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  on the stack
         self._said = self._stack.enter_context(said)
