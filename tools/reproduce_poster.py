@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from rich.console import Console
 
 from kanfield.comparison.compare import begin, compare, resume
 from kanfield.comparison.plan import Plan, has_plan
+from kanfield.errors import KanfieldError
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs/poster"
 # PSNR in dB and training time in seconds on the authors' GPU.
@@ -99,4 +101,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KanfieldError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
