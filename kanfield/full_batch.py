@@ -26,7 +26,8 @@ def minimize(
 
     L-BFGS is torch's with a strong Wolfe line search and tolerances of zero, so that it does not stop before
     ``steps``; a step is one of its iterations. When its history no longer gives a descent direction, it
-    restarts from the gradient; when that does not move the parameters either, it has converged and returns.
+    restarts from the gradient; when that does not move the parameters either, it has converged and returns,
+    with fewer steps done.
 
     Args:
         parameters: leaves that require gradients, changed in place.
@@ -58,10 +59,12 @@ def minimize(
     done = 0
     while done < steps:
         count = min(every, steps - done) if watch is not None else steps - done
-        stepper.advance(count)
-        done += count
-        if watch is not None:
+        taken = stepper.advance(count)
+        done += taken
+        if watch is not None and taken:
             watch(done)
+        if taken < count:
+            return
 
 
 class _Adam:
@@ -69,12 +72,13 @@ class _Adam:
         self._loss = loss
         self._optimizer = torch.optim.Adam(parameters, lr=lr, fused=True)
 
-    def advance(self, steps: int) -> None:
+    def advance(self, steps: int) -> int:
         for _ in range(steps):
             self._optimizer.zero_grad()
             value = self._loss()
             value.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
+        return steps
 
 
 class _Lbfgs:
@@ -82,6 +86,7 @@ class _Lbfgs:
         self._parameters, self._loss, self._lr = parameters, loss, lr
         self._optimizer = self._restart()
         self._evaluated: tuple[list[Tensor], list[Tensor], Tensor] | None = None
+        self._restarted = False  # since the parameters last moved
 
     def _restart(self) -> torch.optim.LBFGS:
         """An optimiser without history."""
@@ -94,23 +99,27 @@ class _Lbfgs:
             line_search_fn="strong_wolfe",
         )
 
-    def advance(self, steps: int) -> None:
-        done, restarted = 0, False
+    def advance(self, steps: int) -> int:
+        """Iterate, and return how many times: fewer than asked where it has converged."""
+        done = 0
         while done < steps:
             before = [p.detach().clone() for p in self._parameters]
-            done += self._run(steps - done)
+            count = self._run(steps - done)
             if not all(bool(torch.isfinite(p).all()) for p in self._parameters):
                 with torch.no_grad():
                     for p, old in zip(self._parameters, before, strict=True):
                         p.copy_(old)
             elif any(bool((p != old).any()) for p, old in zip(self._parameters, before, strict=True)):
+                done += count
                 if done < steps:
                     self._optimizer = self._restart()
-                restarted = False
+                self._restarted = False
                 continue
-            if restarted:  # neither the history nor the gradient gives a descent
-                return
-            self._optimizer, restarted = self._restart(), True
+            if self._restarted:  # neither the history nor the gradient gives a descent
+                break
+            done += count
+            self._optimizer, self._restarted = self._restart(), True
+        return done
 
     def _run(self, steps: int) -> int:
         """Iterate up to ``steps`` times, fewer when torch finds no descent; returns the number done."""

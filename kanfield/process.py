@@ -11,6 +11,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,8 @@ _quiet_blocks = 0
 _caught: warnings.catch_warnings[None]
 _limited: list[int] = []  # the thread of every block of `limit_threads` that is on
 _unlimited = 0  # torch's threads before the first of them
+_blas_limited: list[int] = []  # the thread of every block that has limited the BLAS of NumPy and SciPy
+_blas_unlimited: Any = None  # puts back what was before the first of them
 _has_computed = False
 _forked: str | None = None  # "fresh", or "computed" where the parent had computed before the fork
 
@@ -137,10 +140,11 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def limit_threads(count: int | None) -> Iterator[None]:
-    """Let torch use ``count`` CPU threads inside a ``with`` block.
+    """Let torch, and the BLAS of NumPy and SciPy, use ``count`` CPU threads inside a ``with`` block.
 
-    None stands for as many as torch has, but no more than there are cores for the process. In a forked child
-    that is one, and so is any ``count`` where the parent had computed before the fork.
+    None leaves the BLAS as it is, and stands for as many as torch has, but no more than there are cores for
+    the process. In a forked child that is one, and so is any ``count`` of torch's where the parent had
+    computed before the fork.
 
     Args:
         count: Number of threads, or None; inside another block of this thread None changes nothing.
@@ -153,7 +157,7 @@ def limit_threads(count: int | None) -> Iterator[None]:
     if count is not None and not 1 <= count <= 4096:
         raise InputError(f"--threads {count} is impossible: give a number of CPU threads above zero")
     global _unlimited
-    thread = threading.get_ident()
+    thread, asked = threading.get_ident(), count
     with _lock:
         now = torch.get_num_threads()
         if not _limited:
@@ -165,11 +169,35 @@ def limit_threads(count: int | None) -> Iterator[None]:
         _limited.append(thread)
         _set_threads(1 if _forked == "computed" else count)
     try:
-        yield
+        with _limit_blas(asked):
+            yield
     finally:
         with _lock:
             _limited.remove(thread)
             _set_threads(before)
+
+
+@contextlib.contextmanager
+def _limit_blas(count: int | None) -> Iterator[None]:
+    """The libraries that are loaded by now: each of NumPy's and SciPy's has threads of its own."""
+    if count is None:
+        yield
+        return
+    from threadpoolctl import threadpool_limits
+
+    global _blas_unlimited
+    thread = threading.get_ident()
+    with _lock:
+        before = threadpool_limits(min(count, cpu_count()), user_api="blas")
+        if not _blas_limited:
+            _blas_unlimited = before
+        _blas_limited.append(thread)
+    try:
+        yield
+    finally:
+        with _lock:
+            _blas_limited.remove(thread)
+            (before if _blas_limited else _blas_unlimited).restore_original_limits()
 
 
 def _set_threads(count: int) -> None:
@@ -196,7 +224,8 @@ def _after_fork() -> None:
     """In a forked child: OpenMP's threads are gone and would be waited for; so may be a lock's owner."""
     global _forked, _lock, _seeding
     _lock, _seeding = threading.RLock(), threading.RLock()
-    _limited[:] = [thread for thread in _limited if thread == threading.get_ident()]
+    for limited in (_limited, _blas_limited):
+        limited[:] = [thread for thread in limited if thread == threading.get_ident()]
     _forked = "computed" if _has_computed or _forked == "computed" else "fresh"
     if _has_computed:
         import torch

@@ -31,7 +31,9 @@ def results():
     ],
 )
 def test_grids(variant, levels):
+    before = torch.get_rng_state()
     field = _Fit(TINY, generated_image(24), variant).field()
+    assert torch.equal(torch.get_rng_state(), before)
     assert [layer.levels for layer in field.layers] == levels
 
 

@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from kanfield.errors import InputError
+from kanfield.errors import InputError, RunFailed
 from kanfield.fields import build_field
 from kanfield.fields.kan import KAN
 from kanfield.pde import Condition, Problem, Reference, spectral
 from kanfield.pde.cache import cache_folder, cached
 from kanfield.pde.catalogue import PROBLEMS, darcy_solution
-from kanfield.pde.checks import check_problem, check_reference
+from kanfield.pde.checks import check_problem, check_reference, prescribed
 from kanfield.pde.floor import difference, fit_reference
 from kanfield.pde.growth import growth_weights
 from kanfield.pde.jacobian import jacobian, reference_jacobian
 from kanfield.pde.jets import field_jet, jet_of
 from kanfield.pde.outer import solve_outer_layer
 from kanfield.pde.problem import solution
-from kanfield.pde.references import find_reference
+from kanfield.pde.references import find_reference, until
 from kanfield.pde.sampling import adaptive_points, face_points, inside_points
 from kanfield.pde.settings import SolveSettings
 from kanfield.pde.system import System
@@ -163,6 +163,45 @@ def test_the_outer_layer_of_a_linear_problem_is_one_least_squares_problem():
     assert torch.equal(system.parameters[:-outer], before[:-outer])
 
 
+@pytest.mark.parametrize("name", ["deep", "directions", "no base", "nested"])
+def test_the_outer_layer_s_columns_alone_are_those_of_the_whole_jacobian(name):
+    problem, field = nonlinear(), fields()[name].double()
+    points = inside_points(problem, 30, 1)
+    system = System(problem, field, points, [face_points(problem, problem.conditions[0], 8, 2)])
+    r, matrix = system.jacobian(system.parameters)
+    rows, columns = (torch.cat(parts) for parts in zip(*system.outer_blocks(100), strict=True))
+    size = sum(p.numel() for p in field.layers[-1].parameters())
+    assert columns.shape == (38, size)
+    assert torch.equal(rows, r) and torch.equal(columns, matrix[:, -size:])
+
+
+def test_the_outer_layer_is_solved_in_blocks_where_its_matrix_is_too_large(monkeypatch):
+    def solved(most):
+        torch.manual_seed(0)
+        field = KAN(2, 1, widths=[4], grids=5, init_noise=0.3).double()
+        problem = nonlinear()
+        monkeypatch.setattr("kanfield.pde.outer._MOST", most)
+        monkeypatch.setattr("kanfield.pde.system.jacobian", counted)
+        system = System(PROBLEMS["poisson-2d"], field, inside_points(problem, 400, 0))
+        solve_outer_layer(system)
+        return float(system.rows().detach().norm())
+
+    def counted(field, samples, residual, outer=False):
+        r, matrix = jacobian(field, samples, residual, outer)
+        seen.append(matrix.numel())
+        return r, matrix
+
+    seen = []
+    whole = solved(2**27)
+    assert seen == [400 * 36]  # and not the columns of all parameters
+    seen.clear()
+    assert solved(4000) == pytest.approx(whole, rel=1e-9)
+    assert len(seen) > 5 and max(seen) <= 4000
+    seen.clear()
+    solved(1000)  # not even a triangle has room
+    assert not seen
+
+
 # ---- points --------------------------------------------------------------------------------------
 
 
@@ -186,6 +225,12 @@ def test_adaptive_points_go_where_the_residual_is():
     share = float((points[:, 0] < 0.1).double().mean())
     assert share == pytest.approx(0.1 / 2 + 1 / 2, abs=0.25) and share > 0.3
     assert len(points.unique(dim=0)) == 1000
+
+
+def test_adaptive_points_name_the_place_where_the_residual_is_no_number():
+    problem = Problem(box={"x": (0, 1), "t": (0, 1)}, residual=lambda u, x, t: u, name="mine")
+    with pytest.raises(RunFailed, match=r"mine: the residual is not finite at x = 0\.\d+, t = .*--seed"):
+        adaptive_points(problem, 10, 0, 1.0, lambda p: torch.log(p[:, 0] - 0.5))
 
 
 # ---- weights -------------------------------------------------------------------------------------
@@ -273,6 +318,23 @@ def test_exact_solutions_solve_their_equations_and_hold_the_constraint(name):
     check_reference(problem, find_reference(problem))
 
 
+def test_the_periodic_lift_is_the_start_and_has_no_slope_at_the_ends_later():
+    lift = PROBLEMS["allen-cahn-periodic"].constraint
+    x = torch.linspace(-1, 1, 41, dtype=torch.float64)
+    at_start, mask = lift(x, 0 * x)
+    torch.testing.assert_close(at_start, x**2 * torch.cos(math.pi * x), atol=1e-7, rtol=0)
+    assert not mask.any()
+    ends = torch.tensor([[end, t] for end in (-1, 1) for t in (1e-9, 0.01, 0.5, 1)], dtype=torch.float64)
+    assert float(jet_of(lambda p: lift(*p.T)[0][:, None], ends).first[0].abs().max()) < 1e-12
+    points = torch.cartesian_prod(x, torch.tensor([0, 1e-6, 0.1, 1], dtype=torch.float64))
+    assert all(bool(part.isfinite().all()) for part in jet_of(lambda p: lift(*p.T)[0][:, None], points))
+
+
+def test_a_part_of_a_reference_has_enough_times_for_differences():
+    reference = Reference([np.linspace(0, 1, 5), np.linspace(0, 1, 11)], np.ones((5, 11)))
+    assert [until(reference, 1, share).values.shape[1] for share in (0.01, 0.125, 0.5, 1)] == [3, 3, 6, 11]
+
+
 def relative(a, b):
     return float(np.linalg.norm(a - b) / np.linalg.norm(b))
 
@@ -327,12 +389,13 @@ def test_references_are_kept_and_survive_a_cache_that_is_broken_or_read_only(tmp
     for _ in range(2):
         assert cached("a", compute).values.tolist() == [0, 1, 2]
     assert len(calls) == 1
-    (cache_folder() / "a.npz").write_bytes(b"half a fi")
-    assert cached("a", compute).values.tolist() == [0, 1, 2] and len(calls) == 2
+    for number, content in enumerate((b"half a fi", b""), 2):
+        (cache_folder() / "a.npz").write_bytes(content)
+        assert cached("a", compute).values.tolist() == [0, 1, 2] and len(calls) == number
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))  # a folder cannot be made there, by nobody
-    assert cached("a", compute).values.tolist() == [0, 1, 2] and len(calls) == 3
+    assert cached("a", compute).values.tolist() == [0, 1, 2] and len(calls) == 4
 
 
 # ---- checks --------------------------------------------------------------------------------------
@@ -345,12 +408,21 @@ def changed(**parts):
     return dataclasses.replace(HEAT, **parts)
 
 
+def of_numpy(function, x):
+    return torch.from_numpy(function(x.detach().numpy()))
+
+
 @pytest.mark.parametrize(
     ("problem", "phrase"),
     [
         (changed(residual=lambda u, x, t: torch.sin(x)), "does not depend on u"),
         (changed(residual=lambda u, x, t: u.dy), "u.dy, which is not there: use u.dx, u.dxx, u.dt, u.dtt"),
         (changed(residual=lambda u, x, t: u.dxt), "u.dxt"),
+        (changed(residual=lambda u, x, t: (u**2).dx), "only u itself has derivatives: write 2 * u * u.dx"),
+        (changed(residual=lambda u, x, t: u.dt + torch.sqrt(-torch.abs(u) - 1)), "not finite at x = "),
+        (changed(constraint=lambda x, t: (of_numpy(np.sin, x), t)), "its constraint changes with x"),
+        (changed(constraint=lambda x, t: (x, x * of_numpy(np.exp, t))), "must be computed with torch"),
+        (changed(features=lambda x, t: [x, t.detach()]), "its features changes with t"),
         (changed(residual=lambda u, x, t: u.dt + torch.sqrt(x - 0.5)), "not finite at x = "),
         (changed(residual=lambda u, x, t: (u * x).sum()), "gives () for 64 points"),
         (changed(residual=lambda u, x, t: u + colour), "NameError: name 'colour' is not defined"),  # noqa: F821
@@ -381,6 +453,31 @@ def test_mistakes_in_a_problem_are_named(problem, phrase):
         assert "meets" in said and "make them agree" in said
     else:
         assert phrase in said
+
+
+@pytest.mark.parametrize(
+    "residual",
+    [
+        lambda u, x, t: u.dt - torch.sqrt(u) * u.dxx,
+        lambda u, x, t: u.dt + torch.log(u),
+        lambda u, x, t: u.dt - u**1.5,
+    ],
+)
+def test_equations_that_need_a_positive_solution_pass(residual):
+    check_problem(changed(residual=residual))
+
+
+def test_constraints_with_kinks_and_jumps_pass():
+    check_problem(changed(constraint=lambda x, t: (torch.where(x < 0.3, 1.0, 0.0), t * (x - 0.6).abs())))
+    check_problem(changed(constraint=lambda x, t: (torch.tanh(2000 * (x - 0.5)), torch.sqrt(t))))
+
+
+def test_a_condition_that_is_not_linear_prescribes_no_value():
+    points = torch.full((3, 2), 0.5, dtype=torch.float64)
+    for residual in (lambda u, x, t: u**2 - 1, lambda u, x, t: torch.log(u), lambda u, x, t: u + 0.1 * u**3):
+        assert prescribed(HEAT, Condition(residual, on="start"), points) is None
+    linear = Condition(lambda u, x, t: 1e6 + 3 * u - x, on="start")
+    assert prescribed(HEAT, linear, points).tolist() == pytest.approx([(0.5 - 1e6) / 3] * 3)
 
 
 def test_conditions_that_agree_or_ask_for_slopes_pass():

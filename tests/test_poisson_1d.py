@@ -70,7 +70,9 @@ def test_shapes_are_the_paper_s():
 def test_a_small_study():
     settings = Poisson1d(frequencies=(2,), steps=60, points=100, models=("kan",), grid=5)
     (trial,) = trials(settings)
+    before = torch.get_rng_state()
     result = trial.compute()
+    assert torch.equal(torch.get_rng_state(), before)
     assert result["steps"][0] == 0 and result["steps"][-1] == 120
     assert result["l2"][-1] < 0.1 * result["l2"][0]
     cells = conclude(settings, {trial.key: result}).tables[0].cells

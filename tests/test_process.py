@@ -16,6 +16,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from kanfield import child as child_module
 from kanfield import fit, load, process
@@ -140,6 +141,43 @@ def test_fits_in_threads_are_those_of_one_after_the_other(tmp_path):
     assert [same(a, b) for a, b in zip(alone, together, strict=True)] == [True] * 4
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         assert pool.submit(torch.get_num_threads).result() == torch.get_num_threads()
+
+
+def blas_threads() -> list[int]:
+    return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
+
+
+def test_threads_are_those_of_numpy_and_scipy_too():
+    before = blas_threads()
+    with threadpool_limits(2, user_api="blas"):
+        outside = blas_threads()
+        with process.limit_threads(1), process.limit_threads(None):
+            inside = blas_threads()
+            with process.limit_threads(2):
+                pass
+            assert inside == blas_threads() == [1] * len(outside)
+        assert blas_threads() == outside
+        with process.limit_threads(None):
+            assert blas_threads() == outside
+    assert blas_threads() == before
+
+
+def test_threads_of_numpy_that_overlap_are_put_back():
+    entered, leave = threading.Event(), threading.Event()
+
+    def second():
+        with process.limit_threads(1):
+            entered.set()
+            leave.wait(10)
+
+    before = blas_threads()
+    thread = threading.Thread(target=second)
+    with process.limit_threads(1):
+        thread.start()
+        entered.wait(10)
+    leave.set()
+    thread.join()
+    assert blas_threads() == before
 
 
 def test_warnings_that_overlap_in_threads_leave_the_filters():

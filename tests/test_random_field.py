@@ -75,7 +75,9 @@ def test_errors_are_root_mean_squares_for_every_family():
 
 
 def test_a_small_study():
+    before = torch.get_rng_state()
     results = {trial.key: trial.compute() for trial in trials(TINY)}
+    assert torch.equal(torch.get_rng_state(), before)
     assert set(results) == {f"d2-sigma0.5-x{n}-{name}" for n in (1, 10) for name in ("kan-2", "mlp-tanh")}
     kan = results["d2-sigma0.5-x1-kan-2"]
     assert kan["grids"] == [4, 8] and kan["train"][-1] < 0.2

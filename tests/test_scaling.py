@@ -102,7 +102,9 @@ def test_slopes_have_an_uncertainty():
 
 @pytest.mark.slow
 def test_a_small_study_falls_and_concludes():
+    before = torch.get_rng_state()
     results = {trial.key: trial.compute() for trial in trials(TINY)}
+    assert torch.equal(torch.get_rng_state(), before)
     tests = [p["test"] for p in results["kan-exp-sin-0"]["points"]]
     assert tests[-1] < 0.5 * tests[0]
     found = conclude(TINY, results)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image as PILImage
 
+from kanfield import full_batch
 from kanfield.cli import main
 from kanfield.errors import InputError, Interrupted
 from kanfield.least_squares import Minimum
@@ -22,6 +24,7 @@ from kanfield.pde.references import find_reference
 from kanfield.pde.run import run_solve
 from kanfield.pde.settings import SolveSettings
 from kanfield.pde.solve import Solver
+from kanfield.studies.pde.study import _at_once
 
 README = Path(plan.__file__).with_name("README.md")
 SMALL = {"widths": [3], "grids": [10], "points": 250, "steps": 12}
@@ -76,7 +79,8 @@ def test_a_run_leaves_everything(heat, capsys):
 def solver(checkpoint="checkpoint", **changes):
     settings = SolveSettings("heat.py", **{**SMALL, **changes})
     problem = find_problem("heat.py")
-    return Solver(problem, settings, make_plan(problem, settings), find_reference(problem), Path(checkpoint))
+    path = checkpoint and Path(checkpoint)
+    return Solver(problem, settings, make_plan(problem, settings), find_reference(problem), path)
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_result(heat, monkeypatch):
@@ -102,6 +106,24 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_result(heat, monkeypatch):
         solver("part")
 
 
+def test_a_run_does_not_go_on_with_another_equation(heat, monkeypatch):
+    def stop(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Solver, "run", stop)
+    with pytest.raises(Interrupted):
+        run_solve(SolveSettings("heat.py", **SMALL), out=Path("part"))
+    text = Path("part/solve.yaml").read_text()
+    Path("heat.py").write_text(HEAT.replace("u.dt - u.dxx", "u.dt - 2 * u.dxx"))
+    with pytest.raises(InputError, match=r"heat\.py has changed since the run in part began: put it back"):
+        run_solve(None, resume=Path("part"))
+    lines = [line for line in text.splitlines(True) if not line.startswith("sha256")]
+    assert len(lines) < len(text.splitlines())
+    Path("part/solve.yaml").write_text("".join(lines))  # as older runs have it
+    with pytest.raises(Interrupted):
+        run_solve(None, resume=Path("part"))
+
+
 def test_ctrl_c_ends_in_one_line_and_a_folder_is_used_once(heat, monkeypatch):
     def stop(self):
         raise KeyboardInterrupt
@@ -120,6 +142,7 @@ def test_ctrl_c_ends_in_one_line_and_a_folder_is_used_once(heat, monkeypatch):
     "changes",
     [
         {"model": "mlp", "widths": [6], "grids": None},
+        {"model": "rff", "widths": [20], "grids": None, "points": 60},  # more parameters than points
         {"model": "siren", "widths": [6], "grids": None, "optimizer": "lbfgs", "steps": 20},
         {"optimizer": "adam", "steps": 20},
         {"seconds": 1e-6, "steps": 50},
@@ -135,6 +158,44 @@ def test_every_model_can_have_every_optimiser(heat, changes):
         assert run.rows[-1].step == changes.get("steps", 12)
         first = [row.loss for row in run.rows if row.stretch == 1]  # the second has other points
         assert first[-1] < first[0]
+
+
+def test_adam_alone_does_not_begin_with_least_squares(heat, monkeypatch):
+    solved = []
+    monkeypatch.setattr("kanfield.pde.solve.solve_outer_layer", solved.append)
+    problem, settings = find_problem("heat.py"), SolveSettings("heat.py", **SMALL, optimizer="adam")
+    made = make_plan(problem, settings)
+    for each in (made, _at_once(made, settings)):
+        Solver(problem, settings, each, None, None).run()
+    assert len(solved) == 2  # of the first plan alone: fresh and refined
+
+
+def test_the_clock_is_read_after_every_step(heat, monkeypatch):
+    asked, advance = [], full_batch._Adam.advance
+    monkeypatch.setattr(full_batch._Adam, "advance", lambda self, n: asked.append(n) or advance(self, n))
+    run = solver(None, grids=[5], points=100, optimizer="adam", steps=48, seconds=1e6)
+    run.run()
+    assert asked == [1] * 48 and len(run.rows) < 30  # but scores are not computed so often
+
+
+def test_seconds_count_the_steps_that_were_refused(heat, monkeypatch):
+    def slow(residual, jacobian, start, watch, **_):
+        watch(Minimum(start, 1.0, 1, 1))
+        time.sleep(0.2)
+        return Minimum(start, 1.0, 1, 9)
+
+    monkeypatch.setattr("kanfield.pde.solve.levenberg_marquardt", slow)
+    run = solver(None, grids=[5], steps=1)
+    run.run()
+    assert run.seconds > run.rows[-1].seconds + 0.19
+
+
+def test_a_search_that_has_converged_tells_how_many_steps_it_took():
+    for every in (1, 7, 50):
+        x, seen = torch.tensor([3.0, -2.0], dtype=torch.float64, requires_grad=True), []
+        full_batch.minimize([x], lambda x=x: ((x - 1) ** 2).sum(), 50, watch=seen.append, every=every)
+        assert x.tolist() == [1, 1]
+        assert seen[0] == 0 and seen == sorted(set(seen)) and 1 <= seen[-1] < 10, every
 
 
 def test_refinement_and_windows_are_planned():
@@ -159,8 +220,9 @@ def test_refinement_and_windows_are_planned():
         ("poisson-2d --model kam", ["--model kam", "did you mean kan?"]),
         ("poisson-2d --model siren --grids 5", ["siren", "grids"]),
         ("poisson-2d --model kan-rbf", ["kan-rbf", "LayerNorm"]),
+        ("poisson-2d --points 300000000", ["--points 300,000,000", "268,435,456 at most"]),
         ("poisson-2d --points 100", ["--points 100", "parameters", "--grids"]),
-        ("poisson-2d --model mlp --widths 90,90 --optimizer lm", ["--optimizer lm", "lbfgs"]),
+        ("poisson-2d --model mlp --widths 90,90 --optimizer lm --points 6001", ["--optimizer lm", "lbfgs"]),
         ("poisson-2d --widths 0", ["--widths", "above zero"]),
         ("--resume .", ["no run of kanfield solve", "solve.yaml"]),
         ("poisson-2d --resume .", ["--resume", "leave out"]),
@@ -224,10 +286,10 @@ def test_the_readme_s_own_equation_is_solved(tmp_path, monkeypatch):
     # Sine series: the start is the first one, sin(3 x) has these coefficients, and each decays by itself.
     force = 2 * torch.sin(torch.tensor(3.0)) * (-1.0) ** n * torch.pi * n / (9 - (torch.pi * n) ** 2)
     rate = 0.1 * (torch.pi * n) ** 2
-    for time in (0.0, 0.5, 1.0):
-        decay = torch.exp(-rate * time)
+    for t in (0.0, 0.5, 1.0):
+        decay = torch.exp(-rate * t)
         exact = sines @ ((n == 1) * decay + force * (1 - decay) / rate)
-        found = run.values(torch.stack([x, torch.full_like(x, time)], 1))
+        found = run.values(torch.stack([x, torch.full_like(x, t)], 1))
         torch.testing.assert_close(found, exact, atol=0.05, rtol=0)
 
 
@@ -248,5 +310,5 @@ def test_limits_are_what_the_help_says():
     said = " ".join(
         (Solve.__module__, Path(plan.__file__).parent.parent.joinpath("cli/solve.py").read_text())
     )
-    assert f"{plan.LM_DEFAULT:,} parameters" in said
+    assert f"above {plan.LM_DEFAULT:,} parameters" in said
     assert all(str(steps) in said for steps in plan._STEPS.values())

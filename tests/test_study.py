@@ -11,10 +11,11 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from kanfield.cli import main
-from kanfield.errors import InputError
+from kanfield.errors import InputError, Interrupted
 from kanfield.reports.figures import add_legend, new_figure
 from kanfield.studies import runner
 from kanfield.studies.catalogue import STUDIES
@@ -23,6 +24,7 @@ from kanfield.studies.ntk.settings import Ntk
 from kanfield.studies.report import command
 from kanfield.studies.runner import begin, run_study
 from kanfield.studies.settings import from_plain, resolve_settings, to_plain
+from kanfield.studies.waves import study as waves_study
 from kanfield.studies.waves.settings import Waves
 
 TINY = Waves(models=("kan", "mlp"), amplitudes=("equal",), steps=20, repeats=1, mlp_width=8, mlp_depth=2)
@@ -209,7 +211,9 @@ def test_json_quiet_and_threads(tmp_path, capsys):
     assert json.loads(printed.out)["study"] == "waves" and printed.err == ""
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 @pytest.mark.slow
 def test_interrupted_and_resumed(number, code, tmp_path, monkeypatch, capsys):
     original, written = runner.write_json, []
@@ -230,6 +234,27 @@ def test_interrupted_and_resumed(number, code, tmp_path, monkeypatch, capsys):
     assert set((tmp_path / "s/trials").glob("*.json")) == set(written)
     main(["study", "waves", "--resume", str(tmp_path / "s")])
     assert len([path for path in written if path.parent.name == "trials"]) == 4  # none was computed twice
+
+
+def test_a_hangup_that_nohup_ignores_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with runner._interruptible("again"):
+            os.kill(os.getpid(), signal.SIGHUP)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        with pytest.raises(Interrupted, match="again"), runner._interruptible("again"):
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_trials_leave_the_caller_s_generator_and_draw_from_a_seed(done):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    kan, _ = waves_study.trials(resolve_settings(TINY))
+    stored = json.loads((done / "trials/kan-equal-00.json").read_text())["result"]
+    assert kan.compute()["recovered"] == stored["recovered"]
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_the_default_of_a_study_without_options_is_complete():

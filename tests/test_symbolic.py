@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 import sympy
@@ -15,6 +17,7 @@ from kanfield.symbolic import (
     FUNCTIONS,
     Network,
     Samples,
+    Snapped,
     attributions,
     candidates,
     discover,
@@ -28,15 +31,21 @@ from kanfield.symbolic import (
 )
 from kanfield.symbolic.candidates import pairs, single, unit
 from kanfield.symbolic.constants import polish
+from kanfield.symbolic.discover import _conclude, _Search
+from kanfield.symbolic.discovery import Attempt, Formula, neighbour_correlation
 from kanfield.symbolic.edges import Named, Spline, spline_basis
 from kanfield.symbolic.expressions import as_function, shortest
 from kanfield.symbolic.fit import rmse
+from kanfield.symbolic.functions import Function
+from kanfield.symbolic.functions import X as VARIABLE
 from kanfield.symbolic.network import Edge, Node
 from kanfield.symbolic.numbers import simple_number
-from kanfield.symbolic.proposals.coordinates import Coordinate, reduce_coordinates
+from kanfield.symbolic.proposals.coordinates import Coordinate, plain, reduce_coordinates
 from kanfield.symbolic.proposals.monomials import power_sum
+from kanfield.symbolic.proposals.polynomials import polynomial
 from kanfield.symbolic.proposals.powers import power_law, power_law_times
 
+DISCOVER = importlib.import_module("kanfield.symbolic.discover")  # the package has the function there
 random = np.random.default_rng(0)
 X = random.uniform(0.2, 1.8, (60, 2))
 
@@ -344,3 +353,149 @@ def test_a_quotient_of_functions_with_poles() -> None:
     a, b = sympy.symbols("a b", real=True)
     assert found.attempts[-1].origin == "one function over another"
     assert sympy.simplify(found.chosen.expression - sympy.sin(a) / sympy.sin(b)) == 0
+
+
+# ---- attempts that fail --------------------------------------------------------------------------
+
+
+def root_network(shift: float) -> Network:
+    """``c sqrt(x + shift) + bias``."""
+    root = Named(FUNCTIONS["sqrt"], np.array([1.0, shift, 1.0, 0.0]), "bc")
+    return Network(("x0",), (Node((Edge(0, root),), bias=0.0),))
+
+
+def root_samples(count: int = 900) -> tuple[np.ndarray, np.ndarray]:
+    x = np.random.default_rng(0).uniform(0, 1, (count, 1))
+    return x, 2 * np.sqrt(x[:, 0] + 0.1) + 3
+
+
+def test_a_formula_that_ends_before_later_samples_is_snapped_on_all_of_them(monkeypatch) -> None:
+    seen: list[int] = []
+
+    def snap_badly(network, samples, functions, go_on, most):
+        seen.append(most)
+        if most < len(samples.x):
+            return [Snapped(root_network(-float(samples.x.min()) - 1e-9), 0.0)]
+        return snap(network, samples, functions, go_on, most)
+
+    monkeypatch.setattr(DISCOVER, "snap", snap_badly)
+    x, y = root_samples()
+    found = discover(x, y)
+    assert found.found and seen == [500, 567]
+    broken = root_network(-0.5)
+    assert polish(broken, split(x, y, 0)[0]) is broken  # it has no value to fit
+
+
+def test_an_attempt_whose_linear_algebra_fails_does_not_end_the_search(monkeypatch) -> None:
+    failed: list[str] = []
+
+    def fail(*_: object) -> None:
+        failed.append("a proposal")
+        raise np.linalg.LinAlgError
+
+    def fail_once(*arguments: object):
+        if len(failed) == 1:
+            fail()
+        return snap(*arguments)
+
+    monkeypatch.setattr(DISCOVER, "power_law", fail)
+    monkeypatch.setattr(DISCOVER, "snap", fail_once)
+    x = np.random.default_rng(0).uniform(1, 2, (60, 2))
+    found = discover(x, x[:, 0] / x[:, 1])
+    assert found.found and len(failed) == 2
+    assert found.attempts[0].outcome == "its constants cannot be fitted"
+
+
+def test_powers_too_large_to_be_numbers_are_no_law() -> None:
+    x = 10 ** np.random.default_rng(0).uniform(85, 90, (60, 3))
+    y = np.exp(np.log(x) @ [4, -2, -2])
+    samples = Samples(x[:40], y[:40], x[40:], y[40:])
+    assert power_law(samples, FUNCTIONS, ("a", "b", "c")) is None
+
+
+def test_an_input_that_is_zero_in_all_samples_to_fit_is_no_term() -> None:
+    random = np.random.default_rng(0)
+    x = np.column_stack([random.uniform(1, 2, 80), np.where(np.arange(80) < 60, 0.0, 1.0)])
+    y = x[:, 0] ** 2 + 0.01 * random.standard_normal(80)
+    network = polynomial(Samples(x[:60], y[:60], x[60:], y[60:]), FUNCTIONS, ("a", "b"))
+    assert network is not None and rmse(network, x, y) < 0.05
+
+
+# ---- what is chosen ------------------------------------------------------------------------------
+
+
+def test_a_sample_is_not_its_own_neighbour_where_two_are_at_one_place() -> None:
+    x = np.repeat(np.random.default_rng(0).uniform(size=(50, 2)), 2, axis=0)
+    assert neighbour_correlation(x, np.tile([1.0, -1.0], 50)) == pytest.approx(-1)
+
+
+@pytest.mark.parametrize("error", [0.0101, 0.00995, 0.0099])
+def test_a_formula_that_explains_is_chosen_before_a_simpler_one_that_does_not(error: float) -> None:
+    x, y = root_samples(60)
+    search = _Search(split(x, y, 0)[0], (x, y), FUNCTIONS, ("x0",), None, 0, 0.0, None, print)
+    network = root_network(0.1)
+
+    def made(complexity: int, error: float, explains: bool) -> Formula:
+        return Formula(VARIABLE, network, complexity, error, None, 0, "made", explains)
+
+    search.formulas = [made(3, 0.01, False), made(9, error, True), made(20, 0.009, False)]
+    search.attempts = [Attempt(0, "made", 0.01, 0.01, "", network, 0.0)]
+    found = _conclude([search], ("x0",), "y")
+    assert found.found and found.chosen.complexity == 9 and len(found.formulas) == 3
+    search.formulas = search.formulas[::2]
+    assert not _conclude([search], ("x0",), "y").found
+
+
+# ---- tables of functions, time, Ctrl-C -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("free", ["ab", "abd", "abc", "b"])
+def test_constants_that_are_not_free_stay(free: str) -> None:
+    x = np.linspace(-1, 2, 80)
+    bend = Function("bend", VARIABLE**3 + VARIABLE, free=free)
+    truth = Named(bend, np.array([-1.0, 0.3, 2.0 if "c" in free else 1.0, 0.5 if "d" in free else 0.0]))
+    (best,) = single(x, truth(x), [bend], np.ones(80))
+    assert best.function.free == free and best.error < 1e-4
+    np.testing.assert_allclose(best.function(x), truth(x), atol=1e-3)
+    assert ("c" in free or best.function.constants[2] == 1) and (
+        "d" in free or best.function.constants[3] == 0
+    )
+    other = single(x, 5 * truth(x) + 9, [bend], np.ones(80))
+    assert "c" in free or not other or other[0].error > 0.01
+
+
+def test_a_table_without_a_reciprocal_has_no_quotients() -> None:
+    functions = {name: FUNCTIONS[name] for name in ("x", "x^2", "exp")}
+    samples = samples_of(lambda x: np.exp(x[:, 0] - x[:, 1]))
+    assert Coordinate("x-y", (0, 1)).node(functions, samples.x).bias is None
+    quotients = samples_of(lambda x: np.sin(3 * x[:, 0] / x[:, 1]))
+    assert any(c.kind == "x/y" for some in reduce_coordinates(quotients) for c in some)
+    assert not any(c.kind == "x/y" for some in reduce_coordinates(quotients, divide=False) for c in some)
+    x = np.concatenate([samples.x, samples.x_val])
+    assert discover(x, np.exp(x[:, 0] - x[:, 1]), functions=functions).found
+
+
+def test_coordinates_are_not_looked_for_once_the_time_is_over() -> None:
+    samples = samples_of(lambda x: np.exp(-((x[:, 0] - x[:, 1]) ** 2)), inputs=3)
+    assert reduce_coordinates(samples, lambda: False) == [plain(3)]
+
+
+def test_ctrl_c_keeps_what_was_found(monkeypatch) -> None:
+    x = np.random.default_rng(0).uniform(1, 3, (120, 1))
+    y = 2 / x[:, 0] + 0.02 * np.random.default_rng(1).standard_normal(120)
+    lines: list[str] = []
+
+    def progress(line: str) -> None:
+        lines.append(line)
+        if "as a formula" in line:
+            raise KeyboardInterrupt
+
+    found = discover(x, y, noise=1e-9, progress=progress)  # no formula explains the noise
+    assert found.formulas and not found.found and lines[-1].startswith("interrupted")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(DISCOVER, "power_law", interrupt)
+    with pytest.raises(KeyboardInterrupt):  # nothing is found yet
+        discover(x, y)

@@ -42,8 +42,14 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     for name in ("a.png", "missing.csv", "missing.npz"):
         with pytest.raises(InputError, match=name):
             read_table(tmp_path / name, "y")
-    with pytest.raises(InputError, match="no NPZ file"):
-        read_table(write(tmp_path / "b.npz", "text"), "y")
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    np.savez_compressed(tmp_path / "whole.npz", y=np.arange(500.0))
+    damaged = bytearray((tmp_path / "whole.npz").read_bytes())
+    damaged[80:120] = bytes(40)
+    for content in (b"text", (tmp_path / "a.npy").read_bytes(), bytes(damaged), b""):
+        (tmp_path / "b.npz").write_bytes(content)
+        with pytest.raises(InputError, match="no NPZ file"):
+            read_table(tmp_path / "b.npz", "y")
     np.savez(tmp_path / "c.npz", x=np.zeros(2), y=np.zeros((2, 2)))
     with pytest.raises(InputError, match="give numbers"):
         read_table(tmp_path / "c.npz", "y")

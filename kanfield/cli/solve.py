@@ -33,14 +33,14 @@ class Solve:
     """Cells of every layer of the KAN at the end, one number for all or one a layer. Even ones are reached by
     exact refinement from coarser ones. Default: 20."""
     optimizer: Text = None
-    """lm (Levenberg-Marquardt), lbfgs or adam. Default: lm up to 3,000 parameters, then lbfgs."""
+    """lm (Levenberg-Marquardt), lbfgs or adam. Default: lm; for KANs above 3,000 parameters lbfgs."""
     steps: Whole = None
     """Steps of the optimiser, in all. Default: 300 of lm, 3000 of lbfgs, 20000 of adam."""
     seconds: Number = None
     """Stop after this time, even before all steps are done."""
     points: Whole = None
-    """Points at which the equation is to hold. Default: five for each parameter up to
-    3,000, three for each of more; at least 2000."""
+    """Points at which the equation is to hold. Default: 2000; of KANs at least five for each parameter up to
+    3,000, three for each of more."""
     seed: int = 0
     """Of the field and the points."""
     quick: Flag = False

@@ -14,12 +14,12 @@ from kanfield.fields.registry import Recipe, register, resize_widths
 
 @register(
     "rff",
-    "random Fourier features and a ReLU MLP (Tancik et al., 2020)",
+    "random Fourier features and an MLP (Tancik et al., 2020)",
     [Recipe("muon", 1e-2, 1e-3), Recipe("adam", 3e-3)],
     resize=resize_widths,
 )
 class RFF(Field):
-    """Sines and cosines of random frequencies, fixed, then a ReLU MLP.
+    """Sines and cosines of random frequencies, fixed, then an MLP.
 
     Args:
         in_features: numbers of a coordinate.
@@ -28,9 +28,10 @@ class RFF(Field):
         frequencies: how many are drawn; each gives a sine and a cosine.
         sigma: standard deviation of the frequencies, in cycles over [-1, 1], the longer side of an image
             (the paper's unit interval; 10 for its photographs).
+        activation: of the MLP, ``"relu"``, ``"tanh"``, ``"silu"`` or ``"gelu"``.
 
     Raises:
-        ValueError: frequencies or sigma is not above zero, or a width is below 1.
+        ValueError: frequencies or sigma is not above zero, a width is below 1, or the activation is unknown.
 
     >>> RFF(2, 3, widths=[32], frequencies=16)(torch.rand(10, 2)).shape
     torch.Size([10, 3])
@@ -45,12 +46,13 @@ class RFF(Field):
         widths: Sequence[int] = (256, 256, 256),
         frequencies: int = 256,
         sigma: float = 15.0,
+        activation: str = "relu",
     ) -> None:
         super().__init__()
         if frequencies < 1 or not sigma > 0:
             raise ValueError(f"frequencies and sigma must be above zero, got {frequencies} and {sigma}")
         self.register_buffer("directions", torch.pi * sigma * torch.randn(in_features, frequencies))
-        self.network = MLP(2 * frequencies, out_features, widths)
+        self.network = MLP(2 * frequencies, out_features, widths, activation)
 
     def forward(self, x: Tensor) -> Tensor:
         """Values ``(*, out_features)`` at ``(*, in_features)``."""

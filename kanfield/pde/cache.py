@@ -6,6 +6,7 @@ import contextlib
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ def cached(name: str, compute: Callable[[], Reference]) -> Reference:
         compute: gives the reference.
     """
     path = cache_folder() / f"{name}.npz"
-    with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), np.load(path) as file:
+    damaged = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+    with contextlib.suppress(*damaged), np.load(path) as file:
         axes = [file[f"axis_{number}"] for number in range(file["values"].ndim)]
         if file["values"].shape == tuple(map(len, axes)) and np.isfinite(file["values"]).all():
             return Reference(axes, file["values"])

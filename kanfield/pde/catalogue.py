@@ -15,6 +15,7 @@ from kanfield.pde.problem import Problem, Reference
 
 pi = math.pi
 _VISCOSITY = 0.01 / pi
+_DIFFUSION = 1e-4  # of Allen-Cahn
 _SQUARE = {"x": (-1.0, 1.0), "y": (-1.0, 1.0)}
 _UNIT = {"x": (0.0, 1.0), "y": (0.0, 1.0)}
 _STRIP = {"x": (-1.0, 1.0), "t": (0.0, 1.0)}
@@ -62,7 +63,7 @@ def _darcy_waves_border(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _allen_cahn(u: Tensor, x: Tensor, t: Tensor) -> Tensor:
-    return u.dt - 1e-4 * u.dxx + 5 * u**3 - 5 * u  # type: ignore[attr-defined,no-any-return]
+    return u.dt - _DIFFUSION * u.dxx + 5 * u**3 - 5 * u  # type: ignore[attr-defined,no-any-return]
 
 
 def _allen_cahn_start(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,8 +75,19 @@ def _even_period(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _periodic_start(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    """The start has a kink where the period ends, which later times have not: it fades from the lift."""
-    return torch.exp(-10 * t) * x**2 * torch.cos(pi * x), t
+    """The start has a kink where the period ends, which diffuses at once: later the lift has no slope there.
+
+    A field of ``cos(pi x)`` has none either, so that a slope of the lift would stay.
+    """
+    start = x**2 * torch.cos(pi * x)
+    return torch.exp(-10 * t) * (start + 2 * _diffused(1 - x, t) + 2 * _diffused(1 + x, t)), t
+
+
+def _diffused(s: Tensor, t: Tensor) -> Tensor:
+    """What solves the diffusion equation from zero on with a slope of -1 where s = 0."""
+    width = torch.sqrt(4 * _DIFFUSION * t.clamp_min(1e-12))  # at the start it is zero, and s / 0 no number
+    z = s / width
+    return width * (torch.exp(-(z**2)) / math.sqrt(pi) - z * torch.erfc(z))
 
 
 def _allen_cahn_reference(ends: str) -> Reference:

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from kanfield.errors import InputError
-from kanfield.pde.jets import Jet
+from kanfield.pde.jets import Jet, jet_of
 from kanfield.pde.problem import TIME, Condition, Problem, Reference
 from kanfield.pde.sampling import face_points, inside_points
 
 _POINTS = 64
+_STEP = 1e-5  # of the box, by which derivatives are checked
+_FELT = 1e-6  # of the largest value, that a term changes by over the box, for its derivative to be checked
 _AGREE = 1e-3  # of the largest value: a reference is solved for the same conditions, or it is not
 
 
@@ -23,9 +25,12 @@ def check_problem(problem: Problem) -> None:
 
     Raises:
         InputError: a residual does not depend on u, is not finite, has another shape or asks for a derivative
-            that there is not; or two conditions contradict each other where their faces meet.
+            that there is not; the constraint or the features cannot be differentiated; or two conditions
+            contradict each other where their faces meet.
     """
     _try(problem, "the equation's residual", problem.residual, inside_points(problem, _POINTS, 0))
+    _check_derivatives(problem, "constraint", problem.hold)
+    _check_derivatives(problem, "features", problem.see)
     for number, condition in enumerate(problem.conditions, 1):
         points = face_points(problem, condition, _POINTS, 0)
         _try(problem, f"the residual of condition {number}", condition.residual, points)
@@ -41,7 +46,20 @@ def _try(problem: Problem, what: str, function: Callable[..., Tensor], points: T
     ):
         if not all(bool(torch.isfinite(values).all()) for values in part):
             raise InputError(f"{problem.name}: its {name} has a NaN or an infinity inside the box")
-    u = Jet(*(t.requires_grad_() for t in _any_jet(problem, points)))
+    u = _any_jet(problem, points)
+    r = _tried(problem, what, function, points, u)
+    if not bool(torch.isfinite(r).all()):  # a square root or a logarithm of u is tried where it has a value
+        u = Jet(*(t.detach().abs().add(0.1).requires_grad_() for t in u))
+        r = _tried(problem, what, function, points, u)
+    finite = torch.isfinite(r)
+    if not bool(finite.all()):
+        where = problem.place(points[int((~finite).nonzero()[0])])
+        raise InputError(f"{problem.name}: {what} is not finite at {where}: look at its coefficients there")
+    if not _depends(r, u):
+        raise InputError(f"{problem.name}: {what} does not depend on u: use u, u.dx, u.dxx and so on in it")
+
+
+def _tried(problem: Problem, what: str, function: Callable[..., Tensor], points: Tensor, u: Jet) -> Tensor:
     r = call(problem, what, lambda: problem.apply(function, u, points))
     if not isinstance(r, Tensor) or r.shape != (len(points),):
         found = tuple(r.shape) if isinstance(r, Tensor) else type(r).__name__
@@ -50,12 +68,25 @@ def _try(problem: Problem, what: str, function: Callable[..., Tensor], points: T
         )
     if r.dtype != points.dtype:
         raise InputError(f"{problem.name}: {what} gives {r.dtype}: compute in {points.dtype} all through")
-    finite = torch.isfinite(r)
-    if not bool(finite.all()):
-        where = _place(problem, points[int((~finite).nonzero()[0])])
-        raise InputError(f"{problem.name}: {what} is not finite at {where}: look at its coefficients there")
-    if not _depends(r, u):
-        raise InputError(f"{problem.name}: {what} does not depend on u: use u, u.dx, u.dxx and so on in it")
+    return r
+
+
+def _check_derivatives(problem: Problem, name: str, function: Callable[[Tensor], Tensor]) -> None:
+    """Whether first derivatives are those of the values: to torch, what NumPy computes is a constant."""
+    span, middle = problem.upper - problem.lower, (problem.upper + problem.lower) / 2
+    points = middle + 0.98 * (inside_points(problem, _POINTS, 0) - middle)  # a step does not leave the box
+    with torch.no_grad():
+        slopes = jet_of(function, points).first
+        for coordinate, slope, length, way in zip(problem.box, slopes, span, torch.diag(span), strict=True):
+            ahead, behind = function(points + _STEP * way), function(points - _STEP * way)
+            change = (ahead - behind) / (2 * _STEP)  # as if over the whole box
+            felt = change.abs() > _FELT * ahead.abs().amax(0)
+            wrong = felt & ((length * slope - change).abs() > 0.1 * change.abs())
+            if bool((2 * wrong.sum(0) > felt.sum(0)).any()):  # at a kink, or a jump, a few may differ
+                raise InputError(
+                    f"{problem.name}: its {name} changes with {coordinate}, and its derivative does not say "
+                    "so: it must be computed with torch, so that it can be differentiated"
+                )
 
 
 def call(problem: Problem, what: str, function: Callable[[], Any]) -> Any:
@@ -77,7 +108,7 @@ def _any_jet(problem: Problem, points: Tensor) -> Jet:
     generator = torch.Generator().manual_seed(0)
     leading = ((), (len(problem.box),), (len(problem.box),))
     drawn = (torch.randn(*d, len(points), 1, generator=generator, dtype=points.dtype) for d in leading)
-    return Jet(*drawn)
+    return Jet(*(t.requires_grad_() for t in drawn))
 
 
 def _depends(r: Tensor, on: Sequence[Tensor]) -> bool:
@@ -87,23 +118,23 @@ def _depends(r: Tensor, on: Sequence[Tensor]) -> bool:
     return any(bool(g.any()) for g in found)
 
 
-def _place(problem: Problem, point: Tensor) -> str:
-    return ", ".join(f"{n} = {v:.3g}" for n, v in zip(problem.box, point.tolist(), strict=True))
-
-
 def prescribed(problem: Problem, condition: Condition, points: Tensor) -> Tensor | None:
-    """The values of u, shape ``(N,)``, that a condition asks for; None for one on derivatives.
+    """The values of u, shape ``(N,)``, that a condition asks for; None unless it is linear in u alone.
 
     Args:
         problem: whose condition.
-        condition: taken to be linear in u.
+        condition: on some of its faces.
         points: on its faces, shape ``(N, D)``.
     """
     flat = Jet(*(torch.zeros_like(t).requires_grad_() for t in _any_jet(problem, points)))
-    at_zero = problem.apply(condition.residual, flat, points)
-    at_one = problem.apply(condition.residual, flat._replace(value=flat.value + 1), points)
-    slope = (at_one - at_zero).detach()
-    if _depends(at_zero, [flat.first, flat.second]) or bool((slope == 0).any()):
+    at_zero, at_one, at_three = (
+        problem.apply(condition.residual, flat._replace(value=flat.value + value), points)
+        for value in (0, 1, 3)
+    )
+    slope, threefold = (at_one - at_zero).detach(), (at_three - at_zero).detach()
+    rounding = 1e-9 * float(at_zero.detach().abs().max())
+    linear = bool(slope.isfinite().all()) and torch.allclose(threefold, 3 * slope, atol=rounding)
+    if not linear or _depends(at_zero, [flat.first, flat.second]) or bool((slope == 0).any()):
         return None
     return -at_zero.detach() / slope
 
@@ -159,7 +190,7 @@ def check_reference(problem: Problem, reference: Reference) -> None:
             if asked is not None:
                 wrong[on] = torch.maximum(wrong[on], (asked - values[on]).abs())
     if float(wrong.max()) > _AGREE * size:
-        where = _place(problem, points[int(wrong.argmax())])
+        where = problem.place(points[int(wrong.argmax())])
         raise InputError(
             f"{problem.name}: the reference does not match: at {where} it is {float(wrong.max()):.3g} off "
             "what the problem prescribes"

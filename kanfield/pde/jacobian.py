@@ -42,13 +42,16 @@ class Samples(NamedTuple):
 Residual = Callable[[Jet, Samples], Tensor]
 
 
-def jacobian(field: nn.Module, samples: Samples, residual: Residual) -> tuple[Tensor, Tensor]:
+def jacobian(
+    field: nn.Module, samples: Samples, residual: Residual, outer: bool = False
+) -> tuple[Tensor, Tensor]:
     """Residuals and their derivatives in all parameters.
 
     Args:
         field: of one value.
         samples: ``N`` of them.
         residual: from the jet of the field's values to residuals ``(N,)``, each from its own sample alone.
+        outer: whether the derivatives are those in the parameters of a KAN's last layer alone.
 
     Returns:
         Shapes ``(N,)`` and ``(N, P)``, without a graph; columns in the order of ``field.parameters()``.
@@ -64,19 +67,26 @@ def jacobian(field: nn.Module, samples: Samples, residual: Residual) -> tuple[Te
     """
     layers = spline_layers(field)
     if layers is None or any(len(layer.coarse_coef) for layer in layers):
-        return reference_jacobian(field, samples, residual)
+        r, matrix = reference_jacobian(field, samples, residual)
+        return r, matrix[:, -outer_size(layers) :] if outer and layers is not None else matrix
+    first = len(layers) - 1 if outer else 0
     with torch.enable_grad():
         jets = layer_jets(field, layers, samples.features)
         r = residual(jets[-1], samples)
-        wanted = [part for jet in jets[1:] for part in jet]
+        wanted = [part for jet in jets[first + 1 :] for part in jet]
         found = torch.autograd.grad(r.sum(), wanted, allow_unused=True, materialize_grads=True)
-    widths = [sum(p.numel() for p in layer.parameters()) for layer in layers]
+    widths = [sum(p.numel() for p in layer.parameters()) for layer in layers[first:]]
     matrix = torch.zeros(len(r), sum(widths), dtype=r.dtype)
     with torch.no_grad():
-        for number, (layer, block) in enumerate(zip(layers, matrix.split(widths, 1), strict=True)):
+        for number, (layer, block) in enumerate(zip(layers[first:], matrix.split(widths, 1), strict=True)):
             adjoint = Jet(*found[3 * number : 3 * number + 3])
-            _fill(block, layer, Jet(*(part.detach() for part in jets[number])), adjoint)
+            _fill(block, layer, Jet(*(part.detach() for part in jets[first + number])), adjoint)
     return r.detach(), matrix
+
+
+def outer_size(layers: list[KANLayer]) -> int:
+    """How many parameters the last layer has."""
+    return sum(p.numel() for p in layers[-1].parameters())
 
 
 def _fill(block: Tensor, layer: KANLayer, inputs: Jet, adjoint: Jet) -> None:

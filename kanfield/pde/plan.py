@@ -15,11 +15,13 @@ from kanfield.fields import build_field
 from kanfield.fields.field import Field, count_parameters
 from kanfield.pde.checks import time_axis
 from kanfield.pde.problem import Problem
-from kanfield.pde.settings import SolveSettings
+from kanfield.pde.settings import Optimizer, SolveSettings
 from kanfield.process import seeded
 
-LM_LIMIT = 6000  # parameters: a step factorises a matrix of this size
-LM_DEFAULT = 3000
+LM_LIMIT = 6000  # of the parameters or the points, whichever are fewer: a step factorises such a matrix
+LM_DEFAULT = 3000  # the same, where Levenberg-Marquardt is the default
+_LM_ENTRIES = 1 << 27  # of a Jacobian: a gigabyte
+_FEWEST_POINTS = 2000
 _ROUNDS = 4  # of Levenberg-Marquardt, each with new points, on the field as it is in the end
 _COARSEST = 5  # cells from which a KAN's grids begin
 _STEPS = {"lm": 300, "lbfgs": 3000, "adam": 20_000}
@@ -52,6 +54,7 @@ class Plan:
         parameters: of the field at the end.
         stretches: one after another.
         weighted: whether residuals count by what they do to the solution later.
+        outer: whether a KAN's outer layer starts, fresh and refined, from linear least squares.
     """
 
     options: dict[str, object]
@@ -60,6 +63,7 @@ class Plan:
     parameters: int
     stretches: list[Stretch]
     weighted: bool = True
+    outer: bool = True
 
 
 def make_plan(problem: Problem, settings: SolveSettings) -> Plan:
@@ -71,13 +75,16 @@ def make_plan(problem: Problem, settings: SolveSettings) -> Plan:
     timed = time_axis(problem) is not None
     options, stages = _field(problem, settings)
     parameters = field_parameters(problem, settings)
-    optimizer = settings.optimizer or ("lm" if parameters <= LM_DEFAULT else "lbfgs")
-    if optimizer == "lm" and parameters > LM_LIMIT:
+    points = settings.points or _usual_points(settings, parameters)
+    optimizer = settings.optimizer or usual_optimizer(settings.model, parameters)
+    if optimizer == "lm" and (
+        min(parameters, points) > LM_LIMIT or (parameters > LM_LIMIT and parameters * points > _LM_ENTRIES)
+    ):
         raise InputError(
-            f"--optimizer lm takes up to {LM_LIMIT:,} parameters, this field has {parameters:,}: give lbfgs "
-            "or adam, or fewer --widths"
+            f"--optimizer lm takes up to {LM_LIMIT:,} parameters, or as many points, and a Jacobian of a "
+            f"gigabyte; this field has {parameters:,} at {points:,} points: give lbfgs or adam, or fewer "
+            "--widths or --points"
         )
-    points = settings.points or (max(400, 2 * parameters) if settings.quick else usual_points(parameters))
     if settings.model == "kan" and points < parameters:
         raise InputError(
             f"--points {points} are fewer than the KAN's {parameters:,} parameters, so its grids are too "
@@ -97,16 +104,30 @@ def make_plan(problem: Problem, settings: SolveSettings) -> Plan:
     return Plan(options, optimizer, points, parameters, stretches)
 
 
-def usual_points(parameters: int) -> int:
-    """Points of the equation for a field of so many parameters.
+def usual_optimizer(model: str, parameters: int) -> Optimizer:
+    """The best optimiser of a field.
 
-    Five for each, since with two a field follows its points in place of the solution; three for each of many,
-    whose Jacobian would fill the memory.
+    A step of Levenberg-Marquardt costs by the parameters or the points, whichever are fewer. A KAN's splines
+    need more points than they have coefficients; other fields are smooth between few points.
 
-    >>> usual_points(100), usual_points(1000), usual_points(6000)
-    (2000, 5000, 18000)
+    >>> usual_optimizer("kan", 4200), usual_optimizer("mlp", 33537)
+    ('lbfgs', 'lm')
     """
-    return max(2000, 5 * min(parameters, LM_DEFAULT), 3 * parameters)
+    few = parameters <= LM_DEFAULT
+    return "lm" if few or (model != "kan" and parameters * _FEWEST_POINTS <= _LM_ENTRIES) else "lbfgs"
+
+
+def _usual_points(settings: SolveSettings, parameters: int) -> int:
+    """Points of the equation.
+
+    Of a KAN five for each parameter, since with two it follows its points in place of the solution; from
+    3,000 parameters on 15,000, or three for each where that is more: a Jacobian must not fill the memory.
+    """
+    if settings.model != "kan":
+        return 400 if settings.quick else _FEWEST_POINTS
+    if settings.quick:
+        return max(400, 2 * parameters)
+    return max(_FEWEST_POINTS, 5 * min(parameters, LM_DEFAULT), 3 * parameters)
 
 
 def _field(problem: Problem, settings: SolveSettings) -> tuple[dict[str, object], list[tuple[int, ...]]]:
@@ -120,8 +141,10 @@ def _field(problem: Problem, settings: SolveSettings) -> tuple[dict[str, object]
         return {"widths": widths, "grids": list(stages[0]), "init_noise": 0.3}, stages
     given = {"widths": widths, "grids": settings.grids}
     options: dict[str, object] = {name: value for name, value in given.items() if value}
-    if settings.model == "mlp":  # ReLU has no second derivative
+    if settings.model in ("mlp", "rff"):  # ReLU has no second derivative
         options = {"widths": [32, 32, 32], "activation": "tanh", **options}
+    if settings.model == "rff":  # solutions are smoother than photographs
+        options = {"sigma": 0.5, "frequencies": 64, **options}
     return options, [()]
 
 

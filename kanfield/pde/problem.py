@@ -217,11 +217,15 @@ class Problem:
             "or a face of the box such as {'x': 1}"
         )
 
+    def place(self, point: Tensor) -> str:
+        """A point ``(D,)`` in words, such as ``x = 0.5, t = 1``."""
+        return ", ".join(f"{n} = {v:.3g}" for n, v in zip(self.box, point.tolist(), strict=True))
+
     def apply(self, function: Callable[..., Tensor], u: Jet, points: Tensor) -> Tensor:
         """A residual ``(N,)`` of the solution whose jet at points ``(N, D)`` is ``u``.
 
         Raises:
-            InputError: the residual asks for a derivative that there is not.
+            InputError: the residual asks for a derivative that there is not, or for one of another term.
         """
         try:
             return function(name_derivatives(u, list(self.box)), *points.T)
@@ -229,6 +233,11 @@ class Problem:
             wanted = re.search(r"'Tensor' object has no attribute '(d[a-z]+)'", str(error))
             if wanted is None:
                 raise
+            if wanted[1] in [f"d{n}{m}" for n in self.box for m in ("", n)]:
+                raise InputError(
+                    f"a residual asks for .{wanted[1]} of a term, but only u itself has derivatives: write "
+                    "2 * u * u.dx for (u**2).dx"
+                ) from None
             known = ", ".join(f"u.d{n}, u.d{n}{n}" for n in self.box)
             raise InputError(f"a residual asks for u.{wanted[1]}, which is not there: use {known}") from None
 

@@ -55,10 +55,11 @@ def find_reference(problem: Problem) -> Reference | None:
 
 
 def until(reference: Reference, axis: int | None, share: float) -> Reference:
-    """The part of a reference up to a share of the time."""
+    """The part of a reference up to a share of the time, of three times at least."""
     if axis is None or share >= 1:
         return reference
     time_points = reference.axes[axis]
     count = int(np.searchsorted(time_points, time_points[0] + share * np.ptp(time_points), "right"))
+    count = max(3, count)  # what differences on the grid take
     axes = [points[:count] if n == axis else points for n, points in enumerate(reference.axes)]
     return Reference(axes, np.take(reference.values, range(count), axis))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,11 @@ def run_solve(
             again = command_line("kanfield", "solve", "--resume", out)
             raise InputError(f"--out {out} holds a run: go on with {again}, or give another")
         check_out(out, "the run")
+    if settings.sha256 is not None and _sha256(settings.problem) not in (None, settings.sha256):
+        raise InputError(
+            f"{settings.problem} has changed since the run in {resume} began: put it back, or start anew in "
+            "another folder"
+        )
     with default_settings(), limit_threads(threads):
         problem = find_problem(settings.problem)
         check_problem(problem)
@@ -91,9 +97,18 @@ def _make(settings: SolveSettings, problem: Problem, out: Path | None) -> Path:
     name = Path(settings.problem).stem if settings.problem.endswith(".py") else problem.name
     folder = make_folder(out, Path("solutions"), folder_name(f"{name}-{settings.model}"))
     if settings.problem.endswith(".py"):  # --resume works from any folder
-        settings = dataclasses.replace(settings, problem=str(Path(settings.problem).resolve()))
+        path = str(Path(settings.problem).resolve())
+        settings = dataclasses.replace(settings, problem=path, sha256=_sha256(path))
     write_text(folder / FILE, settings.to_yaml())
     return folder
+
+
+def _sha256(problem: str) -> str | None:
+    """The digest of a problem's file; None for a name, or where no file can be read."""
+    try:
+        return hashlib.sha256(Path(problem).read_bytes()).hexdigest() if problem.endswith(".py") else None
+    except OSError:
+        return None
 
 
 def _print(console: Console | None, plan: Plan, row: Row) -> None:
@@ -120,7 +135,7 @@ def _write(
         "parameters": count_parameters(solver.field),
         "points": plan.points,
         "steps": last.step,
-        "seconds": last.seconds,
+        "seconds": solver.seconds,
         "loss": last.loss,
         "residual_rms": solver.held_out_residual(),
         "relative_l2": l2,
@@ -146,7 +161,7 @@ def _write(
         _findings(folder, problem, plan, solver, metrics),
         title=f"{problem.name}: {problem.summary}" if problem.summary else problem.name,
         command=_command(settings),
-        content=metrics | {"seconds": {"all stretches": last.seconds}},
+        content=metrics | {"seconds": {"all stretches": solver.seconds}},
         settings=settings.to_yaml(),
         quick=settings.quick,
     )
@@ -219,6 +234,8 @@ def _maps(folder: Path, problem: Problem, solver: Solver, names: list[str]) -> l
 def _command(settings: SolveSettings) -> str:
     words = ["kanfield", "solve", settings.problem]
     for field in fields(SolveSettings)[1:]:
+        if field.name == "sha256":  # no option
+            continue
         value = getattr(settings, field.name)
         if value != field.default:
             words.append(f"--{field.name}")

@@ -8,6 +8,7 @@ import torch
 from scipy.stats import qmc
 from torch import Tensor
 
+from kanfield.errors import RunFailed
 from kanfield.pde.problem import TIME, Condition, Problem
 
 _POOL = 4  # candidates for each point that is kept
@@ -51,7 +52,9 @@ def adaptive_points(
 ) -> Tensor:
     """Points drawn with a probability that grows with the residual (Wu et al., arXiv:2207.10289).
 
-    The density is ``|r| / mean(|r|) + 1``: half the points go where the residual is, half everywhere.
+    They come from a pool of four times as many, with the density ``|r| / mean(|r|) + 1`` and none twice: half
+    of them go where the residual is large, as long as the pool has so many there, and the others everywhere.
+    A small region gets at most all the points that the pool has in it.
 
     Args:
         problem: whose box.
@@ -62,9 +65,19 @@ def adaptive_points(
 
     Returns:
         float64, shape ``(N, D)``.
+
+    Raises:
+        RunFailed: the residual is not finite at a point.
     """
     pool = inside_points(problem, _POOL * count, seed, until)
     size = residual(pool).abs()
+    lost = (~torch.isfinite(size)).nonzero()
+    if len(lost):
+        where = problem.place(pool[int(lost[0])])
+        raise RunFailed(
+            f"{problem.name}: the residual is not finite at {where}: give another --seed, fewer --widths, or "
+            "an equation that has a value there; stretches that are done are kept"
+        )
     density = size / size.mean().clamp_min(1e-300) + 1
     generator = torch.Generator().manual_seed(seed)
     return pool[torch.multinomial(density, count, generator=generator)]

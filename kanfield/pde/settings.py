@@ -15,6 +15,7 @@ from kanfield.errors import InputError
 from kanfield.fields.registry import family_names, find_family
 
 FILE = "solve.yaml"
+MOST_POINTS = 2**28  # a Sobol sequence ends at 2^30, and new points are chosen from four times as many
 Optimizer = Literal["lm", "lbfgs", "adam"]
 
 
@@ -33,6 +34,7 @@ class SolveSettings:
         points: at which the equation is to hold.
         seed: of the field and the points.
         quick: small sizes, to see that all works.
+        sha256: of the problem's file when the run began, as hexadecimal digits; None for a name.
     """
 
     problem: str
@@ -45,6 +47,7 @@ class SolveSettings:
     points: int | None = None
     seed: int = 0
     quick: bool = False
+    sha256: str | None = None
 
     def check(self) -> None:
         """Check the values that need no problem to be known.
@@ -62,6 +65,8 @@ class SolveSettings:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"--{name} {value} is impossible: give a number above zero")
+        if self.points is not None and self.points > MOST_POINTS:
+            raise InputError(f"--points {self.points:,} are too many: give {MOST_POINTS:,} at most")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"--seed {self.seed} is impossible: give a number from 0 to 2^63 - 1")
         for name, sizes in (("widths", self.widths), ("grids", self.grids)):

@@ -99,6 +99,11 @@ class Solver:
         if checkpoint is not None and checkpoint.exists():
             self._read(checkpoint)
 
+    @property
+    def seconds(self) -> float:
+        """Of solving, those after the last row too."""
+        return round(self._seconds, 3)
+
     def run(self) -> None:
         """Go through the stretches that are not done."""
         for number, stretch in enumerate(self.plan.stretches):
@@ -116,24 +121,26 @@ class Solver:
     def _go(self, number: int, stretch: Stretch) -> None:
         began = time.perf_counter()
         system = self._system(number, stretch)
-        if number == 0 or stretch.grids != self.plan.stretches[number - 1].grids:
+        fresh = number == 0 or stretch.grids != self.plan.stretches[number - 1].grids
+        if self.plan.outer and fresh:
             solve_outer_layer(system)
         paused = 0.0
         every = max(1, stretch.steps // _SCORES)
         first, before = self._step, self._seconds
 
-        def watch(done: int, loss: float) -> None:
+        def watch(done: int, loss: Callable[[], float]) -> None:
             nonlocal paused
             self._step, self._seconds = first + done, before + time.perf_counter() - began - paused
             over = self.settings.seconds is not None and self._seconds >= self.settings.seconds
             if done % every == 0 or done == stretch.steps or over:
                 pause = time.perf_counter()
-                self._record(number, stretch, loss)
+                self._record(number, stretch, loss())
                 paused += time.perf_counter() - pause
             if over:
                 raise OutOfTime
 
         self._optimise(system, stretch.steps, every, watch)
+        self._seconds = before + time.perf_counter() - began - paused  # with steps that were refused
         if not self.rows or self.rows[-1].step < self._step:  # it converged before its last step
             self._record(number, stretch, float(system.loss().detach()))
 
@@ -173,7 +180,9 @@ class Solver:
             return torch.ones(len(points), dtype=points.dtype)
         return growth_weights(self.problem, self.jet, points, until)
 
-    def _optimise(self, system: System, steps: int, every: int, watch: Callable[[int, float], None]) -> None:
+    def _optimise(
+        self, system: System, steps: int, every: int, watch: Callable[[int, Callable[[], float]], None]
+    ) -> None:
         if self.plan.optimizer == "lm":
             self._least_squares(system, steps, watch)
             return
@@ -182,14 +191,16 @@ class Solver:
             system.loss,
             steps,
             optimizer=self.plan.optimizer,  # type: ignore[arg-type]
-            watch=lambda done: watch(done, float(system.loss().detach())) if done else None,
-            every=every,
+            watch=lambda done: watch(done, lambda: float(system.loss().detach())) if done else None,
+            every=every if self.settings.seconds is None else 1,  # the clock is read after every step
         )
 
-    def _least_squares(self, system: System, steps: int, watch: Callable[[int, float], None]) -> None:
+    def _least_squares(
+        self, system: System, steps: int, watch: Callable[[int, Callable[[], float]], None]
+    ) -> None:
         def after(reached: Minimum) -> None:
             system.parameters = torch.from_numpy(reached.parameters)
-            watch(reached.iterations, reached.cost / 2)
+            watch(reached.iterations, lambda: reached.cost / 2)
 
         start = system.parameters
         if not bool(torch.isfinite(system.residual(start)).all()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -28,6 +28,14 @@ class Term(NamedTuple):
     function: Callable[..., Tensor]
     samples: Samples
     scale: Tensor
+
+    def split(self, rows: int) -> Iterator[Term]:
+        """The same in parts of so many rows at most."""
+        points, *jets = self.samples
+        for start in range(0, len(self.scale), rows):
+            some = slice(start, start + rows)
+            parts = (Jet(j.value[some], j.first[:, some], j.second[:, some]) for j in jets)
+            yield Term(self.function, Samples(points[some], *parts), self.scale[some])
 
 
 class System:
@@ -94,6 +102,13 @@ class System:
         scale = torch.cat([term.scale for term in self.terms])
         rows, matrix = torch.cat([r for r, _ in parts]), torch.cat([matrix for _, matrix in parts])
         return scale * rows, matrix.mul_(scale[:, None])
+
+    def outer_blocks(self, rows: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Rows and their derivatives in the parameters of a KAN's last layer, so many rows at a time."""
+        for term in self.terms:
+            for part in term.split(rows):
+                r, matrix = jacobian(self.field, part.samples, self._apply(part), outer=True)
+                yield part.scale * r, matrix.mul_(part.scale[:, None])
 
     def _jet(self, term: Term) -> Jet:
         return field_jet(self.field, term.samples.features)

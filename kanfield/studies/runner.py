@@ -147,7 +147,7 @@ def _file(folder: Path, trial: Trial) -> Path:
 
 @contextlib.contextmanager
 def _interruptible(command: str) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end a study in one line; the trial that is being computed is lost."""
+    """Ctrl-C, SIGTERM and SIGHUP end a study in one line; the trial that is being computed is lost."""
     message = f"Interrupted; finished trials are kept. Go on with: {command}"
 
     def stop(number: int, frame: object) -> None:
@@ -156,7 +156,11 @@ def _interruptible(command: str) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:  # nohup's stays ignored
+        numbers.append(hangup)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:

@@ -47,8 +47,8 @@ def single(
 ) -> list[Candidate]:
     """Every function of the table that can be ``c * f(a * x + b) + d`` on some samples, the best first.
 
-    ``c`` and ``d`` have closed forms; ``a`` and ``b`` are tried on a grid that keeps to the function's
-    domain, and the best of them refined by Levenberg-Marquardt.
+    ``c`` and ``d`` have closed forms, or stay 1 and 0 where they are not free; ``a`` and ``b`` are tried on a
+    grid that keeps to the function's domain, and the best of them refined by Levenberg-Marquardt.
 
     Args:
         x: where the edge is seen, ``(N,)``.
@@ -117,12 +117,13 @@ def _windows_that_fit(
         return []
     values = function(a[:, None] * x + b[:, None])
     with np.errstate(all="ignore"):
-        mean_f, mean_y = (values @ w, w @ y) if offset else (np.zeros(len(a)), 0.0)
+        shifted = offset and "d" in function.free
+        mean_f, mean_y = (values @ w, w @ y) if shifted else (np.zeros(len(a)), 0.0)
         f, g = values - mean_f[:, None], y - mean_y
         norm = (f**2) @ w
-        c = (f * g) @ w / norm
+        c = (f * g) @ w / norm if "c" in function.free else np.ones(len(a))
         errors = np.sqrt(np.maximum(((g - c[:, None] * f) ** 2) @ w, 0))
-    errors[~np.isfinite(errors) | (norm < 1e-20 * (1 + mean_f**2))] = np.inf
+        errors[~np.isfinite(errors) | (norm < 1e-20 * (1 + mean_f**2))] = np.inf
     chosen_windows: list[int] = []
     centres, halves = a * (x[0] + x[-1]) / 2 + b, np.abs(a) * (x[-1] - x[0]) / 2
     for place in np.argsort(errors):
@@ -160,8 +161,9 @@ def windows(function: Function, low: float, high: float) -> tuple[Array, Array]:
     elif "b" not in function.free and "a" in function.free:  # room for a finer grid of the only constant
         widths = np.geomspace(0.02, 40, 500)
     a, b = [], []
+    mirrored = function.symmetric and "c" in function.free  # a negative a is then a negative c, or the same
     for width in widths:
-        for sign in (1,) if function.symmetric or function.free == "cd" else (1, -1):
+        for sign in (1,) if mirrored or function.free == "cd" else (1, -1):
             slope = sign * width / half
             if "b" in function.free:
                 centres = _centres(function, width)

@@ -67,8 +67,10 @@ def polish(network: Network, samples: Samples) -> Network:
         samples: to fit.
 
     Returns:
-        A network whose rounded constants are no longer free.
+        A network whose rounded constants are no longer free; as it was where it has no value at a sample.
     """
+    if not np.isfinite(rmse(network, samples.x, samples.y)):
+        return network
     network = refit(tidy(network), samples.x, samples.y, iterations=40, tolerance=0.0)
     network = _without_gauges(network, samples)
     floor = _ROUND_OFF * (samples.spread or 1.0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,9 +35,10 @@ from kanfield.symbolic.proposals.quotients import has_poles, quotient
 from kanfield.symbolic.proposals.structure import improve, propose
 from kanfield.symbolic.prune import STRENGTHS, prune, sparsify
 from kanfield.symbolic.samples import Samples, check, split
-from kanfield.symbolic.snap import snap
+from kanfield.symbolic.snap import FEW, snap
 
 Array = NDArray[np.float64]
+Proposal = tuple[Network, str, float]  # fitted, with its origin and relative validation error
 
 EXACT = 1e-7  # relative error on validation samples of a formula that needs no test of its residuals
 _AT_FLOOR = 1.15  # how far above the best smooth model's error a formula may be
@@ -67,8 +71,8 @@ class _Search:
 
     def explains(self, formula: Formula) -> bool:
         """Whether what a formula leaves looks like noise."""
-        if formula.error <= EXACT:
-            return True
+        if formula.error <= EXACT or not np.isfinite(formula.error):
+            return formula.error <= EXACT
         s = self.samples
         if self.noise is not None and formula.error * s.spread > 1.3 * self.noise:
             return False
@@ -79,17 +83,25 @@ class _Search:
     def snapped(self, network: Network, origin: str, fitted: float) -> bool:
         """Snap a network and keep what comes out; True where that explains the samples."""
         self.floor = min(self.floor, fitted)
-        results = snap(network, self.samples, self.functions, self.go_on)
-        formulas = [self._formula(s.network, origin) for s in results[:2] if not s.network.spline_keys()]
+        formulas, outcome = [], "its constants cannot be fitted"
+        with contextlib.suppress(np.linalg.LinAlgError):  # of one attempt, which must not end the search
+            count = len(self.samples.x)
+            for most in sorted({min(FEW, count), count}):  # a formula of few may have no value at the others
+                results = snap(network, self.samples, self.functions, self.go_on, most)
+                kept = len(results[0].network.spline_keys())
+                outcome = f"{kept} edges fit no function of the table" if kept else "no value at some samples"
+                whole = [s.network for s in results[:2] if not s.network.spline_keys()]
+                formulas = self._formulas(whole, origin)
+                if formulas or not whole:
+                    break
         best = min(formulas, key=lambda f: f.error, default=None)
-        explained = best is not None and self.explains(best)
-        if best is None:
-            outcome = f"{len(results[0].network.spline_keys())} edges fit no function of the table"
-        else:
+        explained = best is not None and best.explains
+        if best is not None:
             outcome = "explains the samples" if explained else "a formula, but worse than the samples allow"
         if best is not None and explained and best.error > EXACT:
-            plainer = polynomial(self.samples, self.functions, self.names)
-            formulas += [] if plainer is None else [self._formula(plainer, origin)]
+            with contextlib.suppress(np.linalg.LinAlgError):
+                plainer = polynomial(self.samples, self.functions, self.names)
+                formulas += self._formulas([] if plainer is None else [plainer], origin)
         self.formulas += formulas
         seconds = time.monotonic() - self.began
         error = None if best is None else best.error
@@ -99,6 +111,12 @@ class _Search:
             f"seed {self.seed}, {origin}: relative error {fitted:.1e} with splines{after}; {outcome}"
         )
         return explained
+
+    def _formulas(self, networks: Sequence[Network], origin: str) -> list[Formula]:
+        """Networks as formulae, without those that have no value at some of the samples."""
+        found = [self._formula(network, origin) for network in networks]
+        x, y = self.samples.x, self.samples.y
+        return [formula for formula in found if np.isfinite(rmse(formula.network, x, y))]
 
     def _formula(self, network: Network, origin: str) -> Formula:
         network = polish(network, self.samples)
@@ -111,7 +129,8 @@ class _Search:
         spread = self.samples.spread or 1.0
         outside = rmse(network, x, y) / spread if len(y) else None
         error = rmse(network, self.samples.x_val, self.samples.y_val) / spread
-        return Formula(expression, network, complexity(expression), error, outside, self.seed, origin)
+        formula = Formula(expression, network, complexity(expression), error, outside, self.seed, origin)
+        return dataclasses.replace(formula, explains=self.explains(formula))
 
 
 def discover(
@@ -131,7 +150,8 @@ def discover(
 
     Small KANs of the shapes of textbook formulae are fitted, see
     :mod:`kanfield.symbolic.proposals.structure`, and a layered one, sparsified and pruned; then their edges
-    are snapped to functions of the table. The search ends with the first formula that explains the samples.
+    are snapped to functions of the table. The search ends with the first formula that explains the samples,
+    and with Ctrl-C once there is any formula.
 
     Args:
         x: inputs, ``(N, n)``; a single column may be ``(N,)``.
@@ -160,7 +180,6 @@ def discover(
     labels = tuple(names) if names is not None else tuple(f"x{number}" for number in range(x.shape[1]))
     check(x, y, labels, target)
     began, searches = time.monotonic(), []
-    found = False
     for seed in range(seeds):
         samples, *outside = split(x, y, seed)
         search = _Search(
@@ -168,40 +187,65 @@ def discover(
         )
         searches.append(search)
         search.floor = min(s.floor for s in searches)
-        found = any(search.snapped(*network) for network in _networks(search, widths))
-        if found or not search.go_on():
+        try:
+            if any(search.snapped(*network) for network in _networks(search, widths)) or not search.go_on():
+                break
+        except KeyboardInterrupt:
+            if not any(s.formulas for s in searches):
+                raise
+            progress("interrupted: what was found so far is kept")
             break
     return _conclude(searches, labels, target)
 
 
-def _networks(search: _Search, widths: Sequence[int] | None) -> Iterator[tuple[Network, str, float]]:
-    """Fitted networks with their origin and relative validation error, the most promising first."""
+def _networks(search: _Search, widths: Sequence[int] | None) -> Iterator[Proposal]:
+    """Fitted networks, the most promising first; proposals whose linear algebra fails are left out."""
     s = search.samples
-    law = power_law(s, search.functions, search.names)
-    if law is not None:
-        yield law, "a product of powers", rmse(law, s.x_val, s.y_val) / (s.spread or 1.0)
-    law = power_sum(s, search.functions, search.names, search.go_on)
-    if law is not None:
-        yield law, "a sum of products of powers", rmse(law, s.x_val, s.y_val) / (s.spread or 1.0)
-    pairs = itertools.combinations(range(s.x.shape[1]), 2)
-    for coordinate in (*plain(s.x.shape[1]), *(each for pair in pairs for each in joined_pairs(pair, s.x))):
-        law = power_law_times(s, coordinate, search.functions, search.names) if search.go_on() else None
-        if law is not None:
-            text = f"powers times {coordinate.text(search.names)}"
-            yield law, text, rmse(law, s.x_val, s.y_val) / (s.spread or 1.0)
-    law = quotient(s, search.functions, search.names) if has_poles(s.y) and search.go_on() else None
-    if law is not None:
-        yield law, "one function over another", rmse(law, s.x_val, s.y_val) / (s.spread or 1.0)
+    for origin, law in _laws(search):
+        with contextlib.suppress(np.linalg.LinAlgError):
+            network = law()
+            if network is not None:
+                yield network, origin, rmse(network, s.x_val, s.y_val) / (s.spread or 1.0)
     search.floor = min(search.floor, interpolation_error(s.x, s.y, s.x_val, s.y_val))
     if widths is not None:
-        yield from _layered(search, widths)
-    count = s.x.shape[1]
-    sets = reduce_coordinates(s)
+        yield from _whole(_layered(search, widths))
+    yield from _whole(_structures(search))
+    several = s.x.shape[1] > 1  # of one input a layered KAN would only chain splines
+    if widths is None and several and search.go_on():
+        yield from _whole(_layered(search, _WIDTHS))
+
+
+def _whole(networks: Iterator[Proposal]) -> Iterator[Proposal]:
+    """Networks up to one whose linear algebra fails."""
+    with contextlib.suppress(np.linalg.LinAlgError):
+        yield from networks
+
+
+def _laws(search: _Search) -> Iterator[tuple[str, Callable[[], Network | None]]]:
+    """Proposals of one network each, by their origins."""
+    task, go_on = (search.samples, search.functions, search.names), search.go_on
+    x, y = task[0].x, task[0].y
+    yield "a product of powers", lambda: power_law(*task)
+    yield "a sum of products of powers", lambda: power_sum(*task, go_on)
+    pairs = itertools.combinations(range(x.shape[1]), 2)
+    joined = (each for pair in pairs for each in joined_pairs(pair, x, "1/x" in search.functions))
+    for coordinate in (*plain(x.shape[1]), *joined):
+        if go_on():
+            text = f"powers times {coordinate.text(search.names)}"
+            yield text, functools.partial(power_law_times, task[0], coordinate, *task[1:])
+    if has_poles(y) and go_on():
+        yield "one function over another", lambda: quotient(*task)
+
+
+def _structures(search: _Search) -> Iterator[Proposal]:
+    """Small networks on few coordinates."""
+    s, divide = search.samples, "1/x" in search.functions
+    sets = reduce_coordinates(s, search.go_on, divide)
     for chosen in sets:
         z, z_val = columns(chosen, s.x[:300]), columns(chosen, s.x_val)
         search.floor = min(search.floor, interpolation_error(z, s.y[:300], z_val, s.y_val))
-    if count == 2 and len(sets) == 1:
-        sets += [(joined, other) for joined in joined_pairs((0, 1), s.x)[2:] for other in plain(2)]
+    if s.x.shape[1] == 2 and len(sets) == 1:
+        sets += [(joined, other) for joined in joined_pairs((0, 1), s.x, divide)[2:] for other in plain(2)]
     for chosen in dict.fromkeys((*sets[:1], *sets[-1:], *sets)):
         if not search.go_on():
             return
@@ -211,11 +255,9 @@ def _networks(search: _Search, widths: Sequence[int] | None) -> Iterator[tuple[N
                 break
             better = improve(structure, s)
             yield better.network, better.text, better.error
-    if widths is None and count > 1 and search.go_on():  # of one input a layered KAN would only chain splines
-        yield from _layered(search, _WIDTHS)
 
 
-def _layered(search: _Search, widths: Sequence[int]) -> Iterator[tuple[Network, str, float]]:
+def _layered(search: _Search, widths: Sequence[int]) -> Iterator[Proposal]:
     s = search.samples
     spread = s.spread or 1.0
     origin = f"KAN {[s.x.shape[1], *widths, 1]}".replace(" ", "").replace("KAN", "KAN ")
@@ -243,18 +285,20 @@ def _conclude(searches: Sequence[_Search], names: tuple[str, ...], target: str) 
     last.floor = min(s.floor for s in searches)
     front: list[Formula] = []
     for formula in sorted(formulas, key=lambda f: (f.complexity, f.error)):
-        if np.isfinite(formula.error) and (not front or formula.error < 0.99 * front[-1].error):
+        better = formula.error < 0.99 * min((f.error for f in front), default=np.inf)
+        # The first that explains stays, although a simpler one that does not may have so small an error.
+        if better or (formula.explains and not any(f.explains for f in front)):
             front.append(formula)
     count = len(last.samples.y_val)
 
     def bits(formula: Formula) -> float:
         return count * float(np.log2(max(formula.error, 1e-10))) + 3.0 * formula.complexity
 
-    chosen = min(front, key=bits, default=None)
+    chosen = min([f for f in front if f.explains] or front, key=bits, default=None)
     fitted = None
     if chosen is not None:
         origin = (chosen.seed, chosen.origin)
         fitted = next(a.network for a in attempts if (a.seed, a.origin) == origin)
-    found = chosen is not None and last.explains(chosen)
+    found = chosen is not None and chosen.explains
     seconds = time.monotonic() - last.began
     return Discovery(names, target, front, chosen, found, last.floor, attempts, fitted, seconds)

@@ -26,6 +26,7 @@ class Formula:
         outside: the same on samples outside the range that was fitted; None where there are none.
         seed: of the split and the starts.
         origin: the structure that was snapped.
+        explains: whether what it leaves of the samples looks like noise.
     """
 
     expression: Any
@@ -35,6 +36,7 @@ class Formula:
     outside: float | None
     seed: int
     origin: str
+    explains: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,5 +105,7 @@ def neighbour_correlation(x: Array, residual: Array) -> float:
     if len(residual) < 3 or power == 0:
         return 0.0
     scaled = (x - x.mean(0)) / np.maximum(x.std(0), 1e-300)
-    _, nearest = cKDTree(scaled).query(scaled, k=2)
-    return float(centred @ centred[nearest[:, 1]]) / power
+    _, near = cKDTree(scaled).query(scaled, k=2)
+    own = np.arange(len(x))  # of two samples at the same place each may be found as its own second nearest
+    nearest = np.where(near[:, 0] != own, near[:, 0], near[:, 1])
+    return float(centred @ centred[nearest]) / power

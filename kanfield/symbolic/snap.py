@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 _BEAM = 2
 _OPTIONS = 3  # candidates of an edge that are tried in the network
 _EDGES = 3  # most certain edges that are tried before one is given up
-_SAMPLES = 500
+FEW = 500  # samples that splines are snapped on
 _EXACT = 1e-9  # relative error of a formula that is the target itself
 _EVIDENCE, _BITS = 60.0, 6.0  # bits that half the error, and a unit of complexity, are worth
 _HEAVIEST = 10.0  # weight of a sample, against the median: beside a pole few would say what an edge is
@@ -140,6 +140,7 @@ def snap(
     samples: Samples,
     functions: Mapping[str, Function] = FUNCTIONS,
     go_on: Callable[[], bool] = lambda: True,
+    most: int = FEW,
 ) -> list[Snapped]:
     """Snap a fitted network: the most certain edge first, every snap refitted end to end and judged by that.
 
@@ -148,13 +149,14 @@ def snap(
         samples: to fit and to choose by.
         functions: the table.
         go_on: asked between snaps; False ends the search with what there is.
+        most: samples to fit, at most.
 
     Returns:
         The best networks found, the best first; those whose ``kept`` is empty are formulae.
     """
     spread = samples.spread or 1.0
     # Fewer samples do while splines are left: their own error is larger than that of the constants.
-    samples = dataclasses.replace(samples, x=samples.x[:_SAMPLES], y=samples.y[:_SAMPLES])
+    samples = dataclasses.replace(samples, x=samples.x[:most], y=samples.y[:most])
     start = Snapped(network, rmse(network, samples.x_val, samples.y_val) / spread)
     beam, finished = [start], []
     while beam and go_on():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,9 +104,9 @@ def _read_csv(path: Path) -> dict[str, list[str]]:
 
 def _read_npz(path: Path) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(path, allow_pickle=False) as file:  # of an NPY file this is an array, which has no block
             return {name: file[name] for name in file.files}
-    except (ValueError, zipfile.BadZipFile, EOFError):
+    except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error):
         raise InputError(f"{path} is no NPZ file of arrays of numbers: write it with numpy.savez") from None
 
 

@@ -21,6 +21,7 @@ from kanfield.fields.field import count_parameters
 from kanfield.fields.kan import KAN
 from kanfield.images import Image, read_image
 from kanfield.metrics.spectra import Bands
+from kanfield.process import seeded
 from kanfield.reports.findings import Claim, Findings, Picture, Table
 from kanfield.studies.common.generated import generated_image
 from kanfield.studies.grid_extension.figures import draw_bands, draw_psnr
@@ -67,10 +68,10 @@ class _Fit:
             self.variant, [1]
         )
         sizes = [[f * first for f in factors], *[[f * hidden for f in factors]] * 3]
-        torch.manual_seed(0)
         frequency = 4.5 * max(self.image.height, self.image.width) / 256  # as the preset smooth has it
-        widths = [self.settings.width] * 3
-        return KAN(2, self.image.channels, widths, sizes, order=2, init_frequency=frequency, num_directions=8)
+        shape = (2, self.image.channels, [self.settings.width] * 3, sizes)
+        with seeded(0):
+            return KAN(*shape, order=2, init_frequency=frequency, num_directions=8)
 
     def __call__(self) -> Result:
         settings, field = self.settings, self.field()

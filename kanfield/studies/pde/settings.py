@@ -31,9 +31,9 @@ class Pde(StudySettings):
     adam_steps: int = 20_000
     """Steps of Adam, ten times as many in rows of ten times the training."""
     lm_steps: int = 300
-    """Steps of Levenberg-Marquardt, for fields of up to 3,000 parameters."""
+    """Steps of Levenberg-Marquardt, ten times as many in rows of ten times the training."""
     lbfgs_steps: int = 3000
-    """Steps of L-BFGS, for larger fields; ten times as many in rows of ten times the training."""
+    """Steps of L-BFGS, for KANs of more than 3,000 parameters."""
     points: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Points of the equation. Default: as many as kanfield solve takes for each field."""
 

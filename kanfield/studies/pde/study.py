@@ -14,7 +14,7 @@ from typing import Any
 
 from kanfield.pde.catalogue import PROBLEMS
 from kanfield.pde.floor import fit_reference
-from kanfield.pde.plan import LM_DEFAULT, Plan, Stretch, field_parameters, make_plan
+from kanfield.pde.plan import Plan, Stretch, field_parameters, make_plan, usual_optimizer
 from kanfield.pde.problem import Problem
 from kanfield.pde.references import find_reference
 from kanfield.pde.settings import SolveSettings
@@ -55,17 +55,19 @@ class _Solution:
         plan = make_plan(problem, solve)
         if self.way == "floor":
             l2, h1, rows = fit_reference(problem, solve, reference)
+            seconds = rows[-1].seconds
         else:
             if self.way == "guess":
                 problem, plan = dataclasses.replace(problem, windows=1), _at_once(plan, solve)
             solver = Solver(problem, solve, plan, reference, None)
             solver.run()
             (l2, h1), rows = reference.errors(solver.on_grid(reference)), solver.rows
+            seconds = solver.seconds
         curves = {"error/L2": [(row.step, row.l2) for row in rows if row.l2 is not None]}
         return {
             "l2": l2,
             "h1": h1,
-            "seconds": rows[-1].seconds,
+            "seconds": seconds,
             "steps": rows[-1].step,
             "optimizer": plan.optimizer,
             "parameters": plan.parameters,
@@ -79,24 +81,19 @@ class _Solution:
         shape: dict[str, Any] = {"widths": list(row.widths), "grids": list(row.grids) or None}
         solve = SolveSettings(row.problem, row.model, **shape)
         parameters = field_parameters(problem, solve)
-        if self.way == "guess":
-            optimizer, steps = "adam", row.times * settings.adam_steps
-        elif parameters <= LM_DEFAULT:
-            optimizer, steps = "lm", settings.lm_steps
-        else:
-            optimizer, steps = "lbfgs", row.times * settings.lbfgs_steps
+        optimizer = "adam" if self.way == "guess" else usual_optimizer(row.model, parameters)
+        steps = row.times * getattr(settings, f"{optimizer}_steps")
         points = settings.points and max(settings.points, parameters if row.model == "kan" else 0)
         return dataclasses.replace(solve, optimizer=optimizer, steps=steps, points=points)  # type: ignore[arg-type]
 
 
 def _at_once(plan: Plan, solve: SolveSettings) -> Plan:
-    """All of the time on the final grids, from the first step to the last."""
+    """All of the time on the final grids, from the first step to the last, by the optimiser alone."""
     assert solve.steps is not None
     last = plan.stretches[-1].grids
     options = plan.options | ({"grids": list(last)} if last else {})
-    return dataclasses.replace(
-        plan, options=options, stretches=[Stretch(last, 1.0, solve.steps)], weighted=False
-    )
+    stretches = [Stretch(last, 1.0, solve.steps)]
+    return dataclasses.replace(plan, options=options, stretches=stretches, weighted=False, outer=False)
 
 
 def conclude(settings: Pde, results: Mapping[str, Result]) -> Findings:
@@ -131,7 +128,7 @@ def _notes(settings: Pde) -> list[str]:
         "all of the time at once, and tanh in MLPs.",
         "Allen-Cahn is the standard benchmark (D = 1e-4) with u = -1 at the ends; Darcy is PaddleScience's "
         "public case. Constraints are exact, and every family of fields sees cos(pi x) in Allen-Cahn.",
-        "Best: Levenberg-Marquardt up to 3,000 parameters, L-BFGS above, windows of time and coarse grids "
+        "Best: Levenberg-Marquardt, for KANs above 3,000 parameters L-BFGS; windows of time and coarse grids "
         "first, residuals weighted by their growth. Floor: a fit of the reference with the same field and "
         "optimiser, which other settings can beat.",
         "The poster has nine rows of differential equations; the five others are fits of an image.",

@@ -12,12 +12,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from kanfield.fields.field import count_parameters
 from kanfield.fields.kan import KAN
 from kanfield.full_batch import minimize
+from kanfield.process import seeded
 from kanfield.reports.findings import Claim, Findings, Picture, Table
 from kanfield.studies.common.fields import paper_field
 from kanfield.studies.poisson_1d.figures import draw_errors, draw_final
@@ -61,8 +61,9 @@ class _Fit:
 
     def __call__(self) -> Result:
         settings, problem = self.settings, Problem(self.w, self.settings.points)
-        torch.manual_seed(0)
-        field, x = field_for(self.model, settings.grid), problem.points()
+        with seeded(0):
+            field = field_for(self.model, settings.grid)
+        x = problem.points()
         rows: list[tuple[int, float, float, float]] = []
         total, done, began = 2 * settings.steps, 0, time.perf_counter()
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from kanfield.fields.field import count_parameters
 from kanfield.fields.kan import KAN
 from kanfield.full_batch import minimize
+from kanfield.process import seeded
 from kanfield.reports.findings import Claim, Findings, Picture, Table
 from kanfield.studies.common.fields import paper_field
 from kanfield.studies.common.grid_stages import train_on_grid, train_with_moving_grids
@@ -100,8 +101,8 @@ class _Fit:
     def __call__(self) -> Result:
         settings = self.settings
         data = Data.draw(self.dimension, self.sigma, settings.samples * self.factor)
-        torch.manual_seed(0)
-        field = self._field()
+        with seeded(0):
+            field = self._field()
         rows: list[tuple[int | None, float | None, float | None]] = []
 
         def loss() -> Tensor:

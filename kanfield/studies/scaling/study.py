@@ -21,6 +21,7 @@ from kanfield.fields.kan import KAN
 from kanfield.fields.mlp import MLP
 from kanfield.full_batch import minimize
 from kanfield.metrics.spectra import log_slope
+from kanfield.process import seeded
 from kanfield.reports.findings import Claim, Findings, Picture, Table
 from kanfield.studies.common.grid_stages import train_on_grid, train_with_moving_grids
 from kanfield.studies.scaling.approximation import GRIDS, errors
@@ -93,8 +94,9 @@ class _KanFits:
 
     def __call__(self) -> Result:
         settings, data = self.settings, _Data.of(self.settings, self.name, self.seed)
-        torch.manual_seed(self.seed)
-        field = min((self._start(data) for _ in range(settings.starts)), key=lambda f: data.loss(f).item())
+        with seeded(self.seed):
+            fresh = [self._fresh() for _ in range(settings.starts)]
+        field = min((self._start(field, data) for field in fresh), key=lambda f: data.loss(f).item())
         points = []
         for size in settings.grids:
             train_on_grid(field, size, data.x, lambda: data.loss(field), settings.steps, _MARGIN)
@@ -102,10 +104,13 @@ class _KanFits:
         curves = {"test RMSE": [(p["grid"], p["test"]) for p in points]}
         return {"points": points, "curves": curves}
 
-    def _start(self, data: _Data) -> KAN:
-        """A field on the coarsest grid, trained for a few steps while its hidden grids follow the data."""
+    def _fresh(self) -> KAN:
+        """A field on the coarsest grid."""
         inputs, *widths, outputs = TOYS[self.name].shape
-        field = KAN(inputs, outputs, widths, self.settings.grids[0], init_noise=0.3).double()
+        return KAN(inputs, outputs, widths, self.settings.grids[0], init_noise=0.3).double()
+
+    def _start(self, field: KAN, data: _Data) -> KAN:
+        """The field, trained for a few steps while its hidden grids follow the data."""
         steps = max(1, self.settings.steps // 10)
         train_with_moving_grids(field, data.x, lambda: data.loss(field), _ROUNDS, steps)
         for parameter in field.parameters():
@@ -122,9 +127,9 @@ class _MlpFit:
 
     def __call__(self) -> Result:
         data = _Data.of(self.settings, self.name, self.seed)
-        torch.manual_seed(self.seed)
         width, depth = (int(word) for word in self.shape.split("x"))
-        field = MLP(TOYS[self.name].inputs, 1, [width] * depth, activation="tanh").double()
+        with seeded(self.seed):
+            field = MLP(TOYS[self.name].inputs, 1, [width] * depth, activation="tanh").double()
         minimize(field.parameters(), lambda: data.loss(field), self.settings.mlp_steps)
         return {"points": [data.point(field, None)]}
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from kanfield.fields.field import Field, count_parameters
 from kanfield.full_batch import minimize
+from kanfield.process import seeded
 from kanfield.reports.findings import Claim, Findings, Picture, Table
 from kanfield.studies.common.fields import paper_field
 from kanfield.studies.study import Result, Trial
@@ -77,8 +78,8 @@ class _Fit:
 
     def __call__(self) -> Result:
         settings, amplitudes = self.settings, amplitudes_of(self.kind)
-        torch.manual_seed(self.repeat)
-        field = field_for(settings, self.model)
+        with seeded(self.repeat):
+            field = field_for(settings, self.model)
         generator = torch.Generator().manual_seed(self.repeat)
         y = target(amplitudes, torch.rand(len(FREQUENCIES), dtype=torch.float64, generator=generator))
         x = torch.arange(SAMPLES, dtype=torch.float64)[:, None] / SAMPLES

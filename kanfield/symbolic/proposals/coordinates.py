@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,10 +57,10 @@ class Coordinate:
         """The node of a network that computes it."""
         first, second = self.sources
         sign = 1.0 if x[:, second].min() > 0 else -1.0
-        other = {
-            "x-y": unit(functions["x"], -1.0),
-            "x/y": unit(functions["1/x"], sign, scale=sign),
-        }.get(self.kind, unit(functions["x"]))
+        if self.kind == "x/y":
+            other = unit(functions["1/x"], sign, scale=sign)
+        else:
+            other = unit(functions["x"], -1.0 if self.kind == "x-y" else 1.0)
         edges = (Edge(first, unit(functions["x"])), Edge(second, other))
         return Node(edges, product=self.kind in ("x*y", "x/y"), bias=None)
 
@@ -98,7 +98,9 @@ def interpolation_error(z: Array, y: Array, z_val: Array, y_val: Array, share: f
     return error / (float(np.std(y)) or 1.0)
 
 
-def reduce_coordinates(samples: Samples) -> list[tuple[Coordinate, ...]]:
+def reduce_coordinates(
+    samples: Samples, go_on: Callable[[], bool] = lambda: True, divide: bool = True
+) -> list[tuple[Coordinate, ...]]:
     """Fewer coordinates that hold all that the target depends on, found by interpolation.
 
     An input is left out, or two are joined, where that makes the prediction of unseen samples better: in
@@ -106,6 +108,8 @@ def reduce_coordinates(samples: Samples) -> list[tuple[Coordinate, ...]]:
 
     Args:
         samples: of the task.
+        go_on: asked between sets; False ends the search with what there is.
+        divide: see :func:`joined_pairs`.
 
     Returns:
         Sets of coordinates, the most reduced one first, the inputs themselves last.
@@ -121,8 +125,10 @@ def reduce_coordinates(samples: Samples) -> list[tuple[Coordinate, ...]]:
     found = [present]
     error = error_of(present)
     while len(present) > 1:
-        simpler = list(_simpler(present, x))
-        errors = [error_of(each) for each in simpler]
+        simpler = list(_simpler(present, x, divide))
+        errors = [error_of(each) for each in simpler if go_on()]
+        if len(errors) < len(simpler):
+            break
         best = int(np.argmin(errors))
         if errors[best] > _GAIN * error:
             break
@@ -131,21 +137,27 @@ def reduce_coordinates(samples: Samples) -> list[tuple[Coordinate, ...]]:
     return found
 
 
-def _simpler(present: tuple[Coordinate, ...], x: Array) -> Iterator[tuple[Coordinate, ...]]:
+def _simpler(present: tuple[Coordinate, ...], x: Array, divide: bool) -> Iterator[tuple[Coordinate, ...]]:
     for left_out in range(len(present)):
         yield present[:left_out] + present[left_out + 1 :]
     simple = [place for place, coordinate in enumerate(present) if coordinate.kind == "x"]
     for first, second in itertools.combinations(simple, 2):
         rest = tuple(c for place, c in enumerate(present) if place not in (first, second))
         pair = (present[first].sources[0], present[second].sources[0])
-        for joined in joined_pairs(pair, x):
+        for joined in joined_pairs(pair, x, divide):
             yield (joined, *rest)
 
 
-def joined_pairs(pair: tuple[int, int], x: Array) -> list[Coordinate]:
-    """What two inputs can be joined to; a quotient only where the divisor keeps its sign."""
+def joined_pairs(pair: tuple[int, int], x: Array, divide: bool = True) -> list[Coordinate]:
+    """What two inputs can be joined to; a quotient only where the divisor keeps its sign.
+
+    Args:
+        pair: numbers of the inputs.
+        x: samples, ``(N, n)``.
+        divide: whether there are quotients at all; they take 1/x of the table.
+    """
     found = [Coordinate(kind, pair) for kind in ("x-y", "x+y", "x*y")]
-    for first, second in (pair, pair[::-1]):
+    for first, second in (pair, pair[::-1]) if divide else ():
         if x[:, second].min() > 0 or x[:, second].max() < 0:
             return [*found, Coordinate("x/y", (first, second))]
     return found

@@ -148,6 +148,8 @@ def _sum_of(
         [np.prod([np.ones(len(x)), *(f(x[:, p]) for p, f in some)], axis=0) for some in factors]
     )
     columns = columns * weight
+    if not np.isfinite(columns).all():  # the sum was chosen on other samples
+        return None
     length = np.linalg.norm(columns, axis=1)
     found = np.linalg.lstsq((columns / length[:, None]).T, weight * t, rcond=None)[0] / length
     if not np.abs(found @ columns - weight * t).max() <= _CLOSE:

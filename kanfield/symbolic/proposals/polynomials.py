@@ -90,8 +90,10 @@ def _exponents(count: int, functions: Mapping[str, Function]) -> Array | None:
 def _terms(exponents: Array, x: Array, t: Array, weight: Array) -> tuple[list[int], Array]:
     """The terms whose coefficients differ from zero, the least certain left out first, and coefficients."""
     sizes = np.abs(x).max(axis=0)  # powers of inputs of any size have numbers
+    sizes = np.where(sizes > 0, sizes, 1.0)  # an input may be zero in all samples but those to choose by
     columns = weight[:, None] * np.stack([np.prod((x / sizes) ** each, axis=1) for each in exponents], 1)
     length, target = np.linalg.norm(columns, axis=0), weight * t
+    length = np.where(length > 0, length, 1.0)
     columns = columns / length
     kept = list(range(len(exponents)))
     while kept:

@@ -49,10 +49,11 @@ def power_law(samples: Samples, functions: Mapping[str, Function], names: tuple[
     edges = _edges(exponents, range(x.shape[1]), x, functions, _CLOSE)
     if not edges:
         return None
-    ratio = y / _product(edges, x)
-    scale = float(np.median(ratio))
-    if np.abs(ratio / scale - 1).max() > _CLOSE:
-        return None
+    with np.errstate(all="ignore"):
+        ratio = y / _product(edges, x)
+        scale = float(np.median(ratio))
+        if not np.abs(ratio / scale - 1).max() <= _CLOSE:  # nor where a power is too large to be a number
+            return None
     last = Edge(len(names), Named(functions["x"], np.array([1.0, 0.0, scale, 0.0]), "c"))
     return Network(names, (Node(edges, product=True), Node((last,))))
 
