@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+if hasattr(signal, "SIGHUP"):  # ignored under nohup, and then nothing would be heard of it
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side, each with the cores to itself would wait
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

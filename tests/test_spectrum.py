@@ -167,7 +167,7 @@ def test_a_comparison_passes_it_on_and_tells_the_bias(pictures, tmp_path, monkey
     [
         (["spectrum"], "which runs?"),
         (["spectrum", "nowhere"], "nowhere is no run and holds no finished one"),
-        (["spectrum", "RUN", "--out", "there"], "--out there holds a report"),
+        (["spectrum", "RUN", "--out", "there"], "--out there holds files already"),
         (["spectrum", "RUN", "--out", "there/report.html"], "is a file"),
         (["spectrum", "begun"], "begun is unfinished: go on with"),
         (["spectrum", "RUN", "--quiet", "--out", "there/report.html/deeper"], "no folder can be made there"),
