@@ -117,15 +117,29 @@ def _finest(rule: GridRule, stats: ImageStats, most: int) -> int:
     """Cells of the finest level along the longer side: one for each pixel that is seen.
 
     To be exact, or where few are hidden, one for each pixel: a coarser level would see means of several.
+    Not where a hidden pixel's own vertex would share an entry with others, which are trained for themselves.
     Fewer where gaps are wide, since detail as fine as that would be made up there, and where too many
     vertices would share an entry.
     """
-    every = rule.exact or stats.seen >= (1 - _FEW_HIDDEN) * stats.pixels
+    few = rule.interpolation % 2 == 0 and stats.seen >= (1 - _FEW_HIDDEN) * stats.pixels
+    every = few or (rule.exact and _all_dense(rule, stats, most))
     cells = float(stats.pixels if every else stats.seen)
     if rule.smoothness:
         cells /= _gaps(stats)
     share = min(cells, _SHARING * most / (LEVELS * _features(rule, stats))) / stats.pixels
     return max(1, round(math.sqrt(share) * max(_sides(rule, stats))))
+
+
+def _all_dense(rule: GridRule, stats: ImageStats, most: int) -> bool:
+    """Whether no level is hashed although the finest has a cell for each pixel."""
+    sides, features = _sides(rule, stats), _features(rule, stats)
+    pairs = choose_resolutions(LEVELS, COARSEST, max(sides), *sides)
+    layers = parameters([len(pairs) * features, WIDTH, stats.channels], [CELLS] * 2, ORDER, base=False)
+    return layers + features * sum(_vertices(pairs, rule.interpolation)) <= most
+
+
+def _vertices(resolutions: list[list[int]], interpolation: int) -> list[int]:
+    return [(across + interpolation) * (down + interpolation) for across, down in resolutions]
 
 
 def choose_resolutions(levels: int, coarsest: int, finest: int, width: int, height: int) -> list[list[int]]:
@@ -186,7 +200,7 @@ def _field(rule: GridRule, stats: ImageStats, most: int, beside: DirectionRule |
 
 def _entries(resolutions: list[list[int]], interpolation: int, most: int) -> int:
     """The largest cap on a level's entries with which all levels together have at most so many."""
-    vertices = [(across + interpolation) * (down + interpolation) for across, down in resolutions]
+    vertices = _vertices(resolutions, interpolation)
     low, high = 1, max(vertices)
     while low < high:
         middle = (low + high + 1) // 2
