@@ -175,6 +175,16 @@ def test_the_outer_layer_s_columns_alone_are_those_of_the_whole_jacobian(name):
     assert torch.equal(rows, r) and torch.equal(columns, matrix[:, -size:])
 
 
+def test_a_residual_that_branches_on_values_is_refused_in_words():
+    problem, field = nonlinear(), fields()["mlp"].double()
+
+    def branches(u, samples):
+        return u.value[:, 0] if samples.points.max() > 0 else -u.value[:, 0]
+
+    with pytest.raises(InputError, match=r"torch\.where in place of if"):
+        jacobian(field, problem.samples(inside_points(problem, 8, 1)), branches)
+
+
 def test_the_outer_layer_is_solved_in_blocks_where_its_matrix_is_too_large(monkeypatch):
     def solved(most):
         torch.manual_seed(0)

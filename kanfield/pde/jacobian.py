@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+from kanfield.errors import InputError
 from kanfield.fields.kan_layer import KANLayer
 from kanfield.pde.jets import Jet, chain, field_jet, layer_jets, silu_derivative, spline_layers
 from kanfield.splines.basis import active_basis, locate
@@ -140,7 +141,11 @@ class _WithJet(nn.Module):
 
 
 def reference_jacobian(field: nn.Module, samples: Samples, residual: Residual) -> tuple[Tensor, Tensor]:
-    """As :func:`jacobian`, by ``torch.func``: one gradient for each sample."""
+    """As :func:`jacobian`, by ``torch.func``: one gradient for each sample.
+
+    Raises:
+        InputError: the residual cannot be computed for one sample by itself.
+    """
     module = _WithJet(field)
     parameters = {name: p.detach() for name, p in module.named_parameters()}
 
@@ -155,5 +160,13 @@ def reference_jacobian(field: nn.Module, samples: Samples, residual: Residual) -
     each = Jet(0, 1, 1)  # type: ignore[arg-type]
     with torch.enable_grad():
         run = vmap(grad(one, has_aux=True), in_dims=(None, Samples(0, each, each, each)))  # type: ignore[arg-type]
-        gradients, r = run(parameters, samples)
+        try:
+            gradients, r = run(parameters, samples)
+        except RuntimeError as error:
+            if "vmap" not in str(error):
+                raise
+            raise InputError(
+                "the problem's functions ask for numbers of all points (if, item(), NumPy), which are taken "
+                "one by one here: write torch.where in place of if"
+            ) from None
     return r, torch.cat([g.reshape(len(r), -1) for g in gradients.values()], 1)
