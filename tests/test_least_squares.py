@@ -9,6 +9,8 @@ from scipy.optimize import least_squares
 from kanfield import least_squares as module
 from kanfield.least_squares import levenberg_marquardt
 
+choose = module._method
+
 
 @pytest.fixture(params=[module._orthogonal, module._normal, module._dual], autouse=True)
 def factorisation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,3 +121,8 @@ def test_all_factorisations_give_the_same_steps(rows: int) -> None:
         np.testing.assert_allclose(steps[2], steps[0], rtol=1e-9, atol=1e-12)
         j = matrix / scale
         np.testing.assert_allclose(j.T @ (j @ steps[0] + r) + damping * steps[0], 0, atol=1e-12)
+
+
+def test_a_step_solves_as_few_equations_as_can_be() -> None:
+    shapes = {(9, 7): module._orthogonal, (500, 300): module._normal, (100, 300): module._dual}
+    assert all(choose(np.empty(shape)) is method for shape, method in shapes.items())

@@ -85,10 +85,8 @@ def test_grids_follow_the_pixels_that_are_seen():
     assert finest(quarter) == (362, 362)  # a cell for two: the rest would be made up
     exact = {p: preset_settings("lossless", hidden, "grid", parameters=p) for p in (None, 2 << 20)}
     assert finest(exact[None]) == (1023, 1023)  # exact wherever they lie
-    assert finest(exact[2 << 20]) == (
-        512,
-        512,
-    )  # hashed, hidden vertices would have what others are trained for
+    # Hashed, hidden vertices would have what others are trained for.
+    assert finest(exact[2 << 20]) == (512, 512)
     samples = [s["steps"] * s["batch_size"] for s in (quarter, whole)]
     assert samples[0] == pytest.approx(samples[1] / 4, rel=0.01)
 

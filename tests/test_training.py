@@ -538,8 +538,5 @@ def test_a_lossless_fit_looks_more_often_for_its_last_wrong_pixels(lossless, wro
     ],
 )
 def test_the_best_state_of_a_lossless_fit_has_the_fewest_wrong_pixels(lossless, wrong, psnr, best):
-    state = types.SimpleNamespace(
-        settings=types.SimpleNamespace(lossless=lossless),
-        progress=Progress(best_psnr=65.0, fewest_wrong=5, wrong_pixels=wrong),
-    )
-    assert Trainer._is_best(state, types.SimpleNamespace(psnr=psnr)) == best
+    progress = Progress(best_psnr=65.0, fewest_wrong=5, wrong_pixels=wrong)
+    assert progress.is_best(psnr, lossless) == best

@@ -42,14 +42,14 @@ def measure(image: Image, smoothness: float, seconds: float) -> tuple[float, flo
 def main() -> None:
     """Read the command line, fit, print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("image", help="of 8 bits, with sides of an even number of pixels")
+    parser.add_argument("image", help="gray or RGB of 8 bits, with sides of an even number of pixels")
     parser.add_argument("--smoothness", type=float, default=0.0, help="the setting of that name")
     parser.add_argument("--seconds", type=float, default=12.0, help="of the fit")
     arguments = parser.parse_args()
     try:
         image = read_image(arguments.image)
-        if image.bits != 8 or image.width % 2 or image.height % 2:
-            parser.error(f"{arguments.image} is not of 8 bits with even sides: give another image")
+        if image.bits != 8 or image.mode not in ("L", "RGB") or image.width % 2 or image.height % 2:
+            parser.error(f"{arguments.image} is not gray or RGB of 8 bits with even sides: give another")
         seen, field, bicubic = measure(image, arguments.smoothness, arguments.seconds)
     except KanfieldError as error:
         print(f"upscale: {error}", file=sys.stderr)

@@ -6,7 +6,6 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from kanfield.config.direction_presets import DirectionRule, direction_settings
@@ -137,7 +136,7 @@ def preset_settings(
     stats: ImageStats,
     encoding: Encoding | None = None,
     parameters: int | None = None,
-    options: Mapping[str, Any] = MappingProxyType({}),
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Compute what a preset decides, by the names of :class:`kanfield.config.settings.Settings`.
 
@@ -146,7 +145,7 @@ def preset_settings(
         stats: of the image.
         encoding: of the coordinates; None for the preset's choice.
         parameters: at most so many; None for the preset's cap.
-        options: of the field, as far as they are decided already.
+        options: of the field that are decided already; None for none.
 
     >>> preset_settings("smooth", ImageStats(256, 256, 65536, 1), "directions")["options"]["grids"]
     [64, 8, 8, 8]
@@ -156,7 +155,7 @@ def preset_settings(
         encoding = "grid" if stats.pixels >= rule.grid_from else "directions"
     if encoding in ("grid", "both"):
         beside = rule.directions if encoding == "both" else None
-        given = {key: options[key] for key in ("interpolation", "features") if key in options}
+        given = {key: v for key, v in (options or {}).items() if key in ("interpolation", "features")}
         settings = grid_settings(dataclasses.replace(rule.grid, **given), stats, parameters, beside)
     else:
         settings = direction_settings(rule.directions, stats, parameters, turned=encoding == "directions")

@@ -41,43 +41,17 @@ def resize_image(image: Image, size: int) -> Image:
     target = _resized((image.width, image.height), size)
     if target == (image.width, image.height):
         return image
-    if image.missing is not None:
-        pixels, missing = _without_missing(image, target)
-    elif image.bits == 8 and image.mode != BANDS:
+    if image.bits == 8 and image.mode != BANDS and image.missing is None:
         picture = PILImage.fromarray(image.pixels.squeeze(2) if image.channels == 1 else image.pixels)
         resized = picture.resize(target, PILImage.Resampling.LANCZOS)
         pixels, missing = np.asarray(resized, dtype=np.uint8).reshape(target[1], target[0], -1), None
     else:
-        pixels, missing = _resized_pixels(image, target), None
+        pixels, missing = _resized_pixels(image, target)
     if not image.is_float:
         (low, high), (lowest, highest), limits = image.value_range, image.used_range, np.iinfo(pixels.dtype)
         pixels = pixels.clip(max(int(min(low, lowest)), limits.min), min(int(max(high, highest)), limits.max))
     changed = replace(image, pixels=pixels, missing=missing)
     return replace(changed, value_range=changed.used_range) if image.is_float else changed
-
-
-def _without_missing(image: Image, size: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Pixels at the new size to which known ones alone contribute, and which of them are missing."""
-    assert image.missing is not None
-    # Known is to these pixels what opaque is to colours: they are resized as if under an alpha channel.
-    known, old = (~image.missing).astype(np.float32), image.pixels
-    missing = _lanczos(known, size) < _KNOWN
-    pixels = np.empty((size[1], size[0], image.channels), dtype=old.dtype)
-    opaque = known
-    if image.has_alpha:
-        alpha = np.where(image.missing, 0, old[..., -1]).astype(np.float32)
-        opaque = alpha / (np.abs(alpha).max() or 1) if alpha.any() else known
-    for channel in range(image.channels):
-        is_alpha = image.has_alpha and channel == image.channels - 1
-        old_weight = known if is_alpha else opaque
-        weight, filled = (
-            _lanczos(old_weight, size),
-            np.where(old_weight > 0, old[..., channel], 0) * old_weight,
-        )
-        counts = ~missing & (weight > _CLEAR[old.dtype.name])
-        values = np.divide(_lanczos(filled, size), weight, out=np.zeros_like(weight), where=counts)
-        _store(pixels[..., channel], values, old[..., channel][~image.missing])
-    return pixels, missing
 
 
 def _resized(old: tuple[int, int], size: int) -> tuple[int, int]:
@@ -90,26 +64,42 @@ def _resized(old: tuple[int, int], size: int) -> tuple[int, int]:
     return width, height
 
 
-def _resized_pixels(image: Image, size: tuple[int, int]) -> NDArray[Any]:
-    """Pixels at the new size, channel by channel."""
-    old = image.pixels
+def _resized_pixels(image: Image, size: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Pixels at the new size, channel by channel, and which of them are missing.
+
+    Known ones alone contribute, and colours as much as they are opaque.
+    """
+    old, here, known = image.pixels, np.ones(image.pixels.shape[:2], dtype=bool), None
+    if image.missing is not None:
+        here = ~image.missing
+        known = here.astype(np.float32)
+    alpha, opaque = np.where(here, old[..., -1], 0), known
+    if image.has_alpha and alpha.any():  # where all is clear, light shines all the same
+        top = np.float32(np.abs(alpha).max() if image.is_float else image.full_range[1])
+        opaque = (alpha / top).astype(np.float32)
     pixels = np.empty((size[1], size[0], image.channels), dtype=old.dtype)
-    if not image.has_alpha or not old[..., -1].any():  # where all is clear, light shines all the same
-        for channel in range(image.channels):
-            _store(pixels[..., channel], _lanczos(old[..., channel], size), old[..., channel])
-        return pixels
-    top = np.float32(np.abs(old[..., -1]).max() if image.is_float else image.full_range[1]) or np.float32(1)
-    weight = old[..., -1] / top
-    new_weight = _lanczos(weight, size)
-    seen = new_weight > _CLEAR[old.dtype.name]
-    _store(pixels[..., -1], new_weight * top, old[..., -1])
-    for channel in range(image.channels - 1):
-        # Colours count as much as they are opaque; where nothing is, there is none.
-        colour = _lanczos(old[..., channel] * weight, size)
-        with np.errstate(over="ignore"):
-            colour = np.divide(colour, new_weight, out=np.zeros_like(colour), where=seen)
-        _store(pixels[..., channel], colour, old[..., channel])
-    return pixels
+    for channel in range(image.channels):
+        weight = known if image.has_alpha and channel == image.channels - 1 else opaque
+        _store(pixels[..., channel], _weighted(old[..., channel], weight, size), old[..., channel][here])
+    if known is None:
+        return pixels, None
+    missing = _lanczos(known, size) < _KNOWN
+    pixels[missing] = 0
+    return pixels, missing
+
+
+def _weighted(
+    channel: NDArray[Any], weight: NDArray[np.float32] | None, size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """One channel, to which pixels contribute by their weights; zero where those weigh nothing."""
+    if weight is None:
+        return _lanczos(channel, size)
+    total, filled = _lanczos(weight, size), np.where(weight != 0, channel, 0) * weight
+    with np.errstate(over="ignore"):
+        values: NDArray[np.float32] = np.divide(
+            _lanczos(filled, size), total, out=np.zeros_like(total), where=total > _CLEAR[channel.dtype.name]
+        )
+    return values
 
 
 def _lanczos(channel: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:

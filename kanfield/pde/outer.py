@@ -20,9 +20,10 @@ def solve_outer_layer(system: System) -> None:
     it does where the layer is so wide that the triangle of its problem would fill the memory.
     """
     layers = spline_layers(system.field)
-    if layers is None or outer_size(layers) ** 2 > _MOST:
+    outer = outer_size(layers) if layers else 0
+    if not outer or outer**2 > _MOST:
         return
-    before, outer = system.parameters, outer_size(layers)
+    before = system.parameters
     r, matrix = _equations(system, outer)
     # Splines of several inputs share their constants, so the columns have no full rank.
     step = torch.linalg.lstsq(matrix, -r[:, None], rcond=1e-10, driver="gelsy").solution[:, 0]

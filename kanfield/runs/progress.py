@@ -62,6 +62,14 @@ class Progress:
         known = {key: info[key] for key in cls.__dataclass_fields__ if key in info}
         return coerce_fields(cls, known, f"{path} is damaged: ")
 
+    def is_best(self, psnr: float, lossless: bool) -> bool:
+        """Whether an evaluation is the best so far: of a lossless fit by its wrong pixels, then by PSNR."""
+        if self.best_psnr is None:
+            return True
+        if lossless and self.wrong_pixels is not None and self.fewest_wrong is not None:
+            return (-self.wrong_pixels, psnr) > (-self.fewest_wrong, self.best_psnr)
+        return psnr > self.best_psnr
+
     def note(self, psnr: float) -> None:
         """Note the marks in dB that are crossed for the first time."""
         for mark in PSNR_MARKS:

@@ -248,7 +248,7 @@ class Trainer:
             few = result.wrong.sum() < FOCUS_BELOW * self.sampler.count
             self.focus = torch.from_numpy(np.flatnonzero(result.wrong)) if few else None
         p.reached_goal = self._is_goal(result)
-        if p.reached_goal or self._is_best(result):
+        if p.reached_goal or p.is_best(result.psnr, self.settings.lossless):
             p.best_psnr, p.best_step, p.fewest_wrong = result.psnr, p.step, p.wrong_pixels
             self.best_weights = {n: t.detach().clone() for n, t in self.field.state_dict().items()}
         p.note(result.psnr)
@@ -258,15 +258,6 @@ class Trainer:
                 monitor.picture(p.step, picture)
         p.evaluated_at = p.step
         return result
-
-    def _is_best(self, result: Evaluation) -> bool:
-        """Of a lossless fit the state with the fewest wrong pixels is best, else that of the highest PSNR."""
-        p = self.progress
-        if p.best_psnr is None:
-            return True
-        if self.settings.lossless and p.wrong_pixels is not None and p.fewest_wrong is not None:
-            return (-p.wrong_pixels, result.psnr) > (-p.fewest_wrong, p.best_psnr)
-        return result.psnr > p.best_psnr
 
     def _is_goal(self, result: Evaluation) -> bool:
         p, target = self.progress, self.settings.target_psnr
