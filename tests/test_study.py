@@ -16,7 +16,7 @@ import yaml
 
 from kanfield.cli import main
 from kanfield.errors import InputError, Interrupted
-from kanfield.reports.figures import add_legend, new_figure
+from kanfield.reports.figures import add_legend, apply_theme, new_figure
 from kanfield.studies import runner
 from kanfield.studies.catalogue import STUDIES
 from kanfield.studies.conditioning.settings import Conditioning
@@ -88,6 +88,18 @@ def test_legends_are_not_wider_than_their_figure():
     canvas.draw()
     box = figure.legends[0].get_window_extent(canvas.get_renderer())
     assert box.x0 >= 0 and box.x1 <= canvas.get_width_height()[0]
+
+
+def test_logarithmic_axes_show_two_powers_and_label_nothing_else():
+    figure, (narrow, wide, own) = new_figure(6, 3, 1, 3)
+    for axes, values in ((narrow, [5.9e-6, 6.6e-6]), (wide, [1e-4, 1e-1]), (own, [3, 5])):
+        axes.plot(values, [1, 2])
+        axes.set_xscale("log", base=2 if axes is own else 10)
+    before = wide.get_xlim(), own.get_xlim()
+    apply_theme(figure)
+    assert narrow.get_xlim() == pytest.approx((1e-6, 1e-5)) and (wide.get_xlim(), own.get_xlim()) == before
+    figure.draw_without_rendering()
+    assert not any(label.get_text() for axes in (narrow, wide) for label in axes.get_xticklabels(minor=True))
 
 
 def test_a_study_leaves_everything(done):

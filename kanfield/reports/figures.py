@@ -128,10 +128,14 @@ def to_svg(figure: Figure) -> str:
 
 
 def apply_theme(figure: Figure) -> None:
-    """Give text, ticks and frames the page's text colour, where they still have matplotlib's black."""
+    """Give text, ticks and frames the page's text colour, where they still have matplotlib's black.
+
+    Logarithmic axes get labels that do not overlap.
+    """
     from matplotlib.text import Text
 
     for axes in figure.axes:
+        _label_powers(axes)
         for spine in axes.spines.values():
             spine.set_color(INK)
         if not axes.images:  # pictures keep their frame
@@ -141,3 +145,20 @@ def apply_theme(figure: Figure) -> None:
     for text in figure.findobj(Text):
         if isinstance(text, Text) and text.get_color() == "black":
             text.set_color(INK)
+
+
+def _label_powers(axes: Axes) -> None:
+    """Label powers of ten alone on logarithmic axes, and show two of them at least."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    for axis, limits, limit in (
+        (axes.xaxis, axes.get_xlim(), axes.set_xlim),
+        (axes.yaxis, axes.get_ylim(), axes.set_ylim),
+    ):
+        locator = axis.get_major_locator()
+        if not isinstance(locator, LogLocator) or getattr(axis.get_transform(), "base", 0) != 10:
+            continue  # linear, or with ticks of its own
+        axis.set_minor_formatter(NullFormatter())
+        low, high = np.log10(sorted(limits))
+        if np.floor(high) <= np.ceil(low):
+            limit(10 ** np.floor(low), 10 ** np.ceil(high))
