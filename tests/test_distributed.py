@@ -23,6 +23,7 @@ from torch import nn
 from kanfield.images import Image, write_image
 from kanfield.runs.checkpoint import read_checkpoint
 from kanfield.training.distributed import Ranks
+from kanfield.training.signals import Signals
 from kanfield.training.step import Step
 
 FIT = [sys.executable, "-m", "kanfield"]
@@ -114,6 +115,17 @@ def test_two_processes_take_the_steps_of_one(optimizer):
 def test_parts_of_a_batch_are_the_batch():
     batch = torch.arange(22).reshape(11, 2)
     assert torch.equal(torch.cat([Ranks(rank, 4).part(batch) for rank in range(4)]), batch)
+
+
+def test_a_signal_while_they_agree_counts_the_next_time(monkeypatch):
+    signals = Signals()
+
+    def meanwhile(told, op):
+        signals.received = signal.SIGTERM  # after this process has told that none had come
+
+    monkeypatch.setattr("torch.distributed.all_reduce", meanwhile)
+    assert Ranks(0, 2).agree(1.5, signals) == (1.5, False)
+    assert Ranks(0, 2).agree(2.5, signals) == (2.5, True)
 
 
 @pytest.mark.slow

@@ -89,7 +89,7 @@ class Ranks:
         total: Tensor = sums[0][0]
         return total
 
-    def agree(self, seconds: float, signals: Signals) -> float:
+    def agree(self, seconds: float, signals: Signals) -> tuple[float, bool]:
         """Tell all processes what time it is and whether a signal came to any of them.
 
         Args:
@@ -97,7 +97,8 @@ class Ranks:
             signals: Takes note of another process's signal.
 
         Returns:
-            What the first process counts.
+            What the first process counts, and whether all are to end. A signal that comes while they agree
+            counts the next time: the others do not know of it.
 
         Raises:
             RunFailed: Another process is gone.
@@ -107,7 +108,7 @@ class Ranks:
             dist.all_reduce(told, op=dist.ReduceOp.MAX)
         if told[1]:
             signals.received = int(told[1])
-        return float(told[0])
+        return float(told[0]), bool(told[1])
 
     def first(self, make: Callable[[], T], told: Callable[[T], T] = lambda made: made) -> T:
         """Let the first process make something for all.

@@ -127,10 +127,9 @@ class Trainer:
                 self._log_spectrum(self.spectrum)
             now = time.perf_counter()
             p.seconds, clock = p.seconds + now - clock, now
-            agreed = self.ranks.alone or p.step % LOG_EVERY == 0
-            if agreed and not self.ranks.alone:
-                self._agreed = self.ranks.agree(p.seconds, signals)
-            stopped = agreed and signals.received is not None  # one that comes later not all would know of
+            stopped = self.ranks.alone and signals.received is not None
+            if not self.ranks.alone and p.step % LOG_EVERY == 0:
+                self._agreed, stopped = self.ranks.agree(p.seconds, signals)
             evaluates = self._evaluates()
             if evaluates or p.step % LOG_EVERY == 0:
                 self._log(loss, evaluates)
