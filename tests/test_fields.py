@@ -340,3 +340,16 @@ def test_scaled_widths_scale_the_parameters(factor):
     before = sum(p.numel() for p in MLP(2, 1, widths).parameters())
     after = sum(p.numel() for p in MLP(2, 1, **resize_widths({"widths": widths}, factor)).parameters())
     assert after / before == pytest.approx(factor, rel=0.1)
+
+
+def test_finer_has_its_true_derivatives_in_evaluation_mode_and_the_authors_in_training():
+    torch.manual_seed(0)
+    field = build_field("finer", 2, 1, {"widths": [8, 8], "omega_0": 2.0}).double()
+    points = torch.rand(20, 2, dtype=torch.float64, requires_grad=True)
+    shift = torch.tensor([1e-5, 0.0], dtype=torch.float64)
+    true = (field(points + shift) - field(points - shift))[:, 0] / 2e-5
+    slopes = {}
+    for training in (True, False):
+        (slopes[training],) = torch.autograd.grad(field.train(training)(points).sum(), points)
+    torch.testing.assert_close(slopes[False][:, 0], true.detach(), rtol=1e-6, atol=1e-6)
+    assert (slopes[True][:, 0] - true).abs().max() > 0.02

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import least_squares
 
 from kanfield import least_squares as module
@@ -126,3 +127,11 @@ def test_all_factorisations_give_the_same_steps(rows: int) -> None:
 def test_a_step_solves_as_few_equations_as_can_be() -> None:
     shapes = {(9, 7): module._orthogonal, (500, 300): module._normal, (100, 300): module._dual}
     assert all(choose(np.empty(shape)) is method for shape, method in shapes.items())
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 3), (5, 2), (8, 8), (23, 40)])
+def test_the_lower_triangle_of_a_gram_matrix_is_that_of_the_product(rows: int, columns: int) -> None:
+    torch.manual_seed(0)
+    matrix = torch.randn(rows, columns, dtype=torch.float64)
+    for each in (matrix, matrix.T):
+        torch.testing.assert_close(module._gram(each).tril(), (each @ each.T).tril())

@@ -21,6 +21,7 @@ from kanfield.pde.growth import growth_weights
 from kanfield.pde.jacobian import jacobian, reference_jacobian
 from kanfield.pde.jets import field_jet, jet_of
 from kanfield.pde.outer import solve_outer_layer
+from kanfield.pde.plan import build
 from kanfield.pde.problem import solution
 from kanfield.pde.references import find_reference, until
 from kanfield.pde.sampling import adaptive_points, face_points, inside_points
@@ -42,8 +43,15 @@ def fields():
         "nested": KAN(2, 1, widths=[3], grids=[[3, 6], 4], **small),
         "mlp": build_field("mlp", 2, 1, {"widths": [7, 7], "activation": "tanh"}),
         "siren": build_field("siren", 2, 1, {"widths": [7]}),
-        "rff": build_field("rff", 2, 1, {"widths": [6]}),
+        "finer": build_field("finer", 2, 1, {"widths": [7, 6], "omega_0": 2.0}).eval(),
+        "gauss": build_field("gauss", 2, 1, {"widths": [7], "scale": 1.0}),
+        "rff": build_field("rff", 2, 1, {"widths": [6, 5], "activation": "tanh", "sigma": 0.5}),
+        "posenc": build_field("posenc", 2, 1, {"widths": [6], "levels": 2}),
+        "wire": build_field("wire", 2, 1, {"widths": [5], "omega_0": 3.0, "scale": 2.0}),
     }
+
+
+DENSE = "mlp", "siren", "finer", "gauss", "rff", "posenc"
 
 
 def waves(points):
@@ -65,7 +73,7 @@ def nonlinear():
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", ["deep", "directions", "no base", "nested", "mlp", "siren", "rff"])
+@pytest.mark.parametrize("name", ["deep", "directions", "no base", "nested", *DENSE, "wire"])
 def test_jets_are_those_of_double_backward(name, backend):
     field = fields()[name].double()
     points = 2 * torch.rand(40, 2, dtype=torch.float64) - 1
@@ -127,7 +135,7 @@ def test_the_jet_of_a_constrained_solution_is_that_of_the_formula():
 # ---- Jacobians -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["deep", "directions", "no base", "nested", "mlp"])
+@pytest.mark.parametrize("name", ["deep", "directions", "no base", "nested", *DENSE, "wire"])
 def test_jacobians_are_those_of_torch_func_and_of_backward(name):
     problem, field = nonlinear(), fields()[name].double()
     points = inside_points(problem, 30, 1)
@@ -144,6 +152,32 @@ def test_jacobians_are_those_of_torch_func_and_of_backward(name):
         strict=True,
     ):
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-11)
+
+
+def test_a_family_that_torch_cannot_differentiate_sample_by_sample_is_refused():
+    class Squares(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(2, dtype=torch.float64))
+
+        def forward(self, x):
+            z = torch.complex(x * self.weight, x)
+            return (z * z).real.sum(1, keepdim=True)
+
+    problem = PROBLEMS["poisson-2d"]
+    with pytest.raises(InputError, match=r"sample by sample.*give lbfgs or adam"):
+        System(problem, Squares(), inside_points(problem, 5, 0)).jacobian(torch.ones(2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("model", [*DENSE, "wire"])
+def test_equations_see_the_true_derivatives_of_every_family(model):
+    problem = PROBLEMS["poisson-2d"]
+    field = build(problem, SolveSettings("poisson-2d", model=model), {"widths": [6, 5]})
+    points = torch.rand(20, 2, dtype=torch.float64)
+    shift = torch.tensor([1e-7, 0.0], dtype=torch.float64)
+    true = (field(points + shift) - field(points - shift)) / 2e-7
+    first = field_jet(field, jet_of(lambda p: p, points)).first[0]
+    torch.testing.assert_close(first, true, rtol=1e-4, atol=1e-5)
 
 
 # ---- Levenberg-Marquardt -------------------------------------------------------------------------
@@ -176,7 +210,7 @@ def test_the_outer_layer_s_columns_alone_are_those_of_the_whole_jacobian(name):
 
 
 def test_a_residual_that_branches_on_values_is_refused_in_words():
-    problem, field = nonlinear(), fields()["mlp"].double()
+    problem, field = nonlinear(), fields()["wire"].double()
 
     def branches(u, samples):
         return u.value[:, 0] if samples.points.max() > 0 else -u.value[:, 0]

@@ -62,6 +62,29 @@ class DenseNetwork(Field):
         return [layer.weight for layer in self.linear_layers()[1:]]
 
 
+class EncodedNetwork(Field):
+    """A dense network that sees a fixed encoding of the coordinates.
+
+    Attributes:
+        network: of the encoding's numbers.
+    """
+
+    network: DenseNetwork
+
+    @abc.abstractmethod
+    def encode(self, x: Tensor) -> Tensor:
+        """What the network sees, ``(*, E)`` numbers at ``(*, in_features)``, without trained parameters."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Values ``(*, out_features)`` at ``(*, in_features)``."""
+        y: Tensor = self.network(self.encode(x))
+        return y
+
+    def muon_parameters(self) -> list[Tensor]:
+        """Weights between hidden layers, and those on the features."""
+        return [self.network.linear_layers()[0].weight, *self.network.muon_parameters()]
+
+
 def layer_shapes(
     in_features: int, out_features: int, widths: Sequence[int], grids: Sequence[int]
 ) -> list[tuple[int, int, int]]:

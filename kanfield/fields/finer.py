@@ -21,7 +21,8 @@ from kanfield.fields.siren import SineNetwork
 class Finer(SineNetwork):
     """Layers ``sin(omega_0 (|z| + 1) z)`` with ``z = W x + b``; initialised as :class:`SineNetwork` says.
 
-    As in the authors' code no gradient flows through the factor ``|z| + 1``.
+    As in the authors' code no gradient flows through the factor ``|z| + 1`` in training; in evaluation mode
+    it does, so that derivatives in the coordinates are those of the field.
 
     Args:
         in_features: numbers of a coordinate.
@@ -53,4 +54,7 @@ class Finer(SineNetwork):
 
     def activate(self, z: Tensor, layer: int) -> Tensor:
         """The sine of variable period, elementwise."""
-        return torch.sin(self.omega(layer) * (z.detach().abs() + 1) * z)
+        factor = z.abs() + 1
+        if self.training:
+            factor = factor.detach()
+        return torch.sin(self.omega(layer) * factor * z)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from kanfield.fields.field import Field
+from kanfield.fields.dense import EncodedNetwork
 from kanfield.fields.mlp import MLP
 from kanfield.fields.registry import Recipe, register, resize_widths
 
@@ -18,7 +18,7 @@ from kanfield.fields.registry import Recipe, register, resize_widths
     [Recipe("muon", 3e-2, 3e-3), Recipe("adam", 3e-3)],
     resize=resize_widths,
 )
-class PositionalEncoding(Field):
+class PositionalEncoding(EncodedNetwork):
     """The coordinates with ``sin(2^l pi x)`` and ``cos(2^l pi x)`` of each, then a ReLU MLP.
 
     Args:
@@ -46,12 +46,7 @@ class PositionalEncoding(Field):
         self.register_buffer("factors", torch.pi * 2.0 ** torch.arange(levels))
         self.network = MLP(in_features * (2 * levels + 1), out_features, widths)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Values ``(*, out_features)`` at ``(*, in_features)``."""
+    def encode(self, x: Tensor) -> Tensor:
+        """Coordinates, sines and cosines ``(*, in_features (2 levels + 1))`` at ``(*, in_features)``."""
         angles = (x[..., None] * self.factors).flatten(-2)
-        y: Tensor = self.network(torch.cat([x, angles.sin(), angles.cos()], -1))
-        return y
-
-    def muon_parameters(self) -> list[Tensor]:
-        """Weights between hidden layers, and those on the features."""
-        return [self.network.linear_layers()[0].weight, *self.network.muon_parameters()]
+        return torch.cat([x, angles.sin(), angles.cos()], -1)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from kanfield.fields.field import Field
+from kanfield.fields.dense import EncodedNetwork
 from kanfield.fields.mlp import MLP
 from kanfield.fields.registry import Recipe, register, resize_widths
 
@@ -18,7 +18,7 @@ from kanfield.fields.registry import Recipe, register, resize_widths
     [Recipe("muon", 1e-2, 1e-3), Recipe("adam", 3e-3)],
     resize=resize_widths,
 )
-class RFF(Field):
+class RFF(EncodedNetwork):
     """Sines and cosines of random frequencies, fixed, then an MLP.
 
     Args:
@@ -54,12 +54,7 @@ class RFF(Field):
         self.register_buffer("directions", torch.pi * sigma * torch.randn(in_features, frequencies))
         self.network = MLP(2 * frequencies, out_features, widths, activation)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Values ``(*, out_features)`` at ``(*, in_features)``."""
+    def encode(self, x: Tensor) -> Tensor:
+        """Cosines and sines ``(*, 2 frequencies)`` at ``(*, in_features)``."""
         angles = x @ self.directions
-        y: Tensor = self.network(torch.cat([angles.cos(), angles.sin()], -1))
-        return y
-
-    def muon_parameters(self) -> list[Tensor]:
-        """Weights between hidden layers, and those on the features."""
-        return [self.network.linear_layers()[0].weight, *self.network.muon_parameters()]
+        return torch.cat([angles.cos(), angles.sin()], -1)

@@ -32,8 +32,12 @@ class ComplexLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Complex ``(*, out_features)`` of complex ``(*, in_features)``."""
-        weight = torch.complex(self.real.weight, self.imaginary.weight)
-        return nn.functional.linear(x, weight, torch.complex(self.real.bias, self.imaginary.bias))
+        real, imaginary = self.real.weight, self.imaginary.weight
+        # In real numbers: torch cannot differentiate products of complex ones sample by sample, as PDEs ask.
+        weight = torch.cat([torch.cat([real, -imaginary], 1), torch.cat([imaginary, real], 1)])
+        parts = torch.cat([x.real, x.imag], -1)
+        y = nn.functional.linear(parts, weight, torch.cat([self.real.bias, self.imaginary.bias]))
+        return torch.complex(*y.chunk(2, -1))
 
 
 @register(

@@ -3,8 +3,8 @@
 A residual depends on a KAN layer's coefficients through the jet of the layer's outputs, which is linear in
 them: ``dr/dc[i, j, o] = sum over the jet's parts of (dr / d part_o) * part of B_j(z_i)``. The first factor
 comes from one backward pass for all samples at once, since no sample depends on another; the second holds the
-k + 1 B-splines that do not vanish. The short twin, by ``torch.func``, is :func:`reference_jacobian`; it also
-serves fields that are no KAN.
+k + 1 B-splines that do not vanish. In a linear layer z itself stands in their place. The short twin, by
+``torch.func``, is :func:`reference_jacobian`; it also serves all other families of fields.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.func import functional_call, grad, vmap
 
 from kanfield.errors import InputError
 from kanfield.fields.kan_layer import KANLayer
-from kanfield.pde.jets import Jet, chain, field_jet, layer_jets, silu_derivative, spline_layers
+from kanfield.pde.jets import Jet, LayerJets, chain, field_jet, layer_jets, silu_derivative, spline_layers
 from kanfield.splines.basis import active_basis, locate
 
 
@@ -67,22 +67,28 @@ def jacobian(
     torch.Size([6, 81])
     """
     layers = spline_layers(field)
-    if layers is None or any(len(layer.coarse_coef) for layer in layers):
+    passes = None if any(len(layer.coarse_coef) for layer in layers or []) else _passes(field, samples)
+    if passes is None:
         r, matrix = reference_jacobian(field, samples, residual)
         return r, matrix[:, -outer_size(layers) :] if outer and layers is not None else matrix
-    first = len(layers) - 1 if outer else 0
     with torch.enable_grad():
-        jets = layer_jets(field, layers, samples.features)
-        r = residual(jets[-1], samples)
-        wanted = [part for jet in jets[first + 1 :] for part in jet]
+        r = residual(passes[-1].outputs, samples)
+        passes = passes[-1:] if outer else passes
+        wanted = [part for each in passes for part in each.outputs]
         found = torch.autograd.grad(r.sum(), wanted, allow_unused=True, materialize_grads=True)
-    widths = [sum(p.numel() for p in layer.parameters()) for layer in layers[first:]]
+    widths = [sum(p.numel() for p in each.layer.parameters()) for each in passes]
     matrix = torch.zeros(len(r), sum(widths), dtype=r.dtype)
     with torch.no_grad():
-        for number, (layer, block) in enumerate(zip(layers[first:], matrix.split(widths, 1), strict=True)):
-            adjoint = Jet(*found[3 * number : 3 * number + 3])
-            _fill(block, layer, Jet(*(part.detach() for part in jets[first + number])), adjoint)
+        for number, (each, block) in enumerate(zip(passes, matrix.split(widths, 1), strict=True)):
+            fill = _fill_linear if isinstance(each.layer, nn.Linear) else _fill_splines
+            inputs = Jet(*(part.detach() for part in each.inputs))
+            fill(block, each.layer, inputs, Jet(*found[3 * number : 3 * number + 3]))  # type: ignore[arg-type]
     return r.detach(), matrix
+
+
+@torch.enable_grad()
+def _passes(field: nn.Module, samples: Samples) -> list[LayerJets] | None:
+    return layer_jets(field, samples.features)
 
 
 def outer_size(layers: list[KANLayer]) -> int:
@@ -90,7 +96,13 @@ def outer_size(layers: list[KANLayer]) -> int:
     return sum(p.numel() for p in layers[-1].parameters())
 
 
-def _fill(block: Tensor, layer: KANLayer, inputs: Jet, adjoint: Jet) -> None:
+def _fill_linear(block: Tensor, layer: nn.Linear, inputs: Jet, adjoint: Jet) -> None:
+    """Write a layer's columns: first those of ``weight``, then those of ``bias``."""
+    block[:, : layer.weight.numel()] = _products(adjoint, inputs).flatten(1)
+    block[:, layer.weight.numel() :] = adjoint.value
+
+
+def _fill_splines(block: Tensor, layer: KANLayer, inputs: Jet, adjoint: Jet) -> None:
     """Write a layer's columns: first those of ``coef``, then those of ``base_weight``."""
     splines = block[:, : layer.coef.numel()].unflatten(1, (-1, layer.out_features))
     columns, taps = active_jet(layer, inputs)
@@ -163,6 +175,11 @@ def reference_jacobian(field: nn.Module, samples: Samples, residual: Residual) -
         try:
             gradients, r = run(parameters, samples)
         except RuntimeError as error:
+            if "Batching rule" in str(error):  # which torch lacks for products of complex numbers, say
+                raise InputError(
+                    "torch cannot differentiate this family of fields sample by sample, as --optimizer lm "
+                    "asks: give lbfgs or adam"
+                ) from None
             if "vmap" not in str(error):
                 raise
             raise InputError(

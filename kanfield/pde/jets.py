@@ -1,13 +1,15 @@
 """Jets: values with their first and pure second derivatives in every coordinate, carried forward.
 
 A jet goes through a KAN layer by the chain rule, on the spline operator's own derivative orders:
-``y_d = sum phi'(z) z_d`` and ``y_dd = sum phi''(z) z_d^2 + phi'(z) z_dd``. Other fields take
-their gradients, and derivatives of these along each coordinate, from ``torch.func``. Everything can be
-differentiated again in the parameters. The short twin, by double backward, is :func:`jet_of`.
+``y_d = sum phi'(z) z_d`` and ``y_dd = sum phi''(z) z_d^2 + phi'(z) z_dd``; likewise through the linear layers
+and the activations of dense networks. Other fields take their gradients, and derivatives of these along each
+coordinate, from ``torch.func``. Everything can be differentiated again in the parameters. The short twin, by
+double backward, is :func:`jet_of`.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,8 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad, jvp
 
+from kanfield.fields.dense import DenseNetwork, EncodedNetwork
 from kanfield.fields.kan import KAN
 from kanfield.fields.kan_layer import KANLayer
+from kanfield.process import quiet_warnings
 from kanfield.splines import spline
 
 
@@ -79,10 +83,8 @@ def field_jet(field: nn.Module, inputs: Jet) -> Jet:
     >>> torch.allclose(ours.second, twin.second, atol=1e-4)
     True
     """
-    layers = spline_layers(field)
-    if layers is None:
-        return _by_gradients(field, inputs)
-    return layer_jets(field, layers, inputs)[-1]
+    passes = layer_jets(field, inputs)
+    return _by_gradients(field, inputs) if passes is None else passes[-1].outputs
 
 
 def spline_layers(field: nn.Module) -> list[KANLayer] | None:
@@ -92,13 +94,72 @@ def spline_layers(field: nn.Module) -> list[KANLayer] | None:
     return [layer for layer in field.layers if isinstance(layer, KANLayer)]
 
 
-def layer_jets(field: nn.Module, layers: list[KANLayer], inputs: Jet) -> list[Jet]:
-    """The jets of a KAN's inputs to its first layer, and of every layer's outputs."""
+class LayerJets(NamedTuple):
+    """What goes into a layer and what comes out of it, before any activation."""
+
+    layer: KANLayer | nn.Linear
+    inputs: Jet
+    outputs: Jet
+
+
+def layer_jets(field: nn.Module, inputs: Jet) -> list[LayerJets] | None:
+    """The jets at all layers of a KAN or a dense network, in the order of its parameters.
+
+    Args:
+        field: any; None is returned for other families.
+        inputs: jet of what the field sees.
+    """
+    splines = spline_layers(field)
+    if splines is not None:
+        return _spline_jets(field, splines, inputs)
+    if isinstance(field, EncodedNetwork):
+        inputs = _jet_along(field.encode, inputs)
+        field = field.network
+    if isinstance(field, DenseNetwork) and type(field).forward is DenseNetwork.forward:
+        return _dense_jets(field, inputs)
+    return None
+
+
+def _spline_jets(field: nn.Module, layers: list[KANLayer], inputs: Jet) -> list[LayerJets]:
     axes = getattr(field, "axes", None)
-    jets = [inputs if axes is None else Jet(*(part @ axes.to(part) for part in inputs))]
+    jet = inputs if axes is None else Jet(*(part @ axes.to(part) for part in inputs))
+    passes = []
     for layer in layers:
-        jets.append(layer_jet(layer, jets[-1]))
-    return jets
+        passes.append(LayerJets(layer, jet, layer_jet(layer, jet)))
+        jet = passes[-1].outputs
+    return passes
+
+
+def _dense_jets(field: DenseNetwork, inputs: Jet) -> list[LayerJets]:
+    jet, passes = inputs, []
+    for number, layer in enumerate(field.linear_layers()):
+        passes.append(LayerJets(layer, jet, _linear_jet(layer, jet)))
+        z = passes[-1].outputs
+        jet = chain(_derivatives(functools.partial(field.activate, layer=number), z.value), z)
+    return [*passes, LayerJets(field.last, jet, _linear_jet(field.last, jet))]
+
+
+def _linear_jet(layer: nn.Linear, inputs: Jet) -> Jet:
+    weight = layer.weight.T
+    return Jet(layer(inputs.value), inputs.first @ weight, inputs.second @ weight)
+
+
+def _derivatives(function: Callable[[Tensor], Tensor], z: Tensor) -> list[Tensor]:
+    """Values of an elementwise function, its first and its second derivative."""
+    ones = torch.ones_like(z)
+    slope, bend = _jvp(lambda z: _jvp(function, (z,), (ones,))[1], (z,), (ones,))
+    return [function(z), slope, bend]
+
+
+def _jet_along(function: Callable[[Tensor], Tensor], inputs: Jet) -> Jet:
+    """The jet of any function of each row, one coordinate after another."""
+
+    def turn(x: Tensor, direction: Tensor) -> Tensor:
+        return _jvp(function, (x,), (direction,))[1]
+
+    x = inputs.value
+    pairs = [_jvp(turn, (x, v), (v, a)) for v, a in zip(inputs.first, inputs.second, strict=True)]
+    return Jet(function(x), *(torch.stack(parts) for parts in zip(*pairs, strict=True)))
 
 
 def layer_jet(layer: KANLayer, inputs: Jet) -> Jet:
@@ -161,7 +222,15 @@ def _by_gradients(field: nn.Module, inputs: Jet) -> Jet:
     steep = slopes(inputs.value)
     firsts, seconds = [], []
     for first, second in zip(inputs.first, inputs.second, strict=True):
-        turn = jvp(slopes, (inputs.value,), (first,))[1]
+        turn = _jvp(slopes, (inputs.value,), (first,))[1]
         firsts.append((steep * first).sum(1, keepdim=True))
         seconds.append((turn * first + steep * second).sum(1, keepdim=True))
     return Jet(field(inputs.value), torch.stack(firsts), torch.stack(seconds))
+
+
+def _jvp(
+    function: Callable[..., Tensor], at: tuple[Tensor, ...], along: tuple[Tensor, ...]
+) -> tuple[Tensor, Tensor]:
+    with quiet_warnings():  # the first call in a process makes torch warn of its own code
+        value, slope = jvp(function, at, along)  # type: ignore[misc]
+    return value, slope

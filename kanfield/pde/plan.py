@@ -160,13 +160,13 @@ def field_parameters(problem: Problem, settings: SolveSettings) -> int:
 
 
 def build(problem: Problem, settings: SolveSettings, options: dict[str, object]) -> Field:
-    """A fresh field of the settings' seed in double precision.
+    """A fresh field of the settings' seed in double precision, with its true derivatives: in evaluation mode.
 
     Raises:
         InputError: the family or an option is impossible.
     """
     with seeded(settings.seed):
-        field = build_field(settings.model, problem.num_features, 1, options).double()
+        field = build_field(settings.model, problem.num_features, 1, options).double().eval()
     if any(isinstance(part, nn.LayerNorm) for part in field.modules()):
         raise InputError(
             f"--model {settings.model} normalises by LayerNorm, whose third derivatives torch gets wrong: "
