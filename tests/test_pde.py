@@ -162,7 +162,7 @@ def test_a_family_that_torch_cannot_differentiate_sample_by_sample_is_refused():
 
         def forward(self, x):
             z = torch.complex(x * self.weight, x)
-            return (z * z).real.sum(1, keepdim=True)
+            return (z**2).real.sum(1, keepdim=True)
 
     problem = PROBLEMS["poisson-2d"]
     with pytest.raises(InputError, match=r"sample by sample.*give lbfgs or adam"):
