@@ -155,18 +155,19 @@ def test_jacobians_are_those_of_torch_func_and_of_backward(name):
 
 
 def test_a_family_that_torch_cannot_differentiate_sample_by_sample_is_refused():
-    class Squares(torch.nn.Module):
+    class Products(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.weight = torch.nn.Parameter(torch.ones(2, dtype=torch.float64))
+            self.weight = torch.nn.Parameter(torch.rand(2, 2, dtype=torch.float64))
 
         def forward(self, x):
-            z = torch.complex(x * self.weight, x)
-            return (z**2).real.sum(1, keepdim=True)
+            weight = torch.complex(self.weight, self.weight.sin())
+            z = torch.nn.functional.linear(torch.exp(1j * x), weight)
+            return torch.nn.functional.linear(torch.exp(1j * z), weight).real.sum(1, keepdim=True)
 
     problem = PROBLEMS["poisson-2d"]
     with pytest.raises(InputError, match=r"sample by sample.*give lbfgs or adam"):
-        System(problem, Squares(), inside_points(problem, 5, 0)).jacobian(torch.ones(2, dtype=torch.float64))
+        System(problem, Products(), inside_points(problem, 5, 0)).jacobian(torch.ones(4, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("model", [*DENSE, "wire"])
