@@ -33,7 +33,7 @@ PRESETS = {
     # True between the pixels: smooth interpolation, or a start from slow waves; across gaps, a pull.
     "smooth": Preset(
         grid_from=1 << 17,
-        grid=GridRule(1.05, cap_growth=0.6, interpolation=2, samples=3e7, smoothness=1.5e-3),
+        grid=GridRule(4.0, cap_growth=0.3, interpolation=2, samples=2.6e7, smoothness=1.5e-3),
         directions=DirectionRule(
             cap=2.0,
             layers=3,
