@@ -31,7 +31,7 @@ def tile_steps(settings: Settings, of_tile: Settings, plan: Plan, stats: ImageSt
     >>> plan, stats = plan_for(Settings(), 4000, 6000), ImageStats(532, 532, 532 * 532, 3)
     >>> of_tile = resolve(Settings(), stats)
     >>> of_tile.steps, tile_steps(Settings(), of_tile, plan, stats)
-    (15547, 850)
+    (13475, 737)
     """
     budgets = settings.steps, settings.seconds, settings.phases, settings.target_psnr
     given = settings.lossless or any(budget is not None for budget in budgets)
