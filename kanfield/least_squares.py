@@ -141,7 +141,7 @@ def _orthogonal(matrix: Array, scale: Array, r: Array) -> Callable[[float], Arra
 def _normal(matrix: Array, scale: Array, r: Array) -> Callable[[float], Array]:
     """The same by the normal equations, ``(J^T J + damping) s = -J^T r``."""
     j, lengths = torch.from_numpy(matrix), torch.from_numpy(scale)
-    solve = _cholesky(_gram(j.T) / torch.outer(lengths, lengths))
+    solve = _cholesky(gram_matrix(j.T) / torch.outer(lengths, lengths))
     gradient = (j.T @ torch.from_numpy(r)) / lengths
     return lambda damping: -solve(gradient, damping).numpy()
 
@@ -149,7 +149,7 @@ def _normal(matrix: Array, scale: Array, r: Array) -> Callable[[float], Array]:
 def _dual(matrix: Array, scale: Array, r: Array) -> Callable[[float], Array]:
     """The same by ``s = -J^T (J J^T + damping)^-1 r``: as many unknowns as residuals."""
     j, residual = torch.from_numpy(matrix) / torch.from_numpy(scale), torch.from_numpy(r)
-    solve = _cholesky(_gram(j))
+    solve = _cholesky(gram_matrix(j))
     return lambda damping: -(j.T @ solve(residual, damping)).numpy()
 
 
@@ -161,8 +161,18 @@ def _method(matrix: Array) -> Callable[[Array, Array, Array], Callable[[float], 
     return _normal if columns <= rows else _dual
 
 
-def _gram(rows: Tensor) -> Tensor:
-    """Products of all rows with each other: the lower triangle, in a little over half of the operations."""
+def gram_matrix(rows: Tensor) -> Tensor:
+    """Products of all rows with each other, in a little over half of the operations of ``rows @ rows.T``.
+
+    Args:
+        rows: shape ``(N, P)``.
+
+    Returns:
+        Shape ``(N, N)``: the lower triangle of the products, and some of the rest.
+
+    >>> gram_matrix(torch.tensor([[1.0, 2.0], [3.0, 4.0]])).tolist()
+    [[5.0, 0.0], [11.0, 25.0]]
+    """
     size = len(rows)
     gram, block = rows.new_zeros(size, size), max(1, math.ceil(size / _BLOCKS))
     for start in range(0, size, block):

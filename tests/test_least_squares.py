@@ -134,4 +134,4 @@ def test_the_lower_triangle_of_a_gram_matrix_is_that_of_the_product(rows: int, c
     torch.manual_seed(0)
     matrix = torch.randn(rows, columns, dtype=torch.float64)
     for each in (matrix, matrix.T):
-        torch.testing.assert_close(module._gram(each).tril(), (each @ each.T).tril())
+        torch.testing.assert_close(module.gram_matrix(each).tril(), (each @ each.T).tril())

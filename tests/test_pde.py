@@ -12,9 +12,7 @@ import torch
 from kanfield.errors import InputError, RunFailed
 from kanfield.fields import build_field
 from kanfield.fields.kan import KAN
-from kanfield.pde import Condition, Problem, Reference, spectral
-from kanfield.pde.cache import cache_folder, cached
-from kanfield.pde.catalogue import PROBLEMS, darcy_solution
+from kanfield.pde import Condition, Problem, Reference
 from kanfield.pde.checks import check_problem, check_reference, prescribed
 from kanfield.pde.floor import difference, fit_reference
 from kanfield.pde.growth import growth_weights
@@ -23,7 +21,10 @@ from kanfield.pde.jets import field_jet, jet_of
 from kanfield.pde.outer import solve_outer_layer
 from kanfield.pde.plan import build
 from kanfield.pde.problem import solution
-from kanfield.pde.references import find_reference, until
+from kanfield.pde.problems import spectral
+from kanfield.pde.problems.cache import cache_folder, cached
+from kanfield.pde.problems.catalogue import PROBLEMS, darcy_solution
+from kanfield.pde.problems.references import find_reference, until
 from kanfield.pde.sampling import adaptive_points, face_points, inside_points
 from kanfield.pde.settings import SolveSettings
 from kanfield.pde.system import System

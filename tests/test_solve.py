@@ -16,11 +16,12 @@ from kanfield import full_batch
 from kanfield.cli import main
 from kanfield.errors import InputError, Interrupted
 from kanfield.least_squares import Minimum
-from kanfield.pde import plan, references
-from kanfield.pde.catalogue import PROBLEMS
-from kanfield.pde.load import find_problem
+from kanfield.pde import plan
 from kanfield.pde.plan import make_plan
-from kanfield.pde.references import find_reference
+from kanfield.pde.problems import references
+from kanfield.pde.problems.catalogue import PROBLEMS
+from kanfield.pde.problems.load import find_problem
+from kanfield.pde.problems.references import find_reference
 from kanfield.pde.run import run_solve
 from kanfield.pde.settings import SolveSettings
 from kanfield.pde.solve import Solver

@@ -2,10 +2,10 @@
 
     python tools/bench_lm.py [--repeats 5] [--threads 1]
 
-A step computes the Jacobian J of N residuals in P parameters, the product J^T J, its Cholesky factorisation
-and the residuals at the new parameters. The floor is the product and the factorisation, 2 N P^2 + P^3 / 3
-operations, at the rate of the product itself. All parts take turns, so that a slow moment of a shared machine
-affects all; processor time is taken in milliseconds, since others may compute on it.
+A step computes the Jacobian J of N residuals in P parameters, the lower triangle of the product J^T J, its
+Cholesky factorisation and the residuals at the new parameters. The floor is the triangle and the
+factorisation, N P^2 + P^3 / 3 operations, at the rate of the whole product. All parts take turns, so that a
+slow moment of a shared machine affects all; processor time is taken, since others may compute on it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import Any
 
 import torch
 
-from kanfield.pde.catalogue import PROBLEMS
+from kanfield.least_squares import gram_matrix
 from kanfield.pde.plan import build
+from kanfield.pde.problems.catalogue import PROBLEMS
 from kanfield.pde.sampling import inside_points
 from kanfield.pde.settings import SolveSettings
 from kanfield.pde.system import System
@@ -53,9 +54,10 @@ def measure(name: str, widths: list[int], grids: list[int], points: int, repeats
     gram.diagonal().add_(1e-3 * float(gram.diagonal().max()))
     parts: dict[str, Callable[[], object]] = {
         "jacobian": lambda: system.jacobian(at),
-        "product": lambda: matrix.T @ matrix,
+        "product": lambda: gram_matrix(matrix.T),
         "factorisation": lambda: torch.linalg.cholesky_ex(gram),
         "residual": lambda: system.residual(at),
+        "whole": lambda: matrix.T @ matrix,
     }
     times: dict[str, list[float]] = {part: [] for part in parts}
     for _ in range(repeats):
@@ -64,8 +66,8 @@ def measure(name: str, widths: list[int], grids: list[int], points: int, repeats
             times[part].append(seconds(run))
     found = {part: statistics.median(values) for part, values in times.items()}
     count = len(at)
-    rate = 2 * points * count**2 / found["product"]
-    floor = found["product"] + count**3 / 3 / rate
+    rate = 2 * points * count**2 / found.pop("whole")
+    floor = (points * count**2 + count**3 / 3) / rate
     return {"parameters": count, "rate": rate / 1e9, "floor": floor, "step": sum(found.values()), **found}
 
 

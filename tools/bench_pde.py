@@ -57,8 +57,8 @@ def child(name: str, seconds: float, width: int) -> dict[str, Any]:
     import torch
     from deepxde.optimizers.config import LBFGS_options
 
-    from kanfield.pde.catalogue import PROBLEMS
-    from kanfield.pde.references import find_reference
+    from kanfield.pde.problems.catalogue import PROBLEMS
+    from kanfield.pde.problems.references import find_reference
 
     torch.set_num_threads(1)
     dde.config.set_default_float("float64")

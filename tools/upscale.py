@@ -1,6 +1,6 @@
-"""PSNR of an image at twice the size, from its half: of a fit on grids, and of bicubic interpolation.
+"""PSNR of an image at twice the size, from its half: of a fit, and of bicubic interpolation.
 
-python tools/upscale.py kodim03.png --smoothness 1.5e-3
+python tools/upscale.py kodim03.png --parameters 103000
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from typing import Any
 
 import numpy as np
 from PIL import Image as PILImage
@@ -18,20 +19,19 @@ from kanfield.images import Image, read_image, resize_image
 from kanfield.metrics.image_quality import psnr
 
 
-def measure(image: Image, smoothness: float, seconds: float) -> tuple[float, float, float]:
+def measure(image: Image, **settings: Any) -> tuple[float, float, float]:
     """Fit the half of an image, and compare both enlargements with the image.
 
     Args:
         image: of 8 bits, with sides of an even number of pixels.
-        smoothness: the setting of that name.
-        seconds: of the fit.
+        settings: of the fit.
 
     Returns:
         PSNR in dB: of the fit on its own pixels; at twice its size; of bicubic interpolation there.
     """
     half = resize_image(image, max(image.width, image.height) // 2)
     with tempfile.TemporaryDirectory() as folder:
-        run = kanfield.fit(half, out=folder, encoding="grid", smoothness=smoothness, seconds=seconds)
+        run = kanfield.fit(half, out=folder, **settings)
         seen, drawn = run.psnr, run.render(scale=2).pixels
     bicubic = half.to_pil().resize((image.width, image.height), PILImage.Resampling.BICUBIC)
     found = [np.asarray(drawn), np.asarray(bicubic).reshape(drawn.shape)]
@@ -43,14 +43,17 @@ def main() -> None:
     """Read the command line, fit, print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("image", help="gray or RGB of 8 bits, with sides of an even number of pixels")
-    parser.add_argument("--smoothness", type=float, default=0.0, help="the setting of that name")
+    parser.add_argument("--encoding", default="grid", choices=["grid", "directions"], help="of the fit")
+    parser.add_argument("--parameters", type=int, help="of the field, at most; without it the preset's")
+    parser.add_argument("--smoothness", type=float, help="the setting of that name; without it the preset's")
     parser.add_argument("--seconds", type=float, default=12.0, help="of the fit")
     arguments = parser.parse_args()
     try:
         image = read_image(arguments.image)
         if image.bits != 8 or image.mode not in ("L", "RGB") or image.width % 2 or image.height % 2:
             parser.error(f"{arguments.image} is not gray or RGB of 8 bits with even sides: give another")
-        seen, field, bicubic = measure(image, arguments.smoothness, arguments.seconds)
+        settings = {name: value for name, value in vars(arguments).items() if name != "image"}
+        seen, field, bicubic = measure(image, **settings)
     except KanfieldError as error:
         print(f"upscale: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None

@@ -99,7 +99,7 @@ class Solve:
 
     def _list(self) -> None:
         from kanfield.cli.printing import print_json
-        from kanfield.pde.catalogue import PROBLEMS
+        from kanfield.pde.problems.catalogue import PROBLEMS
 
         problems = {name: problem.summary for name, problem in PROBLEMS.items()}
         if self.json:

@@ -46,8 +46,8 @@ def fit_reference(
 def difference(problem: Problem, reference: Reference) -> Problem:
     """The problem whose solution is zero: what is left of the solution without the reference.
 
-    >>> from kanfield.pde.catalogue import PROBLEMS
-    >>> from kanfield.pde.references import find_reference
+    >>> from kanfield.pde.problems.catalogue import PROBLEMS
+    >>> from kanfield.pde.problems.references import find_reference
     >>> problem = PROBLEMS["poisson-2d"]
     >>> left = difference(problem, find_reference(problem))
     >>> lift, _ = left.hold(torch.tensor([[0.5, 0.0]], dtype=torch.float64))[0]

@@ -18,7 +18,7 @@ from torch.func import functional_call, grad, vmap
 
 from kanfield.errors import InputError
 from kanfield.fields.kan_layer import KANLayer
-from kanfield.pde.jets import Jet, LayerJets, chain, field_jet, layer_jets, silu_derivative, spline_layers
+from kanfield.pde.jets import Jet, chain, field_jet, layer_jets, silu_derivative, spline_layers
 from kanfield.splines.basis import active_basis, locate
 
 
@@ -67,7 +67,9 @@ def jacobian(
     torch.Size([6, 81])
     """
     layers = spline_layers(field)
-    passes = None if any(len(layer.coarse_coef) for layer in layers or []) else _passes(field, samples)
+    nested = any(len(layer.coarse_coef) for layer in layers or [])
+    with torch.enable_grad():
+        passes = None if nested else layer_jets(field, samples.features)
     if passes is None:
         r, matrix = reference_jacobian(field, samples, residual)
         return r, matrix[:, -outer_size(layers) :] if outer and layers is not None else matrix
@@ -84,11 +86,6 @@ def jacobian(
             inputs = Jet(*(part.detach() for part in each.inputs))
             fill(block, each.layer, inputs, Jet(*found[3 * number : 3 * number + 3]))  # type: ignore[arg-type]
     return r.detach(), matrix
-
-
-@torch.enable_grad()
-def _passes(field: nn.Module, samples: Samples) -> list[LayerJets] | None:
-    return layer_jets(field, samples.features)
 
 
 def outer_size(layers: list[KANLayer]) -> int:

@@ -20,10 +20,10 @@ from kanfield.files import replacing, write_json, write_text
 from kanfield.names import command_line, folder_name
 from kanfield.pde.checks import check_problem, check_reference, time_axis
 from kanfield.pde.figures import draw_errors, draw_maps, draw_snapshots, write_film
-from kanfield.pde.load import find_problem
 from kanfield.pde.plan import Plan, make_plan
 from kanfield.pde.problem import Problem, Reference
-from kanfield.pde.references import find_reference, grid_of
+from kanfield.pde.problems.load import find_problem
+from kanfield.pde.problems.references import find_reference, grid_of
 from kanfield.pde.settings import FILE, SolveSettings, read_settings
 from kanfield.pde.solve import Row, Solver
 from kanfield.process import default_settings, limit_threads

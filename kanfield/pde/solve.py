@@ -30,7 +30,7 @@ from kanfield.pde.jets import Jet, field_jet, spline_layers
 from kanfield.pde.outer import solve_outer_layer
 from kanfield.pde.plan import Plan, Stretch, build
 from kanfield.pde.problem import Problem, Reference, solution
-from kanfield.pde.references import until
+from kanfield.pde.problems.references import until
 from kanfield.pde.sampling import adaptive_points, face_points, inside_points
 from kanfield.pde.settings import SolveSettings
 from kanfield.pde.system import System

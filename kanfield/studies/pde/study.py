@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kanfield.pde.catalogue import PROBLEMS
 from kanfield.pde.floor import fit_reference
 from kanfield.pde.plan import Plan, Stretch, field_parameters, make_plan, usual_optimizer
 from kanfield.pde.problem import Problem
-from kanfield.pde.references import find_reference
+from kanfield.pde.problems.catalogue import PROBLEMS
+from kanfield.pde.problems.references import find_reference
 from kanfield.pde.settings import SolveSettings
 from kanfield.pde.solve import Solver
 from kanfield.reports.findings import Claim, Findings, Picture, Table

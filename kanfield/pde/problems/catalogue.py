@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kanfield.pde import spectral
-from kanfield.pde.cache import cached
 from kanfield.pde.problem import Problem, Reference
+from kanfield.pde.problems import spectral
+from kanfield.pde.problems.cache import cached
 
 pi = math.pi
 _VISCOSITY = 0.01 / pi

@@ -6,8 +6,8 @@ import runpy
 from pathlib import Path
 
 from kanfield.errors import InputError, suggest
-from kanfield.pde.catalogue import PROBLEMS
 from kanfield.pde.problem import Problem
+from kanfield.pde.problems.catalogue import PROBLEMS
 
 
 def find_problem(name: str) -> Problem:
