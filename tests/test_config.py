@@ -245,7 +245,8 @@ def test_widths_alone_take_the_presets_grids():
 def test_adam_trains_at_its_own_rate(model):
     recipe = find_family(model).recipe("adam")
     assert resolve(Settings(model=model, optimizer="adam"), SCALE).lr == recipe.lr
-    assert resolve(Settings(model=model), SCALE).lr == find_family(model).recipe("muon").lr
+    encoding = "directions" if model == "kan" else None  # on grids its rate is another
+    assert resolve(Settings(model=model, encoding=encoding), SCALE).lr == find_family(model).recipe("muon").lr
 
 
 @pytest.mark.parametrize("model", ["kan", "siren", "rff", "mlp"])

@@ -130,7 +130,7 @@ def test_half_precision_of_products_leaves_the_grids_alone() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"in_features": 3}, "resolutions are of grids in the plane"),
+        ({"in_features": 3}, "resolutions: grids are of the plane"),
         ({"widths": [], "grids": 5, "num_directions": 4}, "directions beside grids need a hidden layer"),
         ({"resolutions": [(0, 4)]}, "resolutions are pairs of cells"),
         ({"grids": [20_000, 8]}, "grids of layers that see no coordinates take up to"),

@@ -75,6 +75,7 @@ def test_settings_follow_the_pixels_that_are_seen(name):
     assert quarter["options"]["init_frequency"] == small["init_frequency"]
     whole = preset_settings(name, square(256), "directions")
     assert quarter["steps"] == pytest.approx(whole["steps"] / 4, rel=0.01)
+    quarter["options"].pop("residual", None)
     assert count(quarter, 3) <= CAPS[name] * 65536
 
 
@@ -130,11 +131,44 @@ def test_grids_grow_with_the_image(name):
 def test_large_images_get_grids_and_small_ones_directions():
     assert all(preset_settings(name, square(512))["encoding"] == "grid" for name in PRESETS)
     assert all(preset_settings(name, square(15))["encoding"] == "directions" for name in PRESETS)
-    for side, compact in ((16, "directions"), (200, "grid")):
+    for side, smooth, compact in ((16, "directions", "directions"), (64, "grid", "directions")):
         middle = {name: preset_settings(name, square(side))["encoding"] for name in PRESETS}
-        assert middle == {"smooth": "directions", "lossless": "grid", "compact": compact}
-    hidden = ImageStats(512, 512, seen=512 * 128, channels=3)
-    assert preset_settings("smooth", hidden)["encoding"] == "grid"  # what is hidden changes no field's kind
+        assert middle == {"smooth": smooth, "lossless": "grid", "compact": compact}
+
+
+def test_across_gaps_smooth_takes_directions_for_longer():
+    for side, encoding in ((200, "directions"), (512, "grid")):
+        hidden = ImageStats(side, side, seen=side * side // 2, channels=3)
+        assert preset_settings("smooth", hidden)["encoding"] == encoding
+        assert preset_settings("lossless", hidden)["encoding"] == "grid"
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_smooth_keeps_the_pixels_that_surround_gaps(encoding):
+    hidden = ImageStats(90, 60, seen=2700, channels=3)
+    chosen = {name: preset_settings(name, hidden, encoding) for name in PRESETS}
+    assert [name for name in PRESETS if "residual" in chosen[name]["options"]] == ["smooth"]
+    options = chosen["smooth"]["options"]
+    assert options["residual"] == [90, 60] and options["extent"] == [1.0, pytest.approx(2 / 3)]
+    assert "residual" not in preset_settings("smooth", ImageStats(90, 60, 5400, 3), encoding)["options"]
+    own, added = count({"options": {**options, "residual": []}}, 3), 3 * 92 * 62
+    assert count(chosen["smooth"], 3) == own + added
+
+
+@pytest.mark.parametrize("encoding", ["grid", "directions"])
+def test_a_residual_never_takes_parameters_from_the_rest(encoding):
+    hidden, per_pixel = ImageStats(100, 100, seen=5000, channels=3), {"grid": 4, "directions": 2}[encoding]
+    enough = per_pixel * 10_000 + 3 * 102**2
+    few, many = (preset_settings("smooth", hidden, encoding, p) for p in (enough - 1, enough))
+    assert "residual" not in few["options"] and many["options"]["residual"] == [100, 100]
+    assert count(few, 3) < enough and count(many, 3) <= enough
+
+
+def test_bilinear_grids_take_no_residual():
+    hidden = ImageStats(300, 300, seen=45_000, channels=1)
+    assert "residual" not in resolve(Settings(encoding="grid", options={"interpolation": 1}), hidden).options
+    cubic = resolve(Settings(encoding="grid", options={"interpolation": 3}), hidden).options
+    assert cubic["residual"] == [299, 299]
 
 
 def test_cells_of_grids_are_squares_inside_the_image():

@@ -63,7 +63,7 @@ def grid_settings(
     Returns:
         Values by the names of :class:`kanfield.config.settings.Settings`.
     """
-    most = _most_parameters(rule, stats) if most is None else most
+    most = most_parameters(rule, stats) if most is None else most
     size = stats.pixels / _REFERENCE
     samples = rule.samples * stats.channels**rule.channels_growth
     samples *= size ** (SAMPLES_GROWTH if size > 1 else 1)
@@ -76,7 +76,7 @@ def grid_settings(
             "base": None,
             "init_slope": _SLOPE,
             "interpolation": rule.interpolation,
-            "extent": [side / stats.longest for side in _sides(rule, stats)],
+            "extent": [side / stats.longest for side in grid_sides(rule.interpolation, stats)],
         },
         "steps": max(rule.fewest_steps, math.ceil(samples / batch)),
         "batch_size": batch,
@@ -86,6 +86,13 @@ def grid_settings(
         "range_steps": RANGE_STEPS,
         "smoothness": _smoothness(rule, stats),
     }
+
+
+def most_parameters(rule: GridRule, stats: ImageStats) -> int:
+    """Parameters of a KAN on grids, at most."""
+    size = stats.pixels / _REFERENCE
+    growth = size ** min(rule.cap_growth - 1, 0) if size > 1 else 1.0
+    return math.floor(rule.cap * _features(rule, stats) / FEWEST_FEATURES * stats.pixels * growth)
 
 
 def _smoothness(rule: GridRule, stats: ImageStats) -> float:
@@ -101,7 +108,7 @@ def _gaps(stats: ImageStats) -> float:
     return max(1.0, stats.pixels / stats.seen / 2)
 
 
-def _sides(rule: GridRule, stats: ImageStats) -> tuple[int, int]:
+def grid_sides(interpolation: int, stats: ImageStats) -> tuple[int, int]:
     """How far the grids reach along x and y, in pixels, of which the finest level has as many cells.
 
     B-splines of even degree are centred on cells, so the grids span the image; those of odd degree on
@@ -109,7 +116,7 @@ def _sides(rule: GridRule, stats: ImageStats) -> tuple[int, int]:
     a cell for each pixel, every pixel has a B-spline that is largest there. Half a cell off it would see the
     mean of four vertices, of the finest patterns nothing.
     """
-    inset = rule.interpolation % 2
+    inset = interpolation % 2
     return max(1, stats.width - inset), max(1, stats.height - inset)
 
 
@@ -127,12 +134,12 @@ def _finest(rule: GridRule, stats: ImageStats, most: int) -> int:
     if rule.smoothness:
         cells /= _gaps(stats)
     share = min(cells, _SHARING * most / (LEVELS * _features(rule, stats))) / stats.pixels
-    return max(1, round(math.sqrt(share) * max(_sides(rule, stats))))
+    return max(1, round(math.sqrt(share) * max(grid_sides(rule.interpolation, stats))))
 
 
 def _all_dense(rule: GridRule, stats: ImageStats, most: int) -> bool:
     """Whether no level is hashed although the finest has a cell for each pixel."""
-    sides, features = _sides(rule, stats), _features(rule, stats)
+    sides, features = grid_sides(rule.interpolation, stats), _features(rule, stats)
     pairs = choose_resolutions(LEVELS, COARSEST, max(sides), *sides)
     layers = parameters([len(pairs) * features, WIDTH, stats.channels], [CELLS] * 2, ORDER, base=False)
     return layers + features * sum(_vertices(pairs, rule.interpolation)) <= most
@@ -156,12 +163,6 @@ def choose_resolutions(levels: int, coarsest: int, finest: int, width: int, heig
     return [pair for number, pair in enumerate(pairs) if pair not in pairs[:number]]
 
 
-def _most_parameters(rule: GridRule, stats: ImageStats) -> int:
-    size = stats.pixels / _REFERENCE
-    growth = size ** min(rule.cap_growth - 1, 0) if size > 1 else 1.0
-    return math.floor(rule.cap * _features(rule, stats) / FEWEST_FEATURES * stats.pixels * growth)
-
-
 def _features(rule: GridRule, stats: ImageStats) -> int:
     if rule.features is not None:
         return max(1, rule.features)
@@ -175,7 +176,7 @@ def _field(rule: GridRule, stats: ImageStats, most: int, beside: DirectionRule |
     first = first_layer(beside, stats) if beside else {"num_directions": 0}
     sizes = [(levels, shrink) for levels in range(LEVELS, 0, -1) for shrink in (1, 2, 4)]
     for levels, shrink in sizes:
-        pairs = choose_resolutions(levels, COARSEST, finest, *_sides(rule, stats))
+        pairs = choose_resolutions(levels, COARSEST, finest, *grid_sides(rule.interpolation, stats))
         widths = [WIDTH // shrink]
         units, grids = [len(pairs) * features, *widths, stats.channels], [CELLS] * (len(widths) + 1)
         layers = parameters(units, grids, ORDER, base=False)

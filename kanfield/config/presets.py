@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kanfield.config.direction_presets import DirectionRule, direction_settings
-from kanfield.config.grid_presets import GridRule, grid_settings
+from kanfield.config.grid_presets import GridRule, grid_settings, grid_sides, most_parameters
 from kanfield.config.image_stats import ImageStats
 from kanfield.config.settings import Encoding
 
@@ -20,11 +20,13 @@ class Preset:
 
     Attributes:
         grid_from: pixels of an image from which it takes grids; below, directions.
+        gaps_grid_from: the same where pixels are hidden or missing.
         grid: its rule on grids.
         directions: its rule along directions.
     """
 
     grid_from: int
+    gaps_grid_from: int
     grid: GridRule
     directions: DirectionRule
 
@@ -32,8 +34,11 @@ class Preset:
 PRESETS = {
     # True between the pixels: smooth interpolation, or a start from slow waves; across gaps, a pull.
     "smooth": Preset(
-        grid_from=1 << 17,
-        grid=GridRule(4.0, cap_growth=0.3, interpolation=2, samples=2.6e7, smoothness=1.5e-3),
+        grid_from=1 << 12,
+        gaps_grid_from=1 << 17,
+        grid=GridRule(
+            4.0, cap_growth=0.3, interpolation=2, samples=2.6e7, smoothness=1.5e-3, fewest_steps=1000
+        ),
         directions=DirectionRule(
             cap=2.0,
             layers=3,
@@ -58,6 +63,7 @@ PRESETS = {
     # Every pixel exact: a vertex of the finest level for each.
     "lossless": Preset(
         grid_from=1 << 8,
+        gaps_grid_from=1 << 8,
         grid=GridRule(
             4.0,
             cap_growth=1.0,
@@ -91,6 +97,7 @@ PRESETS = {
     # Few parameters.
     "compact": Preset(
         grid_from=1 << 14,
+        gaps_grid_from=1 << 14,
         grid=GridRule(0.5, cap_growth=0.6, interpolation=1, samples=6e7),
         directions=DirectionRule(
             cap=0.5,
@@ -152,14 +159,48 @@ def preset_settings(
     """
     rule = PRESETS[preset]
     if encoding is None:
-        encoding = "grid" if stats.pixels >= rule.grid_from else "directions"
+        first = rule.grid_from if stats.seen == stats.pixels else rule.gaps_grid_from
+        encoding = "grid" if stats.pixels >= first else "directions"
+    given = {key: v for key, v in (options or {}).items() if key in ("interpolation", "features")}
+    rule = dataclasses.replace(rule, grid=dataclasses.replace(rule.grid, **given))
+    residual = _residual(rule, stats, encoding, parameters)
+    if residual and parameters is not None:
+        parameters -= _residual_parameters(residual, stats)
     if encoding in ("grid", "both"):
         beside = rule.directions if encoding == "both" else None
-        given = {key: v for key, v in (options or {}).items() if key in ("interpolation", "features")}
-        settings = grid_settings(dataclasses.replace(rule.grid, **given), stats, parameters, beside)
+        settings = grid_settings(rule.grid, stats, parameters, beside)
     else:
         settings = direction_settings(rule.directions, stats, parameters, turned=encoding == "directions")
+    settings["options"] |= residual
     return {"encoding": encoding, **settings}
+
+
+def _residual(rule: Preset, stats: ImageStats, encoding: Encoding, parameters: int | None) -> dict[str, Any]:
+    """Options of a grid for what a pull towards smooth fields leaves of the pixels seen: a B-spline for each.
+
+    None where nothing pulls, or where the parameters that are asked for are fewer than the other parts take.
+    """
+    order = rule.grid.interpolation
+    if stats.seen == stats.pixels or not rule.grid.smoothness or order < 2:
+        return {}
+    sides = grid_sides(order, stats)
+    options = {
+        "residual": list(sides),
+        "interpolation": order,
+        "extent": [side / stats.longest for side in sides],
+    }
+    if parameters is not None:
+        on_grids = encoding in ("grid", "both")
+        others = most_parameters(rule.grid, stats) if on_grids else rule.directions.cap * stats.pixels
+        if parameters < others + _residual_parameters(options, stats):
+            return {}
+    return options
+
+
+def _residual_parameters(options: Mapping[str, Any], stats: ImageStats) -> int:
+    """A coefficient for each channel at every vertex."""
+    vertices: int = math.prod(side + options["interpolation"] for side in options["residual"])
+    return stats.channels * vertices
 
 
 def encoding_of(options: dict[str, Any]) -> Encoding | None:

@@ -77,14 +77,15 @@ def resolve(settings: Settings, stats: ImageStats) -> Settings:
 def _check_extent(options: Mapping[str, Any], stats: ImageStats) -> None:
     """Beyond their extent grids know nothing: that of another image's run would blur the ends of this one."""
     extent = options.get("extent")
-    if not options.get("resolutions") or not extent or len(extent) != 2:
+    on_grids = options.get("resolutions") or options.get("residual")
+    if not on_grids or not extent or len(extent) != 2:
         return
     reach = [(side - 1) / stats.longest for side in (stats.width, stats.height)]
     if any(found < wanted - 1e-6 for found, wanted in zip(extent, reach, strict=True)):
         found, wanted = (", ".join(f"{end:.4g}" for end in ends) for ends in (extent, reach))
         raise InputError(
-            f"options: extent {found} is short of this image, which reaches {wanted}: leave extent and "
-            "resolutions out, and the preset chooses them"
+            f"options: extent {found} is short of this image, which reaches {wanted}: leave extent, "
+            "resolutions and residual out, and the preset chooses them"
         )
 
 

@@ -2,5 +2,6 @@
 
 from kanfield.encodings.grid_encode import grid_encode
 from kanfield.encodings.grid_encoding import GridEncoding, make_layout
+from kanfield.encodings.residual_grid import ResidualGrid
 
-__all__ = ["GridEncoding", "grid_encode", "make_layout"]
+__all__ = ["GridEncoding", "ResidualGrid", "grid_encode", "make_layout"]

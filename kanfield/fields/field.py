@@ -21,6 +21,7 @@ class Field(nn.Module, abc.ABC):
         backend: what computes the field, as the log and ``metrics.json`` name it: ``"torch"``, or for
             splines and grid encodings ``"native"``, ``"triton"`` or ``"reference"``. Triton's kernels are
             compiled before the training is timed.
+        has_residual: whether :meth:`fit_residual` is called after the last step. Default: False.
         adam_options: keywords for Adam beside its learning rate, such as ``betas`` and ``eps``.
 
     Shape:
@@ -41,6 +42,7 @@ class Field(nn.Module, abc.ABC):
 
     backend: str = "torch"
     adam_options: Mapping[str, Any] = MappingProxyType({})
+    has_residual: bool = False
 
     @abc.abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -73,6 +75,16 @@ class Field(nn.Module, abc.ABC):
 
         Args:
             rate: share of the second difference that is added, 0 to 0.25.
+        """
+
+    def fit_residual(self, x: Tensor, values: Tensor) -> None:
+        """Fit a part that is not trained to what the others leave of all samples. Default: nothing.
+
+        Called after the last step where :attr:`has_residual` says so.
+
+        Args:
+            x: coordinates, ``(N, in_features)``.
+            values: there, ``(N, out_features)``.
         """
 
     def fraction_outside(self, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from kanfield.encodings import GridEncoding
+from kanfield.encodings import GridEncoding, ResidualGrid
 from kanfield.fields.field import Field
 from kanfield.fields.kan_layer import KANLayer, Levels
 from kanfield.fields.registry import Recipe, register, resize_widths
@@ -20,15 +20,19 @@ from kanfield.splines import choose_backend
 GRID_ADAM: Mapping[str, Any] = {"betas": (0.9, 0.99), "eps": 1e-15}
 _LEAST_REACH = 0.5  # of the layers' grids, where what reaches them starts at features near zero
 _SHRINK = 20.0  # a pull on features that bridges gaps as well as one on coefficients does
+_CHUNK = 1 << 16  # samples evaluated at a time
 MAX_HIDDEN_GRID = 2_000  # moving a grid costs a least-squares problem of its size
 
 
 def resize(options: dict[str, Any], factor: float) -> dict[str, Any]:
     """Options of a field with ``factor`` times the parameters: of entries where it has grids, else of units.
 
+    The residual's grid has as many vertices as the image has pixels, and is left out at any other size.
+
     >>> resize({"resolutions": [[8, 8]], "entries": 60, "widths": [24]}, 0.5)
     {'resolutions': [[8, 8]], 'entries': 30, 'widths': [24]}
     """
+    options = {**options, "residual": ()} if factor != 1 and options.get("residual") else options
     if options.get("resolutions"):
         return {**options, "entries": max(1, round(options["entries"] * factor))}
     return resize_widths(options, factor)
@@ -73,6 +77,8 @@ class KAN(Field):
         entries: of a level's table, at most; a level with more vertices is hashed.
         interpolation: degree of the B-splines between the grids' vertices: 1 (bilinear), 2 or 3 (smooth).
         extent: how far the grids reach along x and y.
+        residual: cells along x and y of a :class:`kanfield.encodings.ResidualGrid`, which is added to the
+            layers' outputs and takes up what training leaves of the samples; none for no such grid.
         precision: of all layers' products (see :class:`KANLayer`).
 
     Shape:
@@ -110,6 +116,7 @@ class KAN(Field):
         entries: int = 1 << 14,
         interpolation: int = 1,
         extent: Sequence[float] = (1.0, 1.0),
+        residual: Sequence[int] = (),
         precision: str = "fp32",
     ) -> None:
         super().__init__()
@@ -121,6 +128,7 @@ class KAN(Field):
             (init_noise, init_frequency, init_slope),
             num_directions,
             resolutions,
+            residual,
         )
         self.register_buffer("axes", _axes(num_directions) if num_directions else None, persistent=False)
         self.grid = (
@@ -142,6 +150,12 @@ class KAN(Field):
             for number, (i, o, size) in enumerate(zip(inputs, outputs, sizes, strict=True))
         )
         self._span_square()
+        self.residual = ResidualGrid(residual, out_features, interpolation, extent) if residual else None
+
+    @property
+    def has_residual(self) -> bool:  # type: ignore[override]
+        """Whether it has a grid that is fitted after the last step."""
+        return self.residual is not None
 
     @property
     def encoding(self) -> str:
@@ -163,6 +177,8 @@ class KAN(Field):
             self.grid.reset_parameters()
         for layer in self._kan_layers():
             layer.reset_parameters()
+        if self.residual is not None:
+            self.residual.reset_parameters()
         self._span_square()
 
     @torch.no_grad()
@@ -197,10 +213,12 @@ class KAN(Field):
         Returns:
             Values, ``(*, out_features)``.
         """
-        x = self._hidden_inputs(x)
+        y = self._hidden_inputs(x)
         for layer in self._following_layers():
-            x = layer(x)
-        return x
+            y = layer(y)
+        if self.residual is not None:
+            y = y + self.residual(x.reshape(-1, 2)).unflatten(0, x.shape[:-1])
+        return y
 
     def muon_parameters(self) -> list[Tensor]:
         """Coefficients of hidden layers, at every level."""
@@ -250,6 +268,19 @@ class KAN(Field):
         for layer in self._kan_layers():
             layer.smooth_coefficients(rate)
 
+    @torch.no_grad()
+    def fit_residual(self, x: Tensor, values: Tensor) -> None:
+        """Solve for the residual's grid; see :class:`kanfield.encodings.ResidualGrid`.
+
+        Args:
+            x: coordinates of all samples, ``(N, 2)``.
+            values: there, ``(N, out_features)``.
+        """
+        if self.residual is not None:
+            self.residual.reset_parameters()
+            left = values - torch.cat([self(part) for part in x.split(_CHUNK)])
+            self.residual.solve(x, left)
+
     def refine(self, factor: int = 2, optimizers: Iterable[Optimizer] = ()) -> None:
         """Refine every layer's finest grid (grid extension) without changing the function.
 
@@ -284,6 +315,7 @@ def _check(
     spreads: tuple[float, float, float],
     num_directions: int,
     resolutions: Sequence[Sequence[int]],
+    residual: Sequence[int],
 ) -> None:
     if len(sizes) != hidden_layers + 1:
         raise ValueError(f"{hidden_layers} widths need {hidden_layers + 1} grids, got {len(sizes)}")
@@ -301,8 +333,9 @@ def _check(
         raise ValueError(
             f"num_directions is 0 or more, and 0 unless there are 2 inputs, got {num_directions}"
         )
-    if resolutions and in_features != 2:
-        raise ValueError(f"resolutions are of grids in the plane, which has 2 inputs, not {in_features}")
+    if (resolutions or residual) and in_features != 2:
+        name = "resolutions" if resolutions else "residual"
+        raise ValueError(f"{name}: grids are of the plane, which has 2 inputs, not {in_features}")
     if resolutions and num_directions and not hidden_layers:
         raise ValueError("directions beside grids need a hidden layer; give widths")
 

@@ -89,7 +89,7 @@ def field_jet(field: nn.Module, inputs: Jet) -> Jet:
 
 def spline_layers(field: nn.Module) -> list[KANLayer] | None:
     """The layers of a KAN that are the whole of it but for directions; None for any other field."""
-    if not isinstance(field, KAN) or field.encoding not in ("none", "directions"):
+    if not isinstance(field, KAN) or field.encoding not in ("none", "directions") or field.has_residual:
         return None
     return [layer for layer in field.layers if isinstance(layer, KANLayer)]
 

@@ -77,9 +77,10 @@ def from_kan(kan: KAN, names: Sequence[str]) -> Network:
     9
     """
     layers = [layer for layer in kan.layers if isinstance(layer, KANLayer)]
-    if kan.encoding != "none":
+    if kan.encoding != "none" or kan.has_residual:
+        seen = kan.encoding if kan.encoding != "none" else "a residual's grid"
         raise InputError(
-            f"the KAN sees {kan.encoding}, as fields of images do: no formula of named functions is an image"
+            f"the KAN sees {seen}, as fields of images do: no formula of named functions is an image"
         )
     if layers[-1].out_features != 1:
         raise InputError(f"the KAN has {layers[-1].out_features} outputs: snap one of a single output")

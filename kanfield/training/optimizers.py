@@ -128,7 +128,7 @@ def build_optimizers(
     """
     matrices = field.muon_parameters() if name == "muon" else []
     taken = {id(p) for p in matrices}
-    others = [p for p in field.parameters() if id(p) not in taken]
+    others = [p for p in field.parameters() if p.requires_grad and id(p) not in taken]
     device = next(field.parameters()).device
     if rates_on_device is None:
         rates_on_device = device.type == "cuda"

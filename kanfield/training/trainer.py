@@ -130,6 +130,9 @@ class Trainer:
             stopped = self.ranks.alone and signals.received is not None
             if not self.ranks.alone and p.step % LOG_EVERY == 0:
                 self._agreed, stopped = self.ranks.agree(p.seconds, signals)
+            if self.field.has_residual and self._is_last_step():
+                seen = np.arange(self.sampler.count) if self.sampler.pixels is None else self.sampler.pixels
+                self.field.fit_residual(*self.target.samples(torch.from_numpy(seen)))
             evaluates = self._evaluates()
             if evaluates or p.step % LOG_EVERY == 0:
                 self._log(loss, evaluates)
