@@ -110,7 +110,7 @@ def test_steps_are_of_the_presets_and_their_rivals(quick: Any) -> None:
     names = [row["field"] for row in quick["steps"]]
     assert names[:2] == ["kan, preset smooth", "kan, preset lossless"]
     default, fused = quick["steps"][0], quick["steps"][-1]
-    assert default["times_default"] == 1 and default["parameters"] == 125_120
+    assert default["times_default"] == 1 and default["parameters"] == 257_172
     assert default["batch"] == step.QUICK_BATCH and default["graph"] is False
     assert default["pixels_per_second"] == pytest.approx(1e3 * default["batch"] / default["milliseconds"])
     assert "hashgrid" in names and fused["left_out"]

@@ -239,4 +239,4 @@ def test_wide_gaps_on_grids_take_a_stronger_pull():
     for share in (0.9, 0.5, 0.25, 0.01):
         stats = ImageStats(512, 512, seen=round(512 * 512 * share), channels=3)
         pulls.append(preset_settings("smooth", stats)["smoothness"])
-    assert pulls == pytest.approx([1.5e-3, 1.5e-3, 1.5e-3 * 2**1.5, 1e-2], rel=1e-3)
+    assert pulls == pytest.approx([3e-3, 3e-3, 3e-3 * 2**0.5, 1e-2], rel=1e-3)

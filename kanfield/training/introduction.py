@@ -38,7 +38,7 @@ def introduce(console: Console | None, trainer: Trainer) -> None:
         (f"{name}: {image.width} x {image.height} {image.kind}, {pixels:,} pixels", ""),
         *((note, "") for note in image.notes),
         *_goal_notes(trainer),
-        (f"{kind}: {parameters:,} parameters, {parameters / pixels:.2f} per pixel", ""),
+        (f"{kind}: {parameters:,} parameters, {parameters / pixels:.2f} per pixel{_residual(trainer)}", ""),
         (f"{device}, {torch.get_num_threads()} threads, {backend} backend{why}", "yellow" if slow else ""),
         *_processes(trainer),
         (f"run folder {folder}; watch it with: {watch}", ""),
@@ -54,6 +54,12 @@ def _levels(settings: Settings) -> str:
         return ""
     (first, last), count = (resolutions[0], resolutions[-1]), len(resolutions)
     return f" ({count} levels, {first[0]} x {first[1]} to {last[0]} x {last[1]} cells)"
+
+
+def _residual(trainer: Trainer) -> str:
+    """How many parameters are not trained."""
+    count = sum(p.numel() for p in trainer.field.parameters() if not p.requires_grad)
+    return f"; {count:,} are fitted at the end, to what training leaves" if count else ""
 
 
 def introduce_resumed(
