@@ -43,6 +43,7 @@ def main() -> None:
     """Read the command line, fit, print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("image", help="gray or RGB of 8 bits, with sides of an even number of pixels")
+    parser.add_argument("--size", type=int, help="resize the image's longer side to so many pixels first")
     parser.add_argument("--encoding", default="grid", choices=["grid", "directions"], help="of the fit")
     parser.add_argument("--parameters", type=int, help="of the field, at most; without it the preset's")
     parser.add_argument("--smoothness", type=float, help="the setting of that name; without it the preset's")
@@ -50,9 +51,11 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         image = read_image(arguments.image)
+        if arguments.size:
+            image = resize_image(image, arguments.size)
         if image.bits != 8 or image.mode not in ("L", "RGB") or image.width % 2 or image.height % 2:
             parser.error(f"{arguments.image} is not gray or RGB of 8 bits with even sides: give another")
-        settings = {name: value for name, value in vars(arguments).items() if name != "image"}
+        settings = {name: value for name, value in vars(arguments).items() if name not in ("image", "size")}
         seen, field, bicubic = measure(image, **settings)
     except KanfieldError as error:
         print(f"upscale: {error}", file=sys.stderr)
