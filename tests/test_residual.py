@@ -17,6 +17,7 @@ from kanfield.pde.jets import spline_layers
 from kanfield.splines import use_backend
 from kanfield.symbolic.convert import from_kan
 from kanfield.training.optimizers import build_optimizers
+from kanfield.training.trainer import Trainer
 
 WIDTH, HEIGHT = 24, 18
 
@@ -116,6 +117,19 @@ def test_a_fit_ends_with_it(tmp_path, encoding) -> None:
 def test_a_fit_that_reaches_its_target_early_does_without(tmp_path) -> None:
     run = kanfield.fit(picture(), out=tmp_path, held_out="0.3", steps=40, target_psnr=1.0)
     assert run.metrics["steps"] < 40 and not run.field.residual.table.any()
+
+
+def test_a_time_that_runs_out_in_an_evaluation_counts_too(tmp_path, monkeypatch) -> None:
+    log = Trainer._log
+
+    def slow(self, loss, evaluates):
+        log(self, loss, evaluates)
+        self.progress.seconds += 1000
+
+    monkeypatch.setattr(Trainer, "_log", slow)
+    run = kanfield.fit(picture(), out=tmp_path, held_out="0.3", seconds=900)
+    assert run.metrics["steps"] == 10 and run.field.residual.table.any()
+    assert run.psnr > 30 and run.metrics["seconds"] >= 1000
 
 
 def test_smoothing_by_hand_keeps_the_pixels_too(tmp_path) -> None:

@@ -1,11 +1,13 @@
 """Where the time of a fit goes, each part against its floor.
 
-    python tools/profile_step.py assets/camera.png [--steps 400] [--json FILE]
+    python tools/profile_step.py assets/camera.png [--preset compact] [--steps 400] [--json FILE]
 
-A fit of the default preset runs with a clock around its parts. Floors: arithmetic at the rate of a matrix
+A fit of a preset runs with a clock around its parts. Floors: arithmetic at the rate of a matrix
 product, memory traffic at the rate of a copy, both measured in this very process just before. The operator is
-the layers' forward and backward; its floor counts, for each sample and edge, k + 1 taps and the branch beside
-them, three times (values and two gradients; the first layer's inputs need none).
+the field's forward and backward; its floor counts, for each sample and edge, k + 1 taps and the branch beside
+them, three times (values and two gradients; what sees coordinates needs one less). Of grids it counts the
+(k + 1)^2 vertices a sample sees in each level twice (values and the table's gradient), and the features that
+are read, and read and written.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import kanfield
 from kanfield import KAN, KANLayer
 from kanfield.bench.clock import THOROUGH
 from kanfield.bench.rates import measure_rates
+from kanfield.config.presets import PRESETS
 from kanfield.config.resolve import resolve
 from kanfield.config.settings import Settings
 from kanfield.runs.folder import RunFolder
@@ -64,13 +67,30 @@ class Clock:
         setattr(owner, call.__name__, timed)
 
 
-def operator_floor(layers: list[KANLayer], samples: int) -> float:
-    """Floating-point operations of a step's forward and backward."""
-    passes = [2, *[3] * (len(layers) - 1)]
-    return sum(
-        p * 2.0 * samples * layer.in_features * layer.out_features * (layer.order + 2)
+def operator_floor(field: KAN, samples: int, arithmetic: float, traffic: float) -> float:
+    """Seconds of a step's forward and backward.
+
+    Args:
+        field: on grids or not.
+        samples: of a step.
+        arithmetic: rate in operations a second.
+        traffic: rate in bytes a second.
+    """
+    layers = [layer for layer in field.layers if isinstance(layer, KANLayer)]
+    passes = [3 if field.encoding == "grid" else 2, *[3] * (len(layers) - 1)]
+    operations = sum(
+        p
+        * 2.0
+        * samples
+        * layer.in_features
+        * layer.out_features
+        * (layer.order + 1 + (layer.base is not None))
         for p, layer in zip(passes, layers, strict=True)
     )
+    features = 0.0
+    if field.grid is not None:
+        features = samples * field.grid.out_features * (field.grid.order + 1.0) ** 2
+    return (operations + 2 * 2 * features) / arithmetic + 3 * 4 * features / traffic
 
 
 def muon_floor(matrices: Sequence[torch.Tensor]) -> float:
@@ -79,11 +99,11 @@ def muon_floor(matrices: Sequence[torch.Tensor]) -> float:
     return sum(2.0 * (2 * rows * side**2 + 5 * 4 * side**3) for rows, side in shapes)
 
 
-def profile(image: str, steps: int, size: int | None) -> dict[str, Any]:
+def profile(image: str, steps: int, size: int | None, preset: str) -> dict[str, Any]:
     """Milliseconds per step and floors by part of one fit."""
     rates = measure_rates(torch.device("cpu"), THOROUGH)
     arithmetic, traffic = rates.products["fp32"], rates.copy
-    settings = Settings(steps=steps, checkpoint_seconds=1e9)
+    settings = Settings(preset=preset, steps=steps, checkpoint_seconds=1e9)
     picture = kanfield.read_image(image, size)
     settings = resolve(settings, image_stats(make_target(settings, picture, torch.zeros(1))))
     torch.manual_seed(0)
@@ -107,17 +127,18 @@ def profile(image: str, steps: int, size: int | None) -> dict[str, Any]:
         trainer.train(signals)
         total = time.perf_counter() - start
     samples = trainer.sampler.batch_size
-    layers = [layer for layer in field.layers if isinstance(layer, KANLayer)]
-    evaluations = steps / trainer.evaluate_every * target.count / samples / 3
-    bytes_of_parameters = 4.0 * sum(p.numel() for p in field.parameters())
+    evaluated = target.count if trainer.eval_pixels is None else len(trainer.eval_pixels)
+    evaluations = steps / trainer.evaluate_every * evaluated / samples / 3
+    operator = operator_floor(field, samples, arithmetic, traffic)
+    matrices = field.muon_parameters()
     others = next(p for p in trainer.optimizers if not isinstance(p, Muon)).param_groups[0]["params"]
     floors = {
-        "operator": steps * operator_floor(layers, samples) / arithmetic,
+        "operator": steps * operator,
         "Muon": steps
-        * (muon_floor(field.muon_parameters()) / arithmetic + 5 * bytes_of_parameters / traffic),
+        * (muon_floor(matrices) / arithmetic + 5 * 4.0 * sum(p.numel() for p in matrices) / traffic),
         "Adam": steps * 7 * 4.0 * sum(p.numel() for p in others) / traffic,
         "sampling": steps * samples * (8 + 8 + 4 * picture.channels) / traffic,
-        "evaluation and logging": evaluations * operator_floor(layers, samples) / arithmetic,
+        "evaluation and logging": evaluations * operator,
     }
     parts = dict(clock.seconds)
     parts["the loop around them"] = total - sum(parts.values())
@@ -160,9 +181,10 @@ def main() -> None:
     parser.add_argument("image")
     parser.add_argument("--size", type=int, help="longer side in pixels")
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--preset", default="smooth", choices=list(PRESETS))
     parser.add_argument("--json", help="also write the figures to this file")
     arguments = parser.parse_args()
-    result = profile(arguments.image, arguments.steps, arguments.size)
+    result = profile(arguments.image, arguments.steps, arguments.size, arguments.preset)
     show(result)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

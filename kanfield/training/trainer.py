@@ -119,7 +119,7 @@ class Trainer:
             compile_kernels(self.field, *self.batches.at(p.step))
         clock = time.perf_counter()
         saved_at: float | None = None if p.step == 0 else clock
-        self._agreed = p.seconds
+        self._agreed, fitted = p.seconds, False
         while not self._is_done():
             loss = self._step()
             p.step += 1
@@ -130,9 +130,8 @@ class Trainer:
             stopped = self.ranks.alone and signals.received is not None
             if not self.ranks.alone and p.step % LOG_EVERY == 0:
                 self._agreed, stopped = self.ranks.agree(p.seconds, signals)
-            if self.field.has_residual and self._is_last_step():
-                seen = np.arange(self.sampler.count) if self.sampler.pixels is None else self.sampler.pixels
-                self.field.fit_residual(*self.target.samples(torch.from_numpy(seen)))
+            if self._is_last_step():
+                fitted = self._fit_residual()
             evaluates = self._evaluates()
             if evaluates or p.step % LOG_EVERY == 0:
                 self._log(loss, evaluates)
@@ -144,9 +143,19 @@ class Trainer:
             if saved_at is None or now - saved_at >= settings.checkpoint_seconds:
                 self.save()
                 saved_at = clock = time.perf_counter()
-        if p.evaluated_at != p.step:  # the time ran out between two evaluations
+        late = self._is_last_step() and not fitted and self._fit_residual()  # the time ran out in a look
+        if late:
+            p.seconds += time.perf_counter() - clock
+        if late or p.evaluated_at != p.step:  # or between two
             self._evaluate()
         self.save()
+
+    def _fit_residual(self) -> bool:
+        """Fit what is not trained to what training leaves of all pixels seen; whether the field has such a part."""
+        if self.field.has_residual:
+            seen = np.arange(self.sampler.count) if self.sampler.pixels is None else self.sampler.pixels
+            self.field.fit_residual(*self.target.samples(torch.from_numpy(seen)))
+        return self.field.has_residual
 
     def _is_done(self) -> bool:
         return self._is_last_step() or self.reached_goal()
