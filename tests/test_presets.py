@@ -156,12 +156,21 @@ def test_smooth_keeps_the_pixels_that_surround_gaps(encoding):
 
 
 @pytest.mark.parametrize("encoding", ["grid", "directions"])
-def test_a_residual_never_takes_parameters_from_the_rest(encoding):
-    hidden, per_pixel = ImageStats(100, 100, seen=5000, channels=3), {"grid": 4, "directions": 2}[encoding]
-    enough = per_pixel * 10_000 + 3 * 102**2
+def test_a_residual_takes_two_thirds_of_the_parameters_at_most(encoding):
+    hidden = ImageStats(100, 100, seen=5000, channels=3)
+    enough = 3 * 102**2 * 3 // 2
     few, many = (preset_settings("smooth", hidden, encoding, p) for p in (enough - 1, enough))
     assert "residual" not in few["options"] and many["options"]["residual"] == [100, 100]
-    assert count(few, 3) < enough and count(many, 3) <= enough
+    assert count(few, 3) < enough and 0.9 * enough < count(many, 3) <= enough
+    assert "residual" in preset_settings("smooth", hidden, encoding)["options"]
+
+
+def test_a_residual_that_is_left_out_leaves_its_parameters_to_the_rest():
+    hidden, most = ImageStats(300, 300, seen=45_000, channels=3), 420_000
+    without = preset_settings("smooth", hidden, "grid", most, {"residual": []})
+    assert "residual" not in without["options"]
+    beside = count(preset_settings("smooth", hidden, "grid", most), 3) - 3 * 302**2
+    assert 140_000 < beside < 150_000 < count(without, 3)
 
 
 def test_bilinear_grids_take_no_residual():

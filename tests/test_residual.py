@@ -42,7 +42,8 @@ def test_it_is_ridge_regression(order, cells, channels, backend) -> None:
     for vertex in range(rows.shape[1]):
         unit = torch.zeros_like(one.table)
         unit[vertex] = 1.0
-        rows[:, vertex] = one.at(x, unit)[:, 0]
+        one.load_state_dict({"table": unit})
+        rows[:, vertex] = one(x)[:, 0]
     expected = torch.linalg.solve(rows.T @ rows + 1e-2 * torch.eye(rows.shape[1]), rows.T @ residual)
     with use_backend(backend):
         grid.solve(x, residual)
@@ -55,6 +56,12 @@ def test_far_from_all_samples_it_is_zero() -> None:
     grid.solve(torch.tensor([[-0.5, 0.0]]), torch.ones(1, 1))
     values = grid(torch.tensor([[-0.5, 0.0], [-0.45, 0.0], [0.5, 0.0]]))[:, 0].tolist()
     assert values[0] == pytest.approx(1, abs=0.05) and 0.5 < values[1] < values[0] and values[2] == 0
+
+
+def test_what_diverged_is_left_alone() -> None:
+    grid = ResidualGrid((4, 4), 1)
+    grid.solve(torch.zeros(2, 2), torch.tensor([[1.0], [torch.nan]]))
+    assert not grid.table.any()
 
 
 def test_linear_splines_are_refused() -> None:
@@ -114,9 +121,10 @@ def test_a_fit_ends_with_it(tmp_path, encoding) -> None:
     assert np.isfinite(slopes).all()
 
 
-def test_a_fit_that_reaches_its_target_early_does_without(tmp_path) -> None:
+def test_a_fit_that_reaches_its_target_early_ends_with_it_too(tmp_path) -> None:
     run = kanfield.fit(picture(), out=tmp_path, held_out="0.3", steps=40, target_psnr=1.0)
-    assert run.metrics["steps"] < 40 and not run.field.residual.table.any()
+    assert run.metrics["steps"] < 40 and run.field.residual.table.any()
+    assert run.psnr > 30 and run.metrics["target_reached"]
 
 
 def test_a_time_that_runs_out_in_an_evaluation_counts_too(tmp_path, monkeypatch) -> None:

@@ -1,6 +1,6 @@
 """PSNR of an image at twice the size, from its half: of a fit, and of bicubic interpolation.
 
-python tools/upscale.py kodim03.png --parameters 103000
+python tools/upscale.py kodim03.png --seconds 12 --parameters 103000
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--encoding", default="grid", choices=["grid", "directions"], help="of the fit")
     parser.add_argument("--parameters", type=int, help="of the field, at most; without it the preset's")
     parser.add_argument("--smoothness", type=float, help="the setting of that name; without it the preset's")
-    parser.add_argument("--seconds", type=float, default=12.0, help="of the fit")
+    parser.add_argument("--seconds", type=float, help="of the fit; without it the preset's steps")
     arguments = parser.parse_args()
     try:
         image = read_image(arguments.image)

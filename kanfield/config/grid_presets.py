@@ -63,7 +63,7 @@ def grid_settings(
     Returns:
         Values by the names of :class:`kanfield.config.settings.Settings`.
     """
-    most = most_parameters(rule, stats) if most is None else most
+    most = _most_parameters(rule, stats) if most is None else most
     size = stats.pixels / _REFERENCE
     samples = rule.samples * stats.channels**rule.channels_growth
     samples *= size ** (SAMPLES_GROWTH if size > 1 else 1)
@@ -86,13 +86,6 @@ def grid_settings(
         "range_steps": RANGE_STEPS,
         "smoothness": _smoothness(rule, stats),
     }
-
-
-def most_parameters(rule: GridRule, stats: ImageStats) -> int:
-    """Parameters of a KAN on grids, at most."""
-    size = stats.pixels / _REFERENCE
-    growth = size ** min(rule.cap_growth - 1, 0) if size > 1 else 1.0
-    return math.floor(rule.cap * _features(rule, stats) / FEWEST_FEATURES * stats.pixels * growth)
 
 
 def _smoothness(rule: GridRule, stats: ImageStats) -> float:
@@ -161,6 +154,12 @@ def choose_resolutions(levels: int, coarsest: int, finest: int, width: int, heig
     longest = max(width, height)
     pairs = [[max(1, round(s * width / longest)), max(1, round(s * height / longest))] for s in sides]
     return [pair for number, pair in enumerate(pairs) if pair not in pairs[:number]]
+
+
+def _most_parameters(rule: GridRule, stats: ImageStats) -> int:
+    size = stats.pixels / _REFERENCE
+    growth = size ** min(rule.cap_growth - 1, 0) if size > 1 else 1.0
+    return math.floor(rule.cap * _features(rule, stats) / FEWEST_FEATURES * stats.pixels * growth)
 
 
 def _features(rule: GridRule, stats: ImageStats) -> int:

@@ -31,7 +31,7 @@ _NAMES = {
 # What people write beside the other settings and belongs under options.
 _FIELD_OPTIONS = (
     *("widths", "grids", "order", "init_noise", "init_frequency", "init_slope", "num_directions"),
-    *("resolutions", "features", "entries", "interpolation", "extent"),
+    *("resolutions", "features", "entries", "interpolation", "extent", "residual"),
 )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kanfield.config.direction_presets import DirectionRule, direction_settings
-from kanfield.config.grid_presets import GridRule, grid_settings, grid_sides, most_parameters
+from kanfield.config.grid_presets import GridRule, grid_settings, grid_sides
 from kanfield.config.image_stats import ImageStats
 from kanfield.config.settings import Encoding
 
@@ -20,15 +20,15 @@ class Preset:
 
     Attributes:
         grid_from: pixels of an image from which it takes grids; below, directions.
-        gaps_grid_from: the same where pixels are hidden or missing.
         grid: its rule on grids.
         directions: its rule along directions.
+        gaps_grid_from: ``grid_from`` where pixels are hidden or missing; None for the same.
     """
 
     grid_from: int
-    gaps_grid_from: int
     grid: GridRule
     directions: DirectionRule
+    gaps_grid_from: int | None = None
 
 
 PRESETS = {
@@ -63,7 +63,6 @@ PRESETS = {
     # Every pixel exact: a vertex of the finest level for each.
     "lossless": Preset(
         grid_from=1 << 8,
-        gaps_grid_from=1 << 8,
         grid=GridRule(
             4.0,
             cap_growth=1.0,
@@ -97,7 +96,6 @@ PRESETS = {
     # Few parameters.
     "compact": Preset(
         grid_from=1 << 14,
-        gaps_grid_from=1 << 14,
         grid=GridRule(0.5, cap_growth=0.6, interpolation=1, samples=6e7),
         directions=DirectionRule(
             cap=0.5,
@@ -121,6 +119,8 @@ PRESETS = {
         ),
     ),
 }
+
+_RESIDUAL_SHARE = 2 / 3  # of the parameters that are asked for, at most
 
 # The settings that a preset decides.
 PRESET_KEYS = (
@@ -159,11 +159,13 @@ def preset_settings(
     """
     rule = PRESETS[preset]
     if encoding is None:
-        first = rule.grid_from if stats.seen == stats.pixels else rule.gaps_grid_from
-        encoding = "grid" if stats.pixels >= first else "directions"
-    given = {key: v for key, v in (options or {}).items() if key in ("interpolation", "features")}
-    rule = dataclasses.replace(rule, grid=dataclasses.replace(rule.grid, **given))
-    residual = _residual(rule, stats, encoding, parameters)
+        gaps_from = rule.grid_from if rule.gaps_grid_from is None else rule.gaps_grid_from
+        grid_from = rule.grid_from if stats.seen == stats.pixels else gaps_from
+        encoding = "grid" if stats.pixels >= grid_from else "directions"
+    given = dict(options or {})
+    chosen = {key: v for key, v in given.items() if key in ("interpolation", "features")}
+    rule = dataclasses.replace(rule, grid=dataclasses.replace(rule.grid, **chosen))
+    residual = {} if "residual" in given else _residual(rule.grid, stats, parameters)
     if residual and parameters is not None:
         parameters -= _residual_parameters(residual, stats)
     if encoding in ("grid", "both"):
@@ -175,26 +177,21 @@ def preset_settings(
     return {"encoding": encoding, **settings}
 
 
-def _residual(rule: Preset, stats: ImageStats, encoding: Encoding, parameters: int | None) -> dict[str, Any]:
-    """Options of a grid for what a pull towards smooth fields leaves of the pixels seen: a B-spline for each.
+def _residual(rule: GridRule, stats: ImageStats, parameters: int | None) -> dict[str, Any]:
+    """Options of a grid for what a pull leaves of the pixels seen: a B-spline for each pixel.
 
-    None where nothing pulls, or where the parameters that are asked for are fewer than the other parts take.
+    Empty where nothing pulls, or where it would take too much of the parameters that are asked for.
     """
-    order = rule.grid.interpolation
-    if stats.seen == stats.pixels or not rule.grid.smoothness or order < 2:
+    if stats.seen == stats.pixels or not rule.smoothness or rule.interpolation < 2:
         return {}
-    sides = grid_sides(order, stats)
+    sides = grid_sides(rule.interpolation, stats)
     options = {
         "residual": list(sides),
-        "interpolation": order,
+        "interpolation": rule.interpolation,
         "extent": [side / stats.longest for side in sides],
     }
-    if parameters is not None:
-        on_grids = encoding in ("grid", "both")
-        others = most_parameters(rule.grid, stats) if on_grids else rule.directions.cap * stats.pixels
-        if parameters < others + _residual_parameters(options, stats):
-            return {}
-    return options
+    fits = parameters is None or _residual_parameters(options, stats) <= _RESIDUAL_SHARE * parameters
+    return options if fits else {}
 
 
 def _residual_parameters(options: Mapping[str, Any], stats: ImageStats) -> int:

@@ -43,7 +43,7 @@ def resolve(settings: Settings, stats: ImageStats) -> Settings:
     encoding = settings.encoding or encoding_of(given)
     if settings.model == "kan":
         chosen = preset_settings(preset, stats, encoding, settings.parameters, given)
-    else:  # steps and batch are those of the KAN's preset
+    else:  # steps and batch are those of the KAN along directions
         chosen = preset_settings("smooth", stats, "directions")
         chosen |= {"options": _defaults(family), "encoding": None, "range_steps": 0, "smoothness": 0.0}
     if settings.model != "kan" or settings.optimizer not in (None, chosen["optimizer"]):

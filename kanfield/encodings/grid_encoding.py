@@ -116,11 +116,7 @@ class GridEncoding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features at coordinates; see the class for shapes."""
-        return self.at(x, self.table)
-
-    def at(self, x: Tensor, table: Tensor) -> Tensor:
-        """The same of another table of its shape."""
-        return grid_encode(x / self.extent, table, self.layout, self.order)
+        return grid_encode(x / self.extent, self.table, self.layout, self.order)
 
     @torch.no_grad()
     def shrink(self, rate: float) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, cg
-from torch import Tensor, nn
+from torch import Tensor
 
+from kanfield.encodings.grid_encode import grid_encode, grid_table
 from kanfield.encodings.grid_encoding import GridEncoding
 
 # Against the squares of the samples' B-splines, whose sum is 0.3 to 0.4 for quadratic ones at the middle of
@@ -18,6 +19,7 @@ from kanfield.encodings.grid_encoding import GridEncoding
 _RIDGE = 1e-2
 _TOLERANCE = 1e-4  # of the gradient, relative
 _MOST_ITERATIONS = 200
+_CHUNK = 1 << 20  # samples at a time
 
 
 class ResidualGrid(GridEncoding):
@@ -52,7 +54,9 @@ class ResidualGrid(GridEncoding):
         self, cells: Sequence[int], channels: int, order: int = 2, extent: Sequence[float] = (1.0, 1.0)
     ) -> None:
         if order < 2:
-            raise ValueError(f"a residual takes B-splines of degree 2 or 3, got {order}")
+            raise ValueError(
+                f"a residual takes B-splines of degree 2 or 3, got {order}: change it or leave it out"
+            )
         vertices = int(np.prod([side + order for side in cells]))
         super().__init__([cells] * channels, 1, max(1, vertices), order, extent, init_scale=0.0)
         self.table.requires_grad_(False)
@@ -61,25 +65,32 @@ class ResidualGrid(GridEncoding):
     def solve(self, x: Tensor, residual: Tensor) -> None:
         """Minimise ``sum (grid(x) - residual)^2 + 0.01 sum coefficients^2`` by conjugate gradients.
 
+        A residual that is not finite, of a field that diverged, is left alone.
+
         Args:
             x: coordinates of all samples, ``(N, 2)``.
             residual: what is left of them, ``(N, channels)``.
         """
-        size, right = self.table.numel(), self._transposed(x, residual)
-        normal = LinearOperator((size, size), matvec=lambda c: self._normal(x, c), dtype=right.dtype)
-        found, _ = cg(normal, right, rtol=_TOLERANCE, maxiter=_MOST_ITERATIONS)
+        if not bool(residual.isfinite().all()):
+            return
+        parts = (x / self.extent).split(_CHUNK)
+        right = self._transposed(parts, residual.split(_CHUNK))
+
+        def normal(coefficients: NDArray[Any]) -> NDArray[Any]:
+            table = self._shaped(coefficients)
+            values = (grid_encode(part, table, self.layout, self.order) for part in parts)
+            return self._transposed(parts, values) + _RIDGE * coefficients
+
+        operator = LinearOperator((right.size, right.size), matvec=normal, dtype=right.dtype)
+        found, _ = cg(operator, right, rtol=_TOLERANCE, maxiter=_MOST_ITERATIONS)
         self.table.copy_(self._shaped(found))
 
-    def _normal(self, x: Tensor, coefficients: NDArray[Any]) -> NDArray[Any]:
-        self.table.copy_(self._shaped(coefficients))
-        return self._transposed(x, self(x)) + _RIDGE * coefficients
-
-    def _transposed(self, x: Tensor, values: Tensor) -> NDArray[Any]:
+    def _transposed(self, parts: Iterable[Tensor], values: Iterable[Tensor]) -> NDArray[Any]:
         """Products of every coefficient's B-spline with values at all samples."""
-        table = nn.Parameter(self.table)
-        with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(self.at(x, table), table, values)
-        return gradient.cpu().numpy().ravel()
+        products = torch.zeros_like(self.table)
+        for x, g in zip(parts, values, strict=True):
+            products += grid_table(x, g.contiguous(), self.layout, len(self.table), self.order, 0, 0)
+        return products.cpu().numpy().ravel()
 
     def _shaped(self, coefficients: NDArray[Any]) -> Tensor:
         return torch.from_numpy(coefficients.reshape(self.table.shape)).to(self.table)

@@ -21,7 +21,7 @@ class Field(nn.Module, abc.ABC):
         backend: what computes the field, as the log and ``metrics.json`` name it: ``"torch"``, or for
             splines and grid encodings ``"native"``, ``"triton"`` or ``"reference"``. Triton's kernels are
             compiled before the training is timed.
-        has_residual: whether :meth:`fit_residual` is called after the last step. Default: False.
+        has_residual: whether :meth:`fit_residual` is called at the end of training. Default: False.
         adam_options: keywords for Adam beside its learning rate, such as ``betas`` and ``eps``.
 
     Shape:
@@ -80,7 +80,7 @@ class Field(nn.Module, abc.ABC):
     def fit_residual(self, x: Tensor, values: Tensor) -> None:
         """Fit a part that is not trained to what the others leave of all samples. Default: nothing.
 
-        Called after the last step where :attr:`has_residual` says so.
+        Called at the end of training where :attr:`has_residual` says so.
 
         Args:
             x: coordinates, ``(N, in_features)``.
@@ -139,7 +139,7 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Count the trained numbers of a field or layer.
+    """Count the parameters of a field or layer.
 
     Args:
         module: the field.

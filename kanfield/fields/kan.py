@@ -154,7 +154,7 @@ class KAN(Field):
 
     @property
     def has_residual(self) -> bool:  # type: ignore[override]
-        """Whether it has a grid that is fitted after the last step."""
+        """Whether it has a grid that is fitted at the end of training."""
         return self.residual is not None
 
     @property

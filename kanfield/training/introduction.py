@@ -58,8 +58,10 @@ def _levels(settings: Settings) -> str:
 
 def _residual(trainer: Trainer) -> str:
     """How many parameters are not trained."""
+    if not trainer.field.has_residual:
+        return ""
     count = sum(p.numel() for p in trainer.field.parameters() if not p.requires_grad)
-    return f"; {count:,} are fitted at the end, to what training leaves" if count else ""
+    return f"; {count:,} are fitted at the end, to what training leaves"
 
 
 def introduce_resumed(

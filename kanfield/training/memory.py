@@ -151,4 +151,5 @@ def _least_memory(settings: Settings, image: Image) -> int:
     weights = sum(i * o * (grid + options.get("order", 0) + 1) for (i, o), grid in edges)
     entries = options.get("entries", 0)
     weights += features * sum(min(math.prod(cells), entries) for cells in levels)
-    return int(4 * max(3 * weights, values))
+    residual = image.channels * math.prod(options.get("residual") or [0])
+    return int(4 * max(3 * weights + residual, values))

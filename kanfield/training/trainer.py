@@ -123,36 +123,41 @@ class Trainer:
         while not self._is_done():
             loss = self._step()
             p.step += 1
-            if self.spectrum is not None and self.spectrum.is_due(p.step, self._is_last_step()):
-                self._log_spectrum(self.spectrum)
-            now = time.perf_counter()
-            p.seconds, clock = p.seconds + now - clock, now
+            clock = self._count_since(clock)
             stopped = self.ranks.alone and signals.received is not None
             if not self.ranks.alone and p.step % LOG_EVERY == 0:
                 self._agreed, stopped = self.ranks.agree(p.seconds, signals)
             if self._is_last_step():
                 fitted = self._fit_residual()
+            if self.spectrum is not None and self.spectrum.is_due(p.step, self._is_last_step()):
+                self._log_spectrum(self.spectrum)
+            clock = self._count_since(clock)
             evaluates = self._evaluates()
             if evaluates or p.step % LOG_EVERY == 0:
                 self._log(loss, evaluates)
-                now = time.perf_counter()
-                p.seconds, clock = p.seconds + now - clock, now
+                clock = self._count_since(clock)
             if stopped:
                 self.save()
                 raise signals.interrupted(p.step, self.folder.path)
-            if saved_at is None or now - saved_at >= settings.checkpoint_seconds:
+            if saved_at is None or clock - saved_at >= settings.checkpoint_seconds:
                 self.save()
                 saved_at = clock = time.perf_counter()
-        late = self._is_last_step() and not fitted and self._fit_residual()  # the time ran out in a look
-        if late:
-            p.seconds += time.perf_counter() - clock
+        # The target was reached, or the time ran out in an evaluation.
+        late = not fitted and self._fit_residual()
+        self._count_since(clock)
         if late or p.evaluated_at != p.step:  # or between two
             self._evaluate()
         self.save()
 
+    def _count_since(self, clock: float) -> float:
+        """Add the time since then to that of training, and return the time."""
+        now = time.perf_counter()
+        self.progress.seconds += now - clock
+        return now
+
     def _fit_residual(self) -> bool:
-        """Fit what is not trained to what training leaves of all pixels seen; whether the field has such a part."""
-        if self.field.has_residual:
+        """Fit the part that is not trained to what training leaves; False where there is none."""
+        if self.field.has_residual and self.ranks.leads:
             seen = np.arange(self.sampler.count) if self.sampler.pixels is None else self.sampler.pixels
             self.field.fit_residual(*self.target.samples(torch.from_numpy(seen)))
         return self.field.has_residual

@@ -54,7 +54,7 @@ def tangent_kernel(field: nn.Module, x: Tensor, memory: int = MEMORY) -> Tensor:
 
 def _jacobian(field: nn.Module, x: Tensor) -> Tensor:
     """Gradients of every output at every coordinate, shape ``(N, c, parameters)``."""
-    parameters = {name: p.detach() for name, p in field.named_parameters()}
+    parameters = {name: p.detach() for name, p in field.named_parameters() if p.requires_grad}
 
     def outputs(values: dict[str, Tensor], row: Tensor) -> Tensor:
         y: Tensor = functional_call(field, values, (row[None],))[0]
