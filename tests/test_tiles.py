@@ -20,7 +20,7 @@ from kanfield.images.windows import open_windows
 from kanfield.runs.rendering import evaluate_field
 from kanfield.tiles import entry
 from kanfield.tiles.blend import TiledField, axis_weight
-from kanfield.tiles.budget import tile_steps
+from kanfield.tiles.budget import LEAST_BATCH, with_budget
 from kanfield.tiles.collect import measure_again
 from kanfield.tiles.held_out import held_out_window
 from kanfield.tiles.picture import Picture, survey
@@ -82,7 +82,17 @@ def test_parts_cover_an_axis_and_none_is_left_with_a_few_pixels(length, side):
 
 
 def test_a_picture_is_split_by_its_pixels_or_by_what_is_asked_for():
-    assert plan_for(Settings(), 2048, 2048) is None
+    assert plan_for(Settings(), 1024, 1024) is None
+    assert len(plan_for(Settings(), 1024, 1025).tiles) == 6
+    for name, value in {
+        "model": "siren",
+        "encoding": "directions",
+        "options": {"num_directions": 4},
+        "spectrum": True,
+        "preset": "compact",
+        "parameters": 10**6,
+    }.items():
+        assert plan_for(Settings(**{name: value}), 2048, 2048) is None
     assert len(plan_for(Settings(), 8000, 8000).tiles) == 256
     assert plan_for(Settings(tiles=1), 8000, 8000) is None
     assert plan_for(Settings(tiles=64), 64, 64) is None
@@ -97,7 +107,9 @@ def test_a_picture_is_seen_no_less_for_being_split_and_a_pixel_as_long_in_any_la
         plan = plan_for(Settings(tiles=512), height, width)
         frame = ImageStats(*plan.frame[::-1], plan.frame[0] * plan.frame[1], 3)
         of_tile = resolve(Settings(preset=preset), frame)
-        return tile_steps(Settings(preset=preset), of_tile, plan, frame) * of_tile.batch_size / frame.pixels
+        of_tile = with_budget(Settings(preset=preset), of_tile, plan, frame)
+        assert of_tile.batch_size >= LEAST_BATCH
+        return of_tile.steps * of_tile.batch_size / frame.pixels
 
     for height, width in ((600, 800), (2000, 3000), (4000, 6000)):
         one = resolve(Settings(preset=preset), ImageStats(width, height, height * width, 3))
@@ -121,7 +133,15 @@ def test_a_picture_is_seen_no_less_for_being_split_and_a_pixel_as_long_in_any_la
 def test_a_budget_or_target_that_was_given_is_every_tiles_own(given):
     settings, frame = Settings(**given), ImageStats(532, 532, 532 * 532, 3)
     of_tile = resolve(settings, frame)
-    assert tile_steps(settings, of_tile, plan_for(Settings(), 4000, 6000), frame) == of_tile.steps
+    assert with_budget(settings, of_tile, plan_for(Settings(), 4000, 6000), frame) == of_tile
+
+
+def test_a_batch_that_was_given_is_every_tiles_own():
+    settings, frame = Settings(batch_size=512), ImageStats(532, 532, 532 * 532, 3)
+    found = with_budget(settings, resolve(settings, frame), plan_for(Settings(), 4000, 6000), frame)
+    usual = with_budget(Settings(), resolve(Settings(), frame), plan_for(Settings(), 4000, 6000), frame)
+    assert found.batch_size == 512
+    assert found.steps * 512 == pytest.approx(usual.steps * usual.batch_size, rel=0.01)
 
 
 # ---- the blend ---------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from kanfield.names import command_line
 from kanfield.runs.folder import RunFolder
 from kanfield.runs.input_image import read_mask, with_defaults
 from kanfield.runs.run import make_field
-from kanfield.tiles.budget import tile_steps
+from kanfield.tiles.budget import with_budget
 from kanfield.tiles.folder import Split, TiledFolder
 from kanfield.tiles.held_out import held_out_share
 from kanfield.tiles.picture import FileReader, Picture, Survey, image_reader, survey
@@ -189,8 +189,8 @@ def _resolved(settings: Settings, plan: Plan, like: Image, found: Survey) -> Set
                 "together; give more, larger --tiles, or leave out other options of the field"
             )
     threads = settings.threads or min(CORES, cpu_count())
-    steps = tile_steps(settings, of_tile, plan, stats)
-    return replace(of_tile, steps=steps, parameters=most, tiles=plan.side, threads=threads)
+    of_tile = with_budget(settings, of_tile, plan, stats)
+    return replace(of_tile, parameters=most, tiles=plan.side, threads=threads)
 
 
 def _begin(

@@ -28,7 +28,7 @@ from kanfield.tiles.folder import TiledFolder
 from kanfield.tiles.held_out import held_out_share
 from kanfield.tiles.ledger import Ledger
 from kanfield.tiles.picture import survey
-from kanfield.tiles.plan import Plan, plan_for
+from kanfield.tiles.plan import OTHERS_FROM, Plan, plan_for
 from kanfield.tiles.ray_tasks import RayTasks, require_ray
 from kanfield.tiles.run import TiledRun
 from kanfield.tiles.streamed import is_beyond_memory, streamed
@@ -214,6 +214,8 @@ def _plan(settings: Settings, height: int, width: int) -> Plan | None:
     """The plan that ``--tiles`` asks for; None for one field, the only kind that torchrun is for."""
     plan = plan_for(settings, height, width)
     if plan is not None and process_count() > 1:
+        if settings.tiles is None and height * width <= OTHERS_FROM:
+            return None
         raise InputError(
             f"torchrun is for one field, and {width} x {height} pixels are split into many: add --tiles 1, "
             "or leave torchrun out, since kanfield fit starts workers by itself"

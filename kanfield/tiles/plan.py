@@ -6,11 +6,15 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
+from kanfield.config.presets import encoding_of
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 
-FROM = 1 << 22  # pixels above which a picture is split unless --tiles says otherwise
+# Pixels above which a picture is split unless --tiles says otherwise: for KANs on grids, and for fields of which one
+# is better or quicker than many.
+FROM, OTHERS_FROM = 1 << 20, 1 << 22
 SIDE = 512  # pixels of a core, at most, where it is split without being told how
+_OF_ONE_FIELD = "spectrum", "timelapse"  # settings
 _LEAST_OVERLAP, _OVERLAP_SHARE = 4, 32  # pixels to either side of a border; of the side, one in so many
 
 
@@ -139,8 +143,8 @@ def plan_for(settings: Settings, height: int, width: int) -> Plan | None:
     """The plan that ``--tiles`` asks for; None for one field.
 
     Args:
-        settings: Of these ``tiles``: None splits pictures of over :data:`FROM` pixels into tiles of
-            :data:`SIDE`, 1 never splits, any other number is the side of a tile.
+        settings: Of these ``tiles``: None splits pictures of over :data:`FROM` pixels, or :data:`OTHERS_FROM`,
+            into tiles of :data:`SIDE`; 1 never splits, any other number is the side of a tile.
         height: Pixel rows of the picture.
         width: Pixel columns.
 
@@ -152,12 +156,21 @@ def plan_for(settings: Settings, height: int, width: int) -> Plan | None:
     """
     side = settings.tiles
     if side is None:
-        side = SIDE if height * width > FROM else 1
+        side = SIDE if height * width > _splits_from(settings) else 1
     if side == 1 or max(height, width) <= side:
         return None
-    for name in ("spectrum", "timelapse"):
+    for name in _OF_ONE_FIELD:
         if getattr(settings, name):
             raise InputError(
                 f"--{name} is of one field, and {width} x {height} pixels are split into many: add --tiles 1"
             )
     return Plan(height, width, side)
+
+
+def _splits_from(settings: Settings) -> int:
+    encoding = settings.encoding or encoding_of(settings.options or {}) or "grid"
+    on_grids = settings.model == "kan" and encoding in ("grid", "both")
+    few = settings.preset == "compact" or settings.parameters is not None
+    return (
+        FROM if on_grids and not few and not any(getattr(settings, n) for n in _OF_ONE_FIELD) else OTHERS_FROM
+    )
