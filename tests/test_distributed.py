@@ -20,8 +20,10 @@ import torch
 from conftest import refused
 from torch import nn
 
+from kanfield.config.settings import Settings
 from kanfield.images import Image, write_image
 from kanfield.runs.checkpoint import read_checkpoint
+from kanfield.tiles import entry
 from kanfield.training.distributed import Ranks
 from kanfield.training.signals import Signals
 from kanfield.training.step import Step
@@ -231,6 +233,7 @@ def test_tiles_and_too_small_batches_are_refused(picture, monkeypatch, capsys):
     out = "--out", picture.parent / "runs"
     said = refused(capsys, "fit", picture, "--tiles", "32", *out)
     assert "torchrun is for one field, and 64 x 48 pixels are split into many: add --tiles 1" in said
+    assert entry._plan(Settings(), 2000, 2000) is None  # one field, as torchrun asks for
     said = refused(capsys, "fit", picture, "--batch-size", "1", *out)
     assert "--batch-size 1 is less than a pixel for each of 2 processes" in said
     monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)

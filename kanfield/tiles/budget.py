@@ -16,7 +16,7 @@ LEAST_BATCH = 4096  # half of it takes 1.4 to 1.8 times as long for as many samp
 
 
 def with_budget(settings: Settings, of_tile: Settings, plan: Plan, stats: ImageStats) -> Settings:
-    """Settings of a tile with its steps and batch: its share of the samples that the preset gives the whole picture as one field.
+    """Settings of a tile with its share of the samples that the preset gives the whole picture as one field.
 
     A preset gives large pictures fewer looks at a pixel than small ones. By the size of its tiles alone, a
     photograph of 24 megapixels would take an hour where one field takes minutes. A fit that is to reach a
