@@ -52,7 +52,7 @@ class Fit:
     """Which picture of a file that holds several (TIFF, GIF, WebP and others), from 1. Default: the first."""
     tiles: Tiles = None
     """Split the picture into tiles of at most N pixels a side, a field each; 1: one field. Default: auto, 512
-    above 1,048,576 pixels, or 4,194,304 of other fields than a KAN on grids."""
+    above 1,048,576 pixels, or 4,194,304 with few parameters or other fields than a KAN on grids."""
     workers: Whole = None
     """Processes that fit tiles. Default: one per GPU, or per two cores; kanfield work adds others."""
     engine: Text = None

@@ -10,8 +10,8 @@ from kanfield.config.presets import encoding_of
 from kanfield.config.settings import Settings
 from kanfield.errors import InputError
 
-# Pixels above which a picture is split unless --tiles says otherwise: for KANs on grids, and for fields of which
-# one is better or quicker than many.
+# Pixels above which a picture is split unless --tiles says otherwise: for KANs on grids, and for fields of
+# which one is better or quicker than many.
 FROM, OTHERS_FROM = 1 << 20, 1 << 22
 SIDE = 512  # pixels of a core, at most, where it is split without being told how
 _OF_ONE_FIELD = "spectrum", "timelapse"  # settings
@@ -144,7 +144,8 @@ def plan_for(settings: Settings, height: int, width: int) -> Plan | None:
 
     Args:
         settings: Of these ``tiles``: None splits pictures of over :data:`FROM` pixels, or
-            :data:`OTHERS_FROM`, into tiles of :data:`SIDE`; 1 never splits, any other number is the side of a tile.
+            :data:`OTHERS_FROM`, into tiles of :data:`SIDE`; 1 never splits, any other number is the side
+            of a tile.
         height: Pixel rows of the picture.
         width: Pixel columns.
 
