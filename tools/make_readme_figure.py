@@ -28,7 +28,7 @@ def curve(axis: Axes, folder: Path) -> None:
     axis.plot([float(r["seconds"]) for r in rows], [float(r["psnr"]) for r in rows], color=BLUE, marker=".")
     axis.axhline(POSTER_DB, color=GRAY, linewidth=0.8, linestyle="--")
     place: dict[str, Any] = {"transform": axis.get_yaxis_transform(), "fontsize": 7, "color": GRAY}
-    axis.text(0.03, POSTER_DB - 0.3, f"the poster's KAN: {POSTER_DB} dB", va="top", **place)
+    axis.text(0.03, POSTER_DB + 0.3, f"the poster's KAN: {POSTER_DB} dB", va="bottom", **place)
     axis.set_xlabel("training time (s)", fontsize=8)
     axis.set_ylabel("PSNR (dB)", fontsize=8)
     axis.tick_params(labelsize=7)
