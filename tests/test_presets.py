@@ -240,7 +240,9 @@ def test_nothing_is_smoothed_where_every_pixel_is_seen(name):
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_smooth_bridges_gaps(encoding):
     hidden = preset_settings("smooth", ImageStats(64, 64, seen=4000, channels=1), encoding)
-    assert hidden["smoothness"] > 0
+    assert hidden["smoothness"] == 3e-3
+    without = preset_settings("smooth", ImageStats(64, 64, 4000, 1), encoding, options={"residual": []})
+    assert without["smoothness"] == pytest.approx(1.5e-3)
 
 
 def test_wide_gaps_on_grids_take_a_stronger_pull():

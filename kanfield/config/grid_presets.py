@@ -44,7 +44,7 @@ _SLOPE = 1.0  # lines in fresh splines stand in for a smooth branch, and cost no
 _SHARING = 32  # vertices of the finest level for each entry, at most
 _FEW_HIDDEN = 0.1  # of the pixels: a mask's border, say, for which the others do not leave their places
 _BESIDE = 16  # units of the layer that sees directions
-_GAPS = 0.5  # power of the pixels for each one seen, from two on, that the pull grows with
+_GAPS = 1.5  # power of the pixels for each one seen, from two on, that the pull grows with
 _MOST_SMOOTHNESS = 1e-2
 _REFERENCE = 0.4e6  # pixels; optimisers move all parameters in every step, whose time they must not rule
 

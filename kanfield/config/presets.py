@@ -37,7 +37,7 @@ PRESETS = {
         grid_from=1 << 12,
         gaps_grid_from=1 << 17,
         grid=GridRule(
-            4.0, cap_growth=0.3, interpolation=2, samples=2.6e7, smoothness=3e-3, fewest_steps=1000
+            4.0, cap_growth=0.3, interpolation=2, samples=2.6e7, smoothness=1.5e-3, fewest_steps=1000
         ),
         directions=DirectionRule(
             cap=2.0,
@@ -57,7 +57,7 @@ PRESETS = {
             steps_growth=0.5,
             most_steps=6000,
             channels_growth=0,
-            smoothness=3e-3,
+            smoothness=1.5e-3,
         ),
     ),
     # Every pixel exact: a vertex of the finest level for each.
@@ -121,6 +121,7 @@ PRESETS = {
 }
 
 _RESIDUAL_SHARE = 2 / 3  # of the parameters that are asked for, at most
+_RESIDUAL_PULL = 3e-3  # at least, since it costs no sharpness then
 
 # The settings that a preset decides.
 PRESET_KEYS = (
@@ -173,7 +174,9 @@ def preset_settings(
         settings = grid_settings(rule.grid, stats, parameters, beside)
     else:
         settings = direction_settings(rule.directions, stats, parameters, turned=encoding == "directions")
-    settings["options"] |= residual
+    if residual:
+        settings["options"] |= residual
+        settings["smoothness"] = max(settings["smoothness"], _RESIDUAL_PULL)
     return {"encoding": encoding, **settings}
 
 
