@@ -36,10 +36,10 @@ def variants(base: Settings, image: Image) -> Iterator[tuple[str, Settings]]:
         image: to fit.
     """
     assert base.options is not None and base.steps and base.batch_size and base.lr and base.adam_lr
-    finest = max(base.options["resolutions"][-1])
+    given, finest = base.options, max(base.options["resolutions"][-1])
 
     def options(**changes: Any) -> Settings:
-        return replace(base, options={**base.options, **changes})
+        return replace(base, options={**given, **changes})
 
     def levels(count: int, coarsest: int) -> Settings:
         return options(resolutions=choose_resolutions(count, coarsest, finest, image.width, image.height))
