@@ -93,6 +93,8 @@ def test_a_picture_is_split_by_its_pixels_or_by_what_is_asked_for():
         "parameters": 10**6,
     }.items():
         assert plan_for(Settings(**{name: value}), 2048, 2048) is None
+    grids_of_one_field = Settings(options={"resolutions": [[64, 64], [2048, 2048]]})
+    assert plan_for(grids_of_one_field, 2048, 2048) is None  # a run's own settings repeat it
     assert len(plan_for(Settings(), 8000, 8000).tiles) == 256
     assert plan_for(Settings(tiles=1), 8000, 8000) is None
     assert plan_for(Settings(tiles=64), 64, 64) is None

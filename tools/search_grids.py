@@ -74,7 +74,7 @@ def search(image: Image, share: float, preset: str, held_out: str | None) -> dic
         preset: on grids.
         held_out: pixels to hide, which are scored then; None for none.
     """
-    asked = Settings(preset=preset, encoding="grid", held_out=held_out)
+    asked = Settings(preset=preset, encoding="grid", held_out=held_out, tiles=1)
     base = resolve(asked, image_stats(make_target(asked, image, torch.zeros(1))))
     assert base.steps is not None
     base = replace(base, steps=max(1, round(base.steps * share)))

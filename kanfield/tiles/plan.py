@@ -169,9 +169,8 @@ def plan_for(settings: Settings, height: int, width: int) -> Plan | None:
 
 
 def _splits_from(settings: Settings) -> int:
-    encoding = settings.encoding or encoding_of(settings.options or {}) or "grid"
-    on_grids = settings.model == "kan" and encoding in ("grid", "both")
+    options = settings.options or {}
+    on_grids = (settings.encoding or encoding_of(options) or "grid") in ("grid", "both")
     few = settings.preset == "compact" or settings.parameters is not None
-    return (
-        FROM if on_grids and not few and not any(getattr(settings, n) for n in _OF_ONE_FIELD) else OTHERS_FROM
-    )
+    whole = "resolutions" in options or any(getattr(settings, name) for name in _OF_ONE_FIELD)
+    return FROM if settings.model == "kan" and on_grids and not few and not whole else OTHERS_FROM
