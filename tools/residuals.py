@@ -70,9 +70,8 @@ def main() -> None:
     except KanfieldError as error:
         print(f"residuals: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-    print(
-        "| field | seen | unseen | seen, with the grid | unseen, with the grid |\n| --- | --- | --- | --- | --- |"
-    )
+    print("| field | seen | unseen | seen, with the grid | unseen, with the grid |")
+    print("| --- | --- | --- | --- | --- |")
     for model, figures in found.items():
         print(f"| {model} | " + " | ".join(f"{value:.2f}" for value in np.mean(figures, axis=0)) + " |")
 

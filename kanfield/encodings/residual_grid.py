@@ -15,8 +15,8 @@ from kanfield.encodings.grid_encode import grid_encode, grid_table
 from kanfield.encodings.grid_encoding import GridEncoding
 
 # Against the squares of the samples' B-splines, whose sum is 0.3 to 0.4 for quadratic ones at the middle of
-# their cells. Five times as much changed PSNR on hidden pixels by 0.02 dB at most where half or more of camera,
-# astronaut and coffee was hidden; a tenth of it, on camera, by 0.01.
+# their cells. Five times as much changed PSNR on hidden pixels by 0.02 dB at most where half or more of
+# camera, astronaut and coffee was hidden; a tenth of it, on camera, by 0.01.
 _RIDGE = 1e-2
 _TOLERANCE = 1e-4  # of the gradient, relative
 _MOST_ITERATIONS = 200
