@@ -37,7 +37,7 @@ def both(x: Tensor, coef: Tensor, base: Tensor, grid, order: int) -> tuple[list[
     inputs=st.integers(1, 40),
     outputs=st.integers(1, 40),
     size=st.integers(1, 50),
-    order=st.integers(1, 3),
+    order=st.integers(1, 5),
     dtype=st.sampled_from([torch.float32, torch.float64]),
 )
 def test_native_sweep_agrees_with_its_twin(samples, inputs, outputs, size, order, dtype) -> None:
@@ -94,7 +94,7 @@ def test_native_sweep_gives_the_same_bits_on_any_number_of_threads() -> None:
 
 
 @pytest.mark.needs("native core")
-@pytest.mark.parametrize("order", [2, 3])
+@pytest.mark.parametrize("order", [2, 3, 5])
 def test_native_sweep_can_be_differentiated_twice(order: int) -> None:
     grid = make_grid(3, 4)
     leaves = [points(grid, 6), make_coef(grid, order, 2), torch.randn(3, 2, dtype=torch.float64)]

@@ -146,7 +146,7 @@ def test_a_file_that_is_no_image_is_refused(here, capsys, spoil, telling):
         ("--optimizer sgd", "muon or adam"),
         ("--device tpu", "--device tpu is unknown"),
         ("--precision fp8", "fp32 or fp64 or tf32x3 or tf32 or bf16"),
-        ("--order 4", "order 4 is not one of (1, 2, 3)"),
+        ("--order 6", "order 6 is not one of (1, 2, 3, 4, 5)"),
         ("--order cubic", "'cubic' is not a whole number"),
         ("--held-out stripes", "--held-out stripes is not known"),
         ("--held-out 1.5", "--held-out 1.5 is not known"),

@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.autograd import forward_ad, grad, gradcheck, gradgradcheck
 
 from kanfield.encodings import GridEncoding, grid_encode, make_layout, reference
-from kanfield.encodings.grid_encode import FEATURES, grid_forward, grid_project, grid_table
+from kanfield.encodings.grid_encode import FEATURES, ORDERS, grid_forward, grid_project, grid_table
 from kanfield.encodings.grid_encoding import MAX_CELLS
-from kanfield.splines import ORDERS, use_backend
+from kanfield.splines import use_backend
 
 # Cells along x and y of every level, and entries of a level at most.
 LEVELS = {

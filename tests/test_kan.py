@@ -130,7 +130,7 @@ def test_same_seed_same_layer() -> None:
         ({"grid_size": 0}, "grid sizes must be at least 1"),
         ({"grid_size": []}, "grid sizes must be at least 1"),
         ({"grid_size": [4, 6]}, r"divide the largest, got \[4, 6\]"),
-        ({"order": 4}, "order 4 is not one of"),
+        ({"order": 6}, "order 6 is not one of"),
         ({"base": "relu"}, "base 'relu' is not 'silu' or None"),
     ],
 )

@@ -59,7 +59,7 @@ numbers = settings(max_examples=20, deadline=None, derandomize=True, database=No
 @given(
     shape=st.tuples(st.sampled_from((0, 1, 2, 5, 300)), st.integers(1, 18), st.integers(1, 20)),
     cells=st.sampled_from((1, 2, 7, 100_000)),
-    order=st.integers(1, 3),
+    order=st.integers(1, 5),
     derivative=st.integers(0, 3),
     dtype=st.sampled_from((torch.float32, torch.float64)),
     how=st.tuples(*[st.sampled_from(LAYOUTS)] * 3),

@@ -39,7 +39,7 @@ def fields():
     small = {"init_noise": 0.5}
     return {
         "deep": KAN(2, 1, widths=[4, 3], grids=[5, 8, 6], **small),
-        "directions": KAN(2, 1, widths=[4], grids=[5, 8], num_directions=3, **small),
+        "directions": KAN(2, 1, widths=[4], grids=[5, 8], num_directions=3, order=5, **small),
         "no base": KAN(2, 1, widths=[4], grids=5, base=None, order=2, **small),
         "nested": KAN(2, 1, widths=[3], grids=[[3, 6], 4], **small),
         "mlp": build_field("mlp", 2, 1, {"widths": [7, 7], "activation": "tanh"}),

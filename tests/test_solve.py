@@ -61,7 +61,7 @@ def test_a_run_leaves_everything(heat, capsys):
     metrics = json.loads(printed.out)
     assert metrics == json.loads(Path("a/metrics.json").read_text())
     assert metrics["relative_l2"] < 0.3 and metrics["relative_l2_squared"] == metrics["relative_l2"] ** 2
-    assert metrics["parameters"] == 3 * 3 * 14 and metrics["optimizer"] == "lm" and metrics["steps"] == 12
+    assert metrics["parameters"] == 3 * 3 * 16 and metrics["optimizer"] == "lm" and metrics["steps"] == 12
     assert "relative L2" in printed.err and "report.html" in printed.err
     with open("a/metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -123,6 +123,18 @@ def test_a_run_does_not_go_on_with_another_equation(heat, monkeypatch):
     Path("part/solve.yaml").write_text("".join(lines))  # as older runs have it
     with pytest.raises(Interrupted):
         run_solve(None, resume=Path("part"))
+
+
+def test_a_kan_s_splines_are_quintic_or_as_told_and_those_of_older_runs_cubic(heat, monkeypatch):
+    def order(run):
+        return run.field.layers[0].order
+
+    assert (order(solver()), order(solver(order=2))) == (5, 2)
+    run_solve(SolveSettings("heat.py", **{**SMALL, "order": 3}), out=Path("old"))
+    lines = Path("old/solve.yaml").read_text().splitlines(True)
+    Path("old/solve.yaml").write_text("".join(line for line in lines if not line.startswith("order")))
+    metrics, _ = run_solve(None, resume=Path("old"))
+    assert metrics["parameters"] == 3 * 3 * 14
 
 
 def test_ctrl_c_ends_in_one_line_and_a_folder_is_used_once(heat, monkeypatch):
@@ -207,7 +219,7 @@ def test_refinement_and_windows_are_planned():
     assert spans == [*[(coarse, n / 8) for n in range(1, 9)], *[((20, 10, 10), 1.0)] * 4]
     assert sum(stretch.steps for stretch in made.stretches[:8]) == 50
     assert sum(stretch.steps for stretch in made.stretches[8:]) == 50
-    assert made.parameters == 2 * 5 * 24 + 5 * 5 * 14 + 5 * 14
+    assert made.parameters == 2 * 5 * 26 + 5 * 5 * 16 + 5 * 16
 
 
 @pytest.mark.parametrize(
@@ -225,6 +237,7 @@ def test_refinement_and_windows_are_planned():
         ("poisson-2d --points 100", ["--points 100", "parameters", "--grids"]),
         ("poisson-2d --model mlp --widths 90,90 --optimizer lm --points 6001", ["--optimizer lm", "lbfgs"]),
         ("poisson-2d --widths 0", ["--widths", "above zero"]),
+        ("poisson-2d --order 6", ["order 6", "(1, 2, 3, 4, 5)"]),
         ("--resume .", ["no run of kanfield solve", "solve.yaml"]),
         ("poisson-2d --resume .", ["--resume", "leave out"]),
         ("empty.py", ["empty.py", "'problem'"]),

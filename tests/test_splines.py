@@ -112,7 +112,7 @@ def test_native_agrees_on_any_shape(**case: object) -> None:
 
 @pytest.mark.needs("native core")
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("derivative", range(5))
+@pytest.mark.parametrize("derivative", range(7))
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_native_agrees_on_every_order_and_derivative(
@@ -333,7 +333,7 @@ def test_derivatives_are_those_of_repeated_autograd(backend: str, order: int) ->
         (y,) = grad(y.sum(), x, create_graph=True)
         direct = spline(x, coef, grid, order, derivative=derivative)
         assert_near(y, direct, 1e-12)
-    assert bool(y.any()) == (order == 3)
+    assert bool(y.any()) == (order >= 3)
 
 
 def test_parameters_learn_through_a_second_derivative(backend: str) -> None:
@@ -592,7 +592,7 @@ def test_a_gpu_on_which_triton_does_not_start_gets_plain_torch(monkeypatch: pyte
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"order": 4}, "order 4 is not one of"),
+        ({"order": 6}, "order 6 is not one of"),
         ({"order": 0}, "order 0 is not one of"),
         ({"derivative": -1}, "derivative order -1 is negative"),
         ({"x": torch.zeros(5)}, r"x must have shape \(N, I\), got \(5,\)"),

@@ -15,7 +15,7 @@ from torch.nn.functional import silu
 
 from kanfield import KANLayer
 from kanfield.errors import InputError
-from kanfield.splines import Grid, choose_backend, reference, spline, spline_and_silu, use_backend
+from kanfield.splines import ORDERS, Grid, choose_backend, reference, spline, spline_and_silu, use_backend
 from kanfield.splines.precision import PRECISIONS
 from kanfield.splines.triton import dispatch
 from kanfield.splines.triton.dispatch import KERNELS, force_kernel
@@ -83,7 +83,7 @@ def compare(problem: Problem, derivative: int, precision: str, weighted: bool) -
 
 
 @pytest.mark.parametrize(
-    ("order", "derivative"), [(k, v) for k, v in itertools.product((1, 2, 3), range(4)) if v <= k]
+    ("order", "derivative"), [(k, v) for k, v in itertools.product(ORDERS, range(6)) if v <= k]
 )
 def test_primitives_agree_on_every_order_and_derivative(kernel: str, order: int, derivative: int) -> None:
     problem = Problem(samples=37, inputs=3, outputs=5, size=7, order=order)
@@ -96,7 +96,7 @@ def test_primitives_agree_on_every_order_and_derivative(kernel: str, order: int,
     inputs=st.integers(1, 4),
     outputs=st.sampled_from([1, 3, 16, 17, 70]),
     size=st.sampled_from([1, 2, 13, 14, 15, 40, 300]),
-    order=st.sampled_from([1, 2, 3]),
+    order=st.sampled_from(ORDERS),
     weighted=st.booleans(),
     kernel=st.sampled_from(KERNELS),
 )
@@ -140,7 +140,7 @@ def test_sums_split_among_programs_add_up(monkeypatch: pytest.MonkeyPatch) -> No
             assert compare(problem, 0, "fp32", weighted=True) < TOLERANCE["fp32"]
 
 
-@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("order", ORDERS)
 def test_a_layer_with_its_branch_agrees_in_values_and_gradients(kernel: str, order: int) -> None:
     problem = Problem(samples=40, inputs=3, outputs=18, size=6, order=order)
     found = []

@@ -13,7 +13,7 @@ from kanfield.bench.operator import check_agreement
 from kanfield.bench.rates import Copy
 from kanfield.bench.variants import Pass, Variant, variants_on
 from kanfield.encodings import GridEncoding
-from kanfield.splines import ORDERS
+from kanfield.encodings.grid_encode import ORDERS
 from kanfield.splines.backend import BACKENDS
 
 _FLOATS = 4  # bytes of one

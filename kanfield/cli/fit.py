@@ -82,7 +82,7 @@ class Fit:
     grids: Grids = None
     """Grid cells of every layer, e.g. 64,10,10; nested levels with +, e.g. 16+64,10,10."""
     order: Whole = None
-    """Degree of the splines: 1, 2 or 3."""
+    """Degree of the splines, 1 to 5."""
     options: Options = None
     """What else a family takes, e.g. omega_0=60,hidden_omega_0=30 (kanfield models lists all)."""
     batch_size: Whole = None

@@ -32,6 +32,8 @@ class Solve:
     grids: Cells = None
     """Cells of every layer of the KAN at the end, one number for all or one a layer. Even ones are reached by
     exact refinement from coarser ones. Default: 20."""
+    order: Whole = None
+    """Degree of the KAN's splines, 1 to 5. Default: 5."""
     optimizer: Text = None
     """lm (Levenberg-Marquardt), lbfgs or adam. Default: lm; for KANs above 3,000 parameters lbfgs."""
     steps: Whole = None
@@ -81,7 +83,9 @@ class Solve:
             raise InputError(
                 f"--optimizer {self.optimizer} is unknown: give {', '.join(get_args(Optimizer))}"
             )
-        names = ("model", "widths", "grids", "optimizer", "steps", "seconds", "points", "seed", "quick")
+        names = (
+            "model", "widths", "grids", "order", "optimizer", "steps", "seconds", "points", "seed", "quick",
+        )  # fmt: skip
         given = {name: getattr(self, name) for name in names}
         if self.resume is not None:
             if (

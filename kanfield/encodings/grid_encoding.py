@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from kanfield.encodings.grid_encode import FEATURES, grid_encode
-from kanfield.splines.basis import ORDERS
+from kanfield.encodings.grid_encode import FEATURES, ORDERS, grid_encode
 
 # Rows of a hashed level begin this fraction of its table apart, modulo its size. Multiples of the golden
 # ratio keep vertices that share an entry far from one another (Fibonacci hashing: Knuth, 1973, section 6.4).

@@ -62,7 +62,7 @@ class KAN(Field):
         widths: units of the hidden layers; none for a single layer.
         grids: grid size (cells) of every layer, one more than ``widths``; an int serves all layers, a list
             inside the list gives nested levels (see :class:`KANLayer`).
-        order: polynomial degree of the splines: 1, 2 or 3. The KAN literature calls it the order.
+        order: polynomial degree of the splines, 1 to 5. The KAN literature calls it the order.
         base: the branch beside the splines, ``"silu"`` or None.
         init_noise: standard deviation of the initial splines (see :class:`KANLayer`): the smaller, the
             smoother the start.

@@ -31,7 +31,7 @@ class KANLayer(nn.Module):
         out_features: number of outputs ``O``.
         grid_size: cells ``G`` of every input's grid; or several sizes, each dividing the largest, for nested
             levels: the layer is the sum of splines at all of them, merged before it is evaluated.
-        order: polynomial degree k: 1, 2 or 3.
+        order: polynomial degree k, 1 to 5.
         base: the smooth branch beside the splines, ``"silu"`` or None for none.
         init_noise: spread of a fresh layer's splines: coefficients are drawn with this over the square
             root of the number of splines that are summed.

@@ -6,6 +6,8 @@
 
 namespace kanfield {
 
+constexpr int kMostOrder = 5;  // of splines
+
 // One problem. All arrays are contiguous, row-major; `outputs` is what `padded` of the table gives.
 template <typename T>
 struct Problem {

@@ -13,7 +13,7 @@ template <typename T>
 Problem<T> problem(const Matrix<T>& x, const std::optional<Matrix<T>>& weight, const Vector<T>& lower,
                    const Vector<T>& scale, int64_t outputs, int64_t grid, int order, int derivative,
                    int threads) {
-  require(order >= 1 && order <= 3, "order must be 1, 2 or 3");
+  require(order >= 1 && order <= kMostOrder, "order must be 1 to 5");
   require(derivative >= 0 && derivative <= order, "derivative must lie between 0 and order");
   require(grid >= 1 && grid <= (int64_t(1) << 24), "a grid has between 1 and 2^24 cells");
   require(threads >= 1, "threads must be at least 1");

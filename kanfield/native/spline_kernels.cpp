@@ -72,35 +72,36 @@ inline void add_lane_sums(const V* v, T* out) {
 
 // ---- basis -------------------------------------------------------------------------------------
 
-// The K+1 B-splines that do not vanish on a cell, or their derivative V, at t in [0, 1] of that cell.
-// The term 0 * t keeps a NaN a NaN where the derivative is constant.
+// The K+1 B-splines that do not vanish on a cell, or their derivative V, at t in [0, 1] of that cell: linear,
+// quadratic and cubic ones in closed form, others by the recursion of Cox and de Boor from the degree below,
+// whose differences are their slopes. The term 0 * t keeps a NaN a NaN where the derivative is constant.
 template <int K, int V, typename vec>
 inline void polynomials(vec t, vec* b) {
   typedef __typeof__(t[0] + t[0]) T;
   const vec r = 1 - t;
-  if constexpr (K == 1) {
-    if constexpr (V == 0) b[0] = r, b[1] = t;
-    if constexpr (V == 1) b[0] = 0 * t - 1, b[1] = 0 * t + 1;
+  if constexpr (K == 0) {
+    b[0] = 0 * t + 1;
+  } else if constexpr (V > 0) {
+    polynomials<K - 1, V - 1>(t, b);
+    b[K] = b[K - 1];
+    UNROLL for (int j = K - 1; j > 0; --j) b[j] = b[j - 1] - b[j];
+    b[0] = -b[0];
+  } else if constexpr (K == 1) {
+    b[0] = r, b[1] = t;
   } else if constexpr (K == 2) {
-    if constexpr (V == 0) b[0] = T(0.5) * r * r, b[1] = T(0.5) + t * r, b[2] = T(0.5) * t * t;
-    if constexpr (V == 1) b[0] = -r, b[1] = r - t, b[2] = t;
-    if constexpr (V == 2) b[0] = 0 * t + 1, b[1] = 0 * t - 2, b[2] = 0 * t + 1;
+    b[0] = T(0.5) * r * r, b[1] = T(0.5) + t * r, b[2] = T(0.5) * t * t;
+  } else if constexpr (K == 3) {
+    const T sixth = T(1) / 6;
+    b[0] = r * r * r * sixth;
+    b[1] = T(2) / 3 + t * t * (T(0.5) * t - 1);
+    b[2] = T(2) / 3 + r * r * (T(0.5) * r - 1);
+    b[3] = t * t * t * sixth;
   } else {
-    if constexpr (V == 0) {
-      const T sixth = T(1) / 6;
-      b[0] = r * r * r * sixth;
-      b[1] = T(2) / 3 + t * t * (T(0.5) * t - 1);
-      b[2] = T(2) / 3 + r * r * (T(0.5) * r - 1);
-      b[3] = t * t * t * sixth;
-    }
-    if constexpr (V == 1) {
-      b[0] = T(-0.5) * r * r;
-      b[1] = t * (T(1.5) * t - 2);
-      b[2] = r * (2 - T(1.5) * r);
-      b[3] = T(0.5) * t * t;
-    }
-    if constexpr (V == 2) b[0] = r, b[1] = 3 * t - 2, b[2] = 3 * r - 2, b[3] = t;
-    if constexpr (V == 3) b[0] = 0 * t - 1, b[1] = 0 * t + 3, b[2] = 0 * t - 3, b[3] = 0 * t + 1;
+    polynomials<K - 1, 0>(t, b);
+    const T share = T(1) / K;
+    b[K] = share * t * b[K - 1];
+    UNROLL for (int j = K - 1; j > 0; --j) b[j] = share * ((t + T(K - j)) * b[j - 1] + (r + T(j)) * b[j]);
+    b[0] *= share * r;
   }
 }
 
@@ -181,6 +182,20 @@ inline typename Simd<T>::vec silu(typename Simd<T>::vec x) {
   else return sigmoid * (1 + x * (1 - sigmoid));
 }
 
+template <int V>
+struct Constant {
+  static constexpr int value = V;
+};
+
+// Calls f with a number from 0 to MOST as a compile-time constant.
+template <int MOST, typename F>
+void with_constant(int number, F f) {
+  if (number == MOST) f(Constant<MOST>{});
+  if constexpr (MOST > 0) {
+    if (number < MOST) with_constant<MOST - 1>(number, f);
+  }
+}
+
 // A block of samples and kInputs inputs: the cells and basis values of each sample lie together.
 template <typename T, int K>
 struct Block {
@@ -188,8 +203,15 @@ struct Block {
   int32_t cells[kSamples][kInputs];
   T values[kSamples][K + 2][kInputs];  // the last is the smooth branch's
 
-  template <int V>
   void fill(const Problem<T>& p, int64_t first, int samples, int64_t input, int inputs, bool branch) {
+    with_constant<K>(p.derivative, [&](auto derivative) {
+      fill_derivative<derivative.value>(p, first, samples, input, inputs, branch);
+    });
+  }
+
+  template <int V>
+  void fill_derivative(const Problem<T>& p, int64_t first, int samples, int64_t input, int inputs,
+                       bool branch) {
     T lower[kInputs], scale[kInputs], x[kInputs] = {}, weight[kInputs] = {};
     for (int i = 0; i < kInputs; ++i) {
       lower[i] = i < inputs ? p.lower[input + i] : T(0);
@@ -216,23 +238,6 @@ struct Block {
     }
   }
 };
-
-// Calls f with the derivative order as a compile-time constant, which is at most K.
-template <int V>
-struct Constant {
-  static constexpr int value = V;
-};
-template <int K, typename F>
-void with_derivative(int derivative, F f) {
-  if (derivative == 0) f(Constant<0>{});
-  if (derivative == 1) f(Constant<1>{});
-  if constexpr (K >= 2) {
-    if (derivative == 2) f(Constant<2>{});
-  }
-  if constexpr (K >= 3) {
-    if (derivative == 3) f(Constant<3>{});
-  }
-}
 
 // Calls f(begin, end, first column, Constant<bytes of a register>, Constant<registers>) for every group of
 // inputs and every tile of columns: 8, 4, 2 and 1 of the widest registers, then narrower ones for what is left.
@@ -305,20 +310,18 @@ void forward_tile(const Problem<T>& p, const Block<T, K>& block, int samples, in
 
 template <int K, typename T>
 void spline_forward(const Problem<T>& p, const T* coef, const T* base, T* y) {
-  with_derivative<K>(p.derivative, [&](auto derivative) {
-    over_blocks(p.samples, p.threads, [&](int64_t first, int samples) {
-      Block<T, K> block;
-      T* rows = y + first * p.outputs;
-      clear(rows, samples * p.outputs);
-      for (int64_t i = 0; i < p.inputs; i += kInputs) {
-        const int inputs = int(smaller(kInputs, p.inputs - i));
-        block.template fill<derivative.value>(p, first, samples, i, inputs, base != nullptr);
-        over_tiles<T>(inputs, p.outputs, [&](int begin, int end, int64_t c, auto bytes, auto tile) {
-          forward_tile<K, bytes.value, tile.value>(p, block, samples, i, begin, end, coef + c,
-                                                   base ? base + c : nullptr, rows + c);
-        });
-      }
-    });
+  over_blocks(p.samples, p.threads, [&](int64_t first, int samples) {
+    Block<T, K> block;
+    T* rows = y + first * p.outputs;
+    clear(rows, samples * p.outputs);
+    for (int64_t i = 0; i < p.inputs; i += kInputs) {
+      const int inputs = int(smaller(kInputs, p.inputs - i));
+      block.fill(p, first, samples, i, inputs, base != nullptr);
+      over_tiles<T>(inputs, p.outputs, [&](int begin, int end, int64_t c, auto bytes, auto tile) {
+        forward_tile<K, bytes.value, tile.value>(p, block, samples, i, begin, end, coef + c,
+                                                 base ? base + c : nullptr, rows + c);
+      });
+    }
   });
 }
 
@@ -361,21 +364,19 @@ void grad_input_tile(const Problem<T>& p, const Block<T, K>& block, int samples,
 
 template <int K, typename T>
 void grad_input(const Problem<T>& p, const T* coef, const T* base, const T* g, T* out) {
-  with_derivative<K>(p.derivative, [&](auto derivative) {
-    over_blocks(p.samples, p.threads, [&](int64_t first, int samples) {
-      Block<T, K> block;
-      T* rows = out + first * p.inputs;
-      clear(rows, samples * p.inputs);
-      for (int64_t i = 0; i < p.inputs; i += kInputs) {
-        const int inputs = int(smaller(kInputs, p.inputs - i));
-        block.template fill<derivative.value>(p, first, samples, i, inputs, base != nullptr);
-        over_tiles<T>(inputs, p.outputs, [&](int begin, int end, int64_t c, auto bytes, auto tile) {
-          grad_input_tile<K, bytes.value, tile.value>(p, block, samples, i, begin, end, coef + c,
-                                                      base ? base + c : nullptr, g + first * p.outputs + c,
-                                                      rows + i);
-        });
-      }
-    });
+  over_blocks(p.samples, p.threads, [&](int64_t first, int samples) {
+    Block<T, K> block;
+    T* rows = out + first * p.inputs;
+    clear(rows, samples * p.inputs);
+    for (int64_t i = 0; i < p.inputs; i += kInputs) {
+      const int inputs = int(smaller(kInputs, p.inputs - i));
+      block.fill(p, first, samples, i, inputs, base != nullptr);
+      over_tiles<T>(inputs, p.outputs, [&](int begin, int end, int64_t c, auto bytes, auto tile) {
+        grad_input_tile<K, bytes.value, tile.value>(p, block, samples, i, begin, end, coef + c,
+                                                    base ? base + c : nullptr, g + first * p.outputs + c,
+                                                    rows + i);
+      });
+    }
   });
 }
 
@@ -435,51 +436,51 @@ void grad_coef(const Problem<T>& p, const T* g, T* out, T* base) {
   const int64_t groups = (p.inputs + kInputs - 1) / kInputs, registers = (p.outputs + W - 1) / W;
   const int64_t rows = p.grid + K;
   const int64_t parts = smaller(registers, (p.threads + groups - 1) / groups);
-  with_derivative<K>(p.derivative, [&](auto derivative) {
 #pragma omp parallel for schedule(static) num_threads(p.threads)
-    for (int64_t task = 0; task < groups * parts; ++task) {
-      const int64_t input = task / parts * kInputs, part = task % parts;
-      const int64_t from = registers * part / parts * W;
-      const int64_t to = smaller(registers * (part + 1) / parts * W, p.outputs);
-      const int inputs = int(smaller(kInputs, p.inputs - input));
-      Block<T, K> block;
-      for (int64_t row = input * rows; row < (input + inputs) * rows; ++row)
-        clear(out + row * p.outputs + from, to - from);
-      for (int64_t row = input; base && row < input + inputs; ++row)
-        clear(base + row * p.outputs + from, to - from);
-      for (int64_t first = 0; first < p.samples; first += kSamples) {
-        const int samples = int(smaller(kSamples, p.samples - first));
-        block.template fill<derivative.value>(p, first, samples, input, inputs, base != nullptr);
-        over_tiles<T>(inputs, to - from, [&](int begin, int end, int64_t c, auto bytes, auto tile) {
-          const T* gradient = g + first * p.outputs + from + c;
-          grad_coef_tile<K, bytes.value, tile.value>(p, block, samples, input, begin, end, gradient,
-                                                     out + from + c);
-          if (base)
-            grad_branch_tile<K, bytes.value, tile.value>(p, block, samples, input, begin, end, gradient,
-                                                         base + from + c);
-        });
-      }
+  for (int64_t task = 0; task < groups * parts; ++task) {
+    const int64_t input = task / parts * kInputs, part = task % parts;
+    const int64_t from = registers * part / parts * W;
+    const int64_t to = smaller(registers * (part + 1) / parts * W, p.outputs);
+    const int inputs = int(smaller(kInputs, p.inputs - input));
+    Block<T, K> block;
+    for (int64_t row = input * rows; row < (input + inputs) * rows; ++row)
+      clear(out + row * p.outputs + from, to - from);
+    for (int64_t row = input; base && row < input + inputs; ++row)
+      clear(base + row * p.outputs + from, to - from);
+    for (int64_t first = 0; first < p.samples; first += kSamples) {
+      const int samples = int(smaller(kSamples, p.samples - first));
+      block.fill(p, first, samples, input, inputs, base != nullptr);
+      over_tiles<T>(inputs, to - from, [&](int begin, int end, int64_t c, auto bytes, auto tile) {
+        const T* gradient = g + first * p.outputs + from + c;
+        grad_coef_tile<K, bytes.value, tile.value>(p, block, samples, input, begin, end, gradient,
+                                                   out + from + c);
+        if (base)
+          grad_branch_tile<K, bytes.value, tile.value>(p, block, samples, input, begin, end, gradient,
+                                                       base + from + c);
+      });
     }
-  });
+  }
 }
 
 // ---- the tables --------------------------------------------------------------------------------
 
+// Calls f with the order as a compile-time constant.
+template <typename F>
+void with_order(int order, F f) {
+  with_constant<kMostOrder - 1>(order - 1, [&](auto below) { f(Constant<below.value + 1>{}); });
+}
+
 template <typename T>
 void any_spline_forward(const Problem<T>& p, const T* coef, const T* base, T* y) {
-  (p.order == 1   ? spline_forward<1, T>
-   : p.order == 2 ? spline_forward<2, T>
-                  : spline_forward<3, T>)(p, coef, base, y);
+  with_order(p.order, [&](auto order) { spline_forward<order.value>(p, coef, base, y); });
 }
 template <typename T>
 void any_grad_coef(const Problem<T>& p, const T* g, T* out, T* base) {
-  (p.order == 1 ? grad_coef<1, T> : p.order == 2 ? grad_coef<2, T> : grad_coef<3, T>)(p, g, out, base);
+  with_order(p.order, [&](auto order) { grad_coef<order.value>(p, g, out, base); });
 }
 template <typename T>
 void any_grad_input(const Problem<T>& p, const T* coef, const T* base, const T* g, T* out) {
-  (p.order == 1   ? grad_input<1, T>
-   : p.order == 2 ? grad_input<2, T>
-                  : grad_input<3, T>)(p, coef, base, g, out);
+  with_order(p.order, [&](auto order) { grad_input<order.value>(p, coef, base, g, out); });
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ _LM_ENTRIES = 1 << 27  # of a Jacobian: a gigabyte
 _FEWEST_POINTS = 2000
 _ROUNDS = 4  # of Levenberg-Marquardt, each with new points, on the field as it is in the end
 _COARSEST = 5  # cells from which a KAN's grids begin
+_ORDER = 5  # of its splines: second derivatives are cubic then, not straight lines, within a cell
 _STEPS = {"lm": 300, "lbfgs": 3000, "adam": 20_000}
 _QUICK_STEPS = {"lm": 12, "lbfgs": 40, "adam": 100}
 
@@ -138,8 +139,9 @@ def _field(problem: Problem, settings: SolveSettings) -> tuple[dict[str, object]
         final = settings.grids or [5 if settings.quick else 20]
         final = final * (len(widths) + 1) if len(final) == 1 else final
         stages = _stages(tuple(final))
-        return {"widths": widths, "grids": list(stages[0]), "init_noise": 0.3}, stages
-    given = {"widths": widths, "grids": settings.grids}
+        order = settings.order or _ORDER
+        return {"widths": widths, "grids": list(stages[0]), "order": order, "init_noise": 0.3}, stages
+    given = {"widths": widths, "grids": settings.grids, "order": settings.order}
     options: dict[str, object] = {name: value for name, value in given.items() if value}
     if settings.model in ("mlp", "rff"):  # ReLU has no second derivative
         options = {"widths": [32, 32, 32], "activation": "tanh", **options}

@@ -28,6 +28,7 @@ class SolveSettings:
         model: family of fields.
         widths: hidden units.
         grids: cells of every layer of a KAN at the end; it begins on coarser ones.
+        order: degree of a KAN's splines.
         optimizer: ``"lm"``, ``"lbfgs"`` or ``"adam"``.
         steps: of the optimiser, in all.
         seconds: after which it stops.
@@ -41,6 +42,7 @@ class SolveSettings:
     model: str = "kan"
     widths: list[int] | None = None
     grids: list[int] | None = None
+    order: int | None = None
     optimizer: Optimizer | None = None
     steps: int | None = None
     seconds: float | None = None
@@ -91,6 +93,8 @@ def read_settings(folder: Path) -> SolveSettings:
         raise InputError(f"{folder} is no run of kanfield solve, it has no {FILE}: give its folder")
     try:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and content.get("model") == "kan":
+            content.setdefault("order", 3)  # a run from before there was a choice
         settings = coerce_fields(SolveSettings, content)
         settings.check()
         return settings

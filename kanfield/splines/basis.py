@@ -1,4 +1,4 @@
-"""Uniform B-splines: the k+1 basis functions that do not vanish on a cell, in closed form.
+"""Uniform B-splines: the k+1 basis functions that do not vanish on a cell, as polynomials there.
 
 A grid of ``G`` cells on ``[lower, upper]`` carries ``K = G + k`` B-splines of order ``k``, their knots going
 on past both borders with the same spacing; only ``k + 1`` of them are non-zero at any point. See de Boor,
@@ -7,12 +7,15 @@ on past both borders with the same spacing; only ``k + 1`` of them are non-zero 
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import NamedTuple
 
 import torch
+from numpy.polynomial import Polynomial
 from torch import Tensor
 
-ORDERS = (1, 2, 3)
+ORDERS = (1, 2, 3, 4, 5)
 
 
 class Grid(NamedTuple):
@@ -90,7 +93,7 @@ def active_basis(cells: Cells, scale: Tensor, order: int, derivative: int = 0) -
     Args:
         cells: where x lies, from :func:`locate`.
         scale: cells per unit of x, shape ``(I,)``.
-        order: 1, 2 or 3.
+        order: 1 to 5.
         derivative: order of the derivative in x.
 
     Returns:
@@ -127,28 +130,56 @@ def polynomials(t: Tensor, order: int, derivative: int) -> list[Tensor]:
 
     Args:
         t: coordinates within the cell, 0 to 1.
-        order: 1, 2 or 3.
+        order: 1 to 5.
         derivative: 0 to ``order``.
 
     >>> [b.item() for b in polynomials(torch.tensor(0.25), 1, 0)]
     [0.75, 0.25]
     """
-    # 0 * t keeps NaN where they are constant.
-    r, zero = 1 - t, 0 * t
-    table = {
-        (1, 0): lambda: [r, t],
-        (1, 1): lambda: [zero - 1, zero + 1],
-        (2, 0): lambda: [r * r / 2, 0.5 + t * r, t * t / 2],
-        (2, 1): lambda: [-r, r - t, t],
-        (2, 2): lambda: [zero + 1, zero - 2, zero + 1],
-        (3, 0): lambda: [
-            r * r * r / 6,
-            2 / 3 + t * t * (t / 2 - 1),
-            2 / 3 + r * r * (r / 2 - 1),
-            t * t * t / 6,
-        ],
-        (3, 1): lambda: [-r * r / 2, t * (1.5 * t - 2), r * (2 - 1.5 * r), t * t / 2],
-        (3, 2): lambda: [r, 3 * t - 2, 3 * r - 2, t],
-        (3, 3): lambda: [zero - 1, zero + 3, zero - 3, zero + 1],
-    }
-    return table[order, derivative]()
+    r, values = 1 - t, []
+    for tap in range(order + 1):
+        s = r if from_right(tap, order) else t
+        *lower, top = coefficients(tap, order, derivative)
+        value = 0 * s + top  # NaN stays
+        for c in reversed(lower):
+            value = value * s + c if c else value * s
+        values.append(value)
+    return values
+
+
+def from_right(tap: int, order: int) -> bool:
+    """Whether a tap is computed from its distance to the cell's right end, where few digits cancel."""
+    return 2 * tap < order
+
+
+@functools.cache
+def coefficients(tap: int, order: int, derivative: int) -> tuple[float, ...]:
+    """Coefficients of a B-spline's piece on a cell in powers of t, or of 1 - t where :func:`from_right`.
+
+    Args:
+        tap: 0 to ``order``.
+        order: degree k.
+        derivative: in t, 0 to ``order``.
+
+    Returns:
+        ``order - derivative + 1`` numbers, that of the constant first; the last is not zero.
+
+    >>> coefficients(0, 2, 0), coefficients(1, 2, 0)
+    ((0.0, 0.0, 0.5), (0.5, 1.0, -1.0))
+    """
+    mirrored = from_right(tap, order)
+    piece = _pieces(order)[order - tap if mirrored else tap].deriv(derivative)
+    sign = (-1) ** derivative if mirrored else 1
+    return tuple(float(sign * c / math.factorial(order)) for c in piece.coef)
+
+
+@functools.cache
+def _pieces(order: int) -> list[Polynomial]:
+    """All pieces in t by the recursion of Cox and de Boor, times ``order!``: their coefficients are whole."""
+    if order == 0:
+        return [Polynomial([1])]
+    nothing = Polynomial([0])
+    before = [nothing, *_pieces(order - 1), nothing]
+    rising = [Polynomial([order - tap, 1]) * before[tap] for tap in range(order + 1)]
+    falling = [Polynomial([tap + 1, -1]) * before[tap + 1] for tap in range(order + 1)]
+    return [a + b for a, b in zip(rising, falling, strict=True)]

@@ -28,7 +28,7 @@ def spline_and_silu(
         coef: coefficients, shape ``(I * K, O)``, ``K = grid.size + order``.
         base_weight: weights of the smooth branch, shape ``(I, O)``.
         grid: ranges of shape ``(I,)`` and number of cells.
-        order: polynomial degree k: 1, 2 or 3.
+        order: polynomial degree k, 1 to 5.
         precision: of the products, one of :data:`kanfield.splines.PRECISIONS`.
 
     Returns:

@@ -39,7 +39,7 @@ def spline_forward(
         lower: left borders of the grids, shape ``(I,)``.
         scale: cells per unit of x, shape ``(I,)``.
         size: cells G of every grid.
-        order: polynomial degree k: 1, 2 or 3.
+        order: polynomial degree k, 1 to 5.
         derivative: order v of the derivative in x.
         precision: of the products, see :mod:`kanfield.splines.precision`.
     """

@@ -22,7 +22,7 @@ def two_scale_matrix(size: int, factor: int, order: int) -> Tensor:
     Args:
         size: coarse cells ``G``.
         factor: whole number of fine cells in a coarse one.
-        order: 1, 2 or 3.
+        order: 1 to 5.
 
     Returns:
         float64, shape ``(factor * G + order, G + order)``; rows sum to one.
@@ -52,7 +52,7 @@ def refine(coef: Tensor, size: int, factor: int, order: int) -> Tensor:
         coef: coefficients, shape ``(I * (size + order), O)``.
         size: cells of the present grid.
         factor: whole number of new cells in a present one.
-        order: 1, 2 or 3.
+        order: 1 to 5.
 
     Returns:
         Shape ``(I * (factor * size + order), O)``, differentiable in ``coef``.
@@ -92,7 +92,7 @@ def refit(coef: Tensor, old: Grid, new: Grid, order: int) -> Tensor:
         coef: coefficients, shape ``(I * (old.size + order), O)``.
         old: the grid of ``coef``.
         new: the grid to move to.
-        order: 1, 2 or 3.
+        order: 1 to 5.
 
     Returns:
         Shape ``(I * (new.size + order), O)``, without a graph.
@@ -116,7 +116,7 @@ def design_matrix(points: Tensor, size: int, order: int) -> Tensor:
     Args:
         points: shape ``(M,)``.
         size: cells on [0, 1].
-        order: 1, 2 or 3.
+        order: 1 to 5.
 
     Returns:
         Shape ``(M, size + order)``; rows sum to one.
@@ -139,7 +139,7 @@ def gram_matrix(size: int, order: int) -> Tensor:
 
     Args:
         size: cells of the grid.
-        order: 1, 2 or 3.
+        order: 1 to 5.
 
     Returns:
         float64, shape ``(K, K)`` with ``K = size + order``.

@@ -40,7 +40,7 @@ def spline(
         x: inputs, shape ``(N, I)``.
         coef: coefficients, shape ``(I * K, O)``, ``K = grid.size + order``.
         grid: ranges of shape ``(I,)`` and number of cells.
-        order: polynomial degree k: 1, 2 or 3.
+        order: polynomial degree k, 1 to 5.
         derivative: compute the derivative of this order in x instead of the value.
         weight: factor of each input's spline, shape ``(N, I)``, or None for one.
         precision: of the products with coefficients and gradients, one of

@@ -15,6 +15,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from kanfield.splines import basis
+
 
 @triton.jit
 def _locate(x, lower, scale, size):
@@ -25,34 +27,22 @@ def _locate(x, lower, scale, size):
     return position, cell
 
 
+from_right = triton.constexpr_function(basis.from_right)
+
+
+@triton.constexpr_function
+def _coefficient(j, order, derivative, lower):  # type: ignore[no-untyped-def]
+    """Of tap ``j``'s piece, so many powers below the highest."""
+    return basis.coefficients(j, order, derivative)[-1 - lower]
+
+
 @triton.jit
 def polynomial(t, j: tl.constexpr, ORDER: tl.constexpr, DERIVATIVE: tl.constexpr):
-    """Tap ``j`` of the basis on one cell, as in :mod:`kanfield.splines.basis`; 0 * t keeps NaN."""
-    r = 1.0 - t
-    zero = 0.0 * t
-    value = zero
-    if ORDER == 1:
-        value = (r if j == 0 else t) if DERIVATIVE == 0 else zero + (-1.0 if j == 0 else 1.0)
-    elif ORDER == 2:
-        if DERIVATIVE == 0:
-            value = r * r * 0.5 if j == 0 else (0.5 + t * r if j == 1 else t * t * 0.5)
-        elif DERIVATIVE == 1:
-            value = -r if j == 0 else (r - t if j == 1 else t)
-        else:
-            value = zero + (-2.0 if j == 1 else 1.0)
-    else:
-        # Taps 2 and 3 are taps 1 and 0 seen from the cell's other end.
-        near, far = (t, r) if j <= 1 else (r, t)
-        sign = 1.0 if j <= 1 else -1.0
-        if DERIVATIVE == 0:
-            outer, inner = far * far * far / 6.0, 2.0 / 3.0 + near * near * (0.5 * near - 1.0)
-        elif DERIVATIVE == 1:
-            outer, inner = -0.5 * sign * far * far, sign * near * (1.5 * near - 2.0)
-        elif DERIVATIVE == 2:
-            outer, inner = far, 3.0 * near - 2.0
-        else:
-            outer, inner = zero - sign, zero + 3.0 * sign
-        value = outer if j == 0 or j == 3 else inner
+    """Tap ``j`` of the basis on one cell, as in :func:`kanfield.splines.basis.polynomials`."""
+    s = 1.0 - t if from_right(j, ORDER) else t
+    value = 0.0 * s + _coefficient(j, ORDER, DERIVATIVE, 0)  # NaN stays
+    for lower in tl.static_range(1, ORDER - DERIVATIVE + 1):
+        value = value * s + _coefficient(j, ORDER, DERIVATIVE, lower)
     return value
 
 

@@ -25,6 +25,8 @@ from kanfield.studies.pde.rows import ROWS, PosterRow
 from kanfield.studies.pde.settings import Pde
 from kanfield.studies.study import Result, Trial
 
+_ORDER = 3  # of KANs: pykan's, since the poster gives none
+
 
 def trials(settings: Pde) -> list[Trial]:
     """A solution for every row and way; a floor for every shape."""
@@ -79,6 +81,7 @@ class _Solution:
     def _solve_settings(self, problem: Problem) -> SolveSettings:
         row, settings = self.row, self.settings
         shape: dict[str, Any] = {"widths": list(row.widths), "grids": list(row.grids) or None}
+        shape |= {"order": _ORDER if row.model == "kan" else None}
         solve = SolveSettings(row.problem, row.model, **shape)
         parameters = field_parameters(problem, solve)
         optimizer = "adam" if self.way == "guess" else usual_optimizer(row.model, parameters)
