@@ -31,8 +31,9 @@ def run(code_or_tool: list[str], cache: Path) -> str:
         (("80", "86", "90"), ("--features", "2")),
         (("90",), ("--outputs", "1", "--features", "1", "--order", "1")),
         (("90",), ("--width", "63", "--samples", "999", "--features", "8", "--levels", "1", "--order", "3")),
+        (("90",), ("--width", "16", "--features", "1", "--order", "5")),
     ],
-    ids=["hidden", "last", "ragged"],
+    ids=["hidden", "last", "ragged", "quintic"],
 )
 def test_every_kernel_compiles_without_spills(
     targets: tuple[str, ...], shape: tuple[str, ...], tmp_path: Path

@@ -28,6 +28,7 @@ from triton.backends.nvidia import compiler as nvidia
 from triton.compiler import ASTSource
 
 from kanfield.encodings.grid_encode import FEATURES
+from kanfield.encodings.grid_encode import ORDERS as GRID_ORDERS
 from kanfield.encodings.triton import kernels as grid_kernels
 from kanfield.encodings.triton import launch as grid_launch
 from kanfield.splines.precision import PRECISIONS
@@ -184,7 +185,9 @@ def main() -> None:
     wanted = [found for precision in arguments.precisions for found in launches(True, precision, *shape)]
     wanted += launches(False, "fp32", *shape)
     for features in arguments.features:
-        wanted += grid_launches(arguments.order, features, arguments.levels, arguments.samples)
+        wanted += grid_launches(
+            min(arguments.order, max(GRID_ORDERS)), features, arguments.levels, arguments.samples
+        )
     rows: list[dict[str, Any]] = []
     for target in arguments.targets:
         for name, (given, flags) in wanted:

@@ -170,7 +170,7 @@ def coefficients(tap: int, order: int, derivative: int) -> tuple[float, ...]:
     mirrored = from_right(tap, order)
     piece = _pieces(order)[order - tap if mirrored else tap].deriv(derivative)
     sign = (-1) ** derivative if mirrored else 1
-    return tuple(float(sign * c / math.factorial(order)) for c in piece.coef)
+    return tuple(sign * float(c) / math.factorial(order) for c in piece.coef)
 
 
 @functools.cache

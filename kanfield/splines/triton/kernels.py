@@ -28,12 +28,19 @@ def _locate(x, lower, scale, size):
 
 
 from_right = triton.constexpr_function(basis.from_right)
+# A table, since Triton compiles no function that is cached.
+_COEFFICIENTS = {
+    (j, order, derivative): basis.coefficients(j, order, derivative)
+    for order in basis.ORDERS
+    for derivative in range(order + 1)
+    for j in range(order + 1)
+}
 
 
 @triton.constexpr_function
 def _coefficient(j, order, derivative, lower):  # type: ignore[no-untyped-def]
     """Of tap ``j``'s piece, so many powers below the highest."""
-    return basis.coefficients(j, order, derivative)[-1 - lower]
+    return _COEFFICIENTS[j, order, derivative][-1 - lower]
 
 
 @triton.jit
