@@ -14,10 +14,13 @@ from scipy.linalg import qr, solve_triangular
 from torch import Tensor
 
 Array = NDArray[np.float64]
+Solve = Callable[[Array], Array]  # from residuals to a step
 
 _MAX_REJECTED = 12  # steps in a row; the damping then has grown by 2^78
 _SHORTEST = 1e-8  # length of a column, against the longest: damping alone keeps what no residual depends on
 _BLOCKS = 8  # of a Gram matrix, along either side
+_AHEAD = 0.1  # share of a step at which its turn is measured
+_MOST_BEND = 0.5  # length of a turn beside its step's: further the parabola means nothing
 _MANY = 200  # parameters above which Cholesky factorisations, several times faster, take the place of QR
 
 
@@ -30,12 +33,14 @@ class Minimum:
         cost: sum of squared residuals there.
         iterations: steps that were accepted.
         evaluations: of the residual, accepted or not.
+        damping: for the next step.
     """
 
     parameters: Array
     cost: float
     iterations: int
     evaluations: int
+    damping: float
 
 
 def levenberg_marquardt(
@@ -46,6 +51,7 @@ def levenberg_marquardt(
     iterations: int = 100,
     tolerance: float = 1e-12,
     damping: float = 1e-3,
+    geodesic: bool = False,
     watch: Callable[[Minimum], None] = lambda reached: None,
 ) -> Minimum:
     """Minimise a sum of squares by Levenberg-Marquardt steps with Nielsen's rule for the damping (1999).
@@ -56,6 +62,10 @@ def levenberg_marquardt(
     basin. Few parameters are found by QR factorisations, which lose no digits, many by the normal equations,
     more than there are residuals by equations of the residuals' number.
 
+    In a narrow valley that turns, straight steps must be short. With ``geodesic`` every step follows the
+    parabola along which the residuals change at an even rate (Transtrum and Sethna, arXiv:1201.5885): one more
+    residual and one more solution with the same factors, as long as the parabola is nearly straight.
+
     Args:
         residual: of parameters ``(P,)`` the residuals ``(M,)``; where one is not finite, the step is refused.
         jacobian: of parameters ``(P,)`` the derivatives of the residuals, ``(M, P)``.
@@ -63,6 +73,7 @@ def levenberg_marquardt(
         iterations: accepted steps at most.
         tolerance: ends when the cost, or the step, falls by less than this fraction; 0 or more.
         damping: at the start, relative to the scaled Jacobian.
+        geodesic: whether steps follow the valley's turns.
         watch: called after every accepted step with what is reached; what it raises ends the search.
 
     Returns:
@@ -82,7 +93,7 @@ def levenberg_marquardt(
         cost = float(r @ r)
         evaluations, accepted = 1, 0
         if not p.size or not np.isfinite(cost):
-            return Minimum(p, cost, 0, evaluations)
+            return Minimum(p, cost, 0, evaluations, damping)
         growth, longest = 2.0, np.zeros_like(p)
         while accepted < iterations:
             matrix = jacobian(p)
@@ -91,22 +102,29 @@ def levenberg_marquardt(
                 break
             longest = np.maximum(longest, lengths)
             scale = np.maximum(longest, _SHORTEST * float(longest.max()) or 1.0)
-            damped = _method(matrix)(matrix, scale, r)
+            damped = _method(matrix)(matrix, scale)
             moved = False
             for _ in range(_MAX_REJECTED):
-                step = damped(damping) / scale
+                solve = damped(damping)
+                step = solve(r) / scale
+                linear = matrix @ step
                 candidate = p + step
+                if geodesic:
+                    ahead = residual(p + _AHEAD * step)
+                    evaluations += 1
+                    bend = solve(2 / _AHEAD * ((ahead - r) / _AHEAD - linear)) / scale / 2
+                    if np.linalg.norm(bend * scale) <= _MOST_BEND * np.linalg.norm(step * scale):
+                        candidate = candidate + bend
                 r_new = residual(candidate)
                 evaluations += 1
                 new = float(r_new @ r_new)
-                linear = matrix @ step + r
-                predicted = cost - float(linear @ linear)
+                predicted = cost - float((linear + r) @ (linear + r))
                 moved = bool(np.isfinite(new) and new < cost)
                 if moved:
                     gain = min((cost - new) / max(predicted, 1e-300), 2.0)
                     damping *= max(1 / 3, 1 - (2 * gain - 1) ** 3)
                     damping, growth = max(damping, 1e-15), 2.0
-                    watch(Minimum(candidate, new, accepted + 1, evaluations))
+                    watch(Minimum(candidate, new, accepted + 1, evaluations, damping))
                     break
                 damping, growth = damping * growth, growth * 2
             if not moved:
@@ -117,43 +135,56 @@ def levenberg_marquardt(
             p, r, cost = candidate, r_new, new
             if done:
                 break
-        return Minimum(p, cost, accepted, evaluations)
+        return Minimum(p, cost, accepted, evaluations, damping)
 
 
-def _orthogonal(matrix: Array, scale: Array, r: Array) -> Callable[[float], Array]:
+def _orthogonal(matrix: Array, scale: Array) -> Callable[[float], Solve]:
     """The step that minimises ``|J s + r|^2 + damping |s|^2``, by QR of J and a second, small one."""
     q, upper = qr(matrix / scale, mode="economic", check_finite=False)
-    target, size = -(q.T @ r), upper.shape[1]
+    size = upper.shape[1]
 
-    def step(damping: float) -> Array:
+    def damped(damping: float) -> Solve:
         stacked = np.concatenate([upper, np.sqrt(damping) * np.eye(size)])
         again, triangle = qr(stacked, mode="economic", check_finite=False)
         diagonal = np.abs(np.diag(triangle))
         if diagonal.min() <= 1e-15 * diagonal.max():
-            return np.zeros(size)
-        full = np.concatenate([target, np.zeros(size)])
-        solution: Array = solve_triangular(triangle, again.T @ full, check_finite=False)
-        return solution
+            return lambda r: np.zeros(size)
 
-    return step
+        def solve(r: Array) -> Array:
+            full = np.concatenate([-(q.T @ r), np.zeros(size)])
+            solution: Array = solve_triangular(triangle, again.T @ full, check_finite=False)
+            return solution
+
+        return solve
+
+    return damped
 
 
-def _normal(matrix: Array, scale: Array, r: Array) -> Callable[[float], Array]:
+def _normal(matrix: Array, scale: Array) -> Callable[[float], Solve]:
     """The same by the normal equations, ``(J^T J + damping) s = -J^T r``."""
     j, lengths = torch.from_numpy(matrix), torch.from_numpy(scale)
-    solve = _cholesky(gram_matrix(j.T) / torch.outer(lengths, lengths))
-    gradient = (j.T @ torch.from_numpy(r)) / lengths
-    return lambda damping: -solve(gradient, damping).numpy()
+    factorised = _cholesky(gram_matrix(j.T) / torch.outer(lengths, lengths))
+
+    def damped(damping: float) -> Solve:
+        solve = factorised(damping)
+        return lambda r: -solve((j.T @ torch.from_numpy(r)) / lengths).numpy()
+
+    return damped
 
 
-def _dual(matrix: Array, scale: Array, r: Array) -> Callable[[float], Array]:
+def _dual(matrix: Array, scale: Array) -> Callable[[float], Solve]:
     """The same by ``s = -J^T (J J^T + damping)^-1 r``: as many unknowns as residuals."""
-    j, residual = torch.from_numpy(matrix) / torch.from_numpy(scale), torch.from_numpy(r)
-    solve = _cholesky(gram_matrix(j))
-    return lambda damping: -(j.T @ solve(residual, damping)).numpy()
+    j = torch.from_numpy(matrix) / torch.from_numpy(scale)
+    factorised = _cholesky(gram_matrix(j))
+
+    def damped(damping: float) -> Solve:
+        solve = factorised(damping)
+        return lambda r: -(j.T @ solve(torch.from_numpy(r))).numpy()
+
+    return damped
 
 
-def _method(matrix: Array) -> Callable[[Array, Array, Array], Callable[[float], Array]]:
+def _method(matrix: Array) -> Callable[[Array, Array], Callable[[float], Solve]]:
     """The cheapest that is exact enough."""
     rows, columns = matrix.shape
     if columns <= _MANY:
@@ -181,15 +212,15 @@ def gram_matrix(rows: Tensor) -> Tensor:
     return gram
 
 
-def _cholesky(gram: Tensor) -> Callable[[Tensor, float], Tensor]:
+def _cholesky(gram: Tensor) -> Callable[[float], Callable[[Tensor], Tensor]]:
     """Solves ``(gram + damping) x = b`` by the lower triangle, in torch: it keeps to the caller's threads."""
 
-    def solve(b: Tensor, damping: float) -> Tensor:
+    def factorised(damping: float) -> Callable[[Tensor], Tensor]:
         damped = gram.clone()
         damped.diagonal().add_(damping)
         factor, failed = torch.linalg.cholesky_ex(damped)
         if bool(failed):  # rounding has made the matrix indefinite: more damping will do
-            return torch.zeros_like(b)
-        return torch.cholesky_solve(b[:, None], factor)[:, 0]
+            return torch.zeros_like
+        return lambda b: torch.cholesky_solve(b[:, None], factor)[:, 0]
 
-    return solve
+    return factorised

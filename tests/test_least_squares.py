@@ -50,8 +50,34 @@ def test_a_curved_valley_is_followed_to_round_off() -> None:
     assert found.evaluations >= found.iterations > 0
 
 
-def test_a_step_out_of_the_domain_is_refused() -> None:
-    found = levenberg_marquardt(lambda p: np.log(p) + 3, lambda p: 1 / p[:, None], [5.0], tolerance=0)
+def test_geodesic_steps_follow_a_valley_s_turns() -> None:
+    """One residual is zero along a circle; the other, a thousandth of its size, falls along it."""
+
+    def residual(p: np.ndarray) -> np.ndarray:
+        return np.array([100 * (p[0] ** 2 + p[1] ** 2 - 1), (p[0] - 1) / 10])
+
+    def jacobian(p: np.ndarray) -> np.ndarray:
+        return np.array([[200 * p[0], 200 * p[1]], [0.1, 0.0]])
+
+    start, count = [-0.9, 0.44], {}
+    for geodesic in (False, True):
+        found = levenberg_marquardt(residual, jacobian, start, iterations=999, geodesic=geodesic)
+        assert abs(found.parameters[0] - 1) < 1e-3
+        count[geodesic] = found.iterations
+    assert 2 * count[True] < count[False]
+
+
+def test_geodesic_steps_end_in_a_minimum() -> None:
+    found = levenberg_marquardt(exponentials, exponentials_jacobian, START, geodesic=True, tolerance=0)
+    assert found.cost < 1e-28
+    assert sorted(map(tuple, found.parameters.reshape(2, 2).round(9))) == [(1, 3), (2, 1)]
+
+
+@pytest.mark.parametrize("geodesic", [False, True])
+def test_a_step_out_of_the_domain_is_refused(geodesic: bool) -> None:
+    found = levenberg_marquardt(
+        lambda p: np.log(p) + 3, lambda p: 1 / p[:, None], [5.0], tolerance=0, geodesic=geodesic
+    )
     assert found.parameters[0] == pytest.approx(np.exp(-3), rel=1e-12)
 
 
@@ -117,7 +143,7 @@ def test_all_factorisations_give_the_same_steps(rows: int) -> None:
     scale = np.linalg.norm(matrix, axis=0)
     for damping in (1e-4, 1e-2, 10.0):
         methods = (module._orthogonal, module._normal, module._dual)
-        steps = [method(matrix, scale, r)(damping) for method in methods]
+        steps = [method(matrix, scale)(damping)(r) for method in methods]
         np.testing.assert_allclose(steps[1], steps[0], rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(steps[2], steps[0], rtol=1e-9, atol=1e-12)
         j = matrix / scale

@@ -332,6 +332,18 @@ def test_weights_of_a_system_scale_rows_and_jacobian_alike():
     torch.testing.assert_close(other, factors[:, None] * matrix)
 
 
+def test_a_system_with_decay_has_a_row_for_every_parameter():
+    problem, field = nonlinear(), fields()["deep"].double()
+    points, face = inside_points(problem, 10, 1), face_points(problem, problem.conditions[0], 4, 2)
+    plain, pulled = (System(problem, field, points, [face], decay=decay) for decay in (0.0, 0.25))
+    parameters = plain.parameters
+    (r, matrix), (s, other) = (system.jacobian(parameters) for system in (plain, pulled))
+    torch.testing.assert_close(s, torch.cat([r, parameters / 2]))
+    torch.testing.assert_close(other, torch.cat([matrix, torch.eye(len(parameters), dtype=r.dtype) / 2]))
+    torch.testing.assert_close(pulled.residual(parameters), s)
+    torch.testing.assert_close(pulled.loss(), plain.loss() + parameters.square().sum() / 8)
+
+
 # ---- representation floors -----------------------------------------------------------------------
 
 

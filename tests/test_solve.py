@@ -193,9 +193,9 @@ def test_the_clock_is_read_after_every_step(heat, monkeypatch):
 
 def test_seconds_count_the_steps_that_were_refused(heat, monkeypatch):
     def slow(residual, jacobian, start, watch, **_):
-        watch(Minimum(start, 1.0, 1, 1))
+        watch(Minimum(start, 1.0, 1, 1, 1e-3))
         time.sleep(0.2)
-        return Minimum(start, 1.0, 1, 9)
+        return Minimum(start, 1.0, 1, 9, 1e-3)
 
     monkeypatch.setattr("kanfield.pde.solve.levenberg_marquardt", slow)
     run = solver(None, grids=[5], steps=1)
@@ -209,6 +209,21 @@ def test_a_search_that_has_converged_tells_how_many_steps_it_took():
         full_batch.minimize([x], lambda x=x: ((x - 1) ** 2).sum(), 50, watch=seen.append, every=every)
         assert x.tolist() == [1, 1]
         assert seen[0] == 0 and seen == sorted(set(seen)) and 1 <= seen[-1] < 10, every
+
+
+def test_a_stretch_begins_with_the_damping_that_the_one_before_found_right(heat, monkeypatch):
+    given = []
+
+    def search(residual, jacobian, start, watch, damping, **_):
+        given.append(damping)
+        watch(Minimum(start, 1.0, 1, 1, damping / 8))
+        return Minimum(start, 1.0, 1, 1, 1e9)  # after steps that were refused
+
+    monkeypatch.setattr("kanfield.pde.solve.levenberg_marquardt", search)
+    run = solver()
+    run.run()
+    assert len(given) == len(run.plan.stretches) and given == [1e-3 / 8**n for n in range(len(given))]
+    assert solver()._damping == given[-1] / 8  # from the checkpoint
 
 
 def test_refinement_and_windows_are_planned():
@@ -310,7 +325,7 @@ def test_the_readme_s_own_equation_is_solved(tmp_path, monkeypatch):
 def test_a_search_that_accepts_no_step_leaves_a_row(heat, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "kanfield.pde.solve.levenberg_marquardt",
-        lambda residual, jacobian, start, **_: Minimum(start, 1.0, 0, 1),
+        lambda residual, jacobian, start, **_: Minimum(start, 1.0, 0, 1, 1e-3),
     )
     problem, settings = find_problem(heat), SolveSettings(heat, **SMALL)
     run = Solver(problem, settings, make_plan(problem, settings), find_reference(problem), None)

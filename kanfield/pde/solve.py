@@ -37,6 +37,8 @@ from kanfield.pde.system import System
 
 _SCORES = 12  # in a stretch
 _SCORED = 101  # points along each axis of the scores on the way
+_DAMPING = 1e-3  # of Levenberg-Marquardt at first; a stretch goes on with what the one before found right
+_DECAY = 1e-9  # of a KAN's parameters while the time grows
 _HELD_OUT = 2000  # points of the residual that is reported
 
 
@@ -96,6 +98,7 @@ class Solver:
         self.field: Field = build(problem, settings, plan.options)
         self._checkpoint, self._log = checkpoint, log
         self._done, self._step, self._seconds = 0, 0, 0.0
+        self._damping = _DAMPING
         if checkpoint is not None and checkpoint.exists():
             self._read(checkpoint)
 
@@ -170,10 +173,13 @@ class Solver:
             )
             for n, condition in enumerate(problem.conditions)
         ]
-        # Without points after the window, splines that are hardly touched there would grow without bounds.
-        later = inside_points(problem, len(points) // 4, seed + 1) if stretch.until < 1 else None
         weights = self._weights(points, stretch.until)
-        return System(problem, self.field, points, faces, later, weights)
+        if stretch.until == 1:
+            return System(problem, self.field, points, faces, weights=weights)
+        # After the window, splines that points hardly touch would grow without bounds.
+        later = inside_points(problem, len(points) // 4, seed + 1)
+        decay = _DECAY if isinstance(self.field, KAN) else 0.0
+        return System(problem, self.field, points, faces, later, weights, decay)
 
     def _weights(self, points: Tensor, until: float) -> Tensor:
         if not self.plan.weighted:
@@ -199,6 +205,7 @@ class Solver:
         self, system: System, steps: int, watch: Callable[[int, Callable[[], float]], None]
     ) -> None:
         def after(reached: Minimum) -> None:
+            self._damping = reached.damping
             system.parameters = torch.from_numpy(reached.parameters)
             watch(reached.iterations, lambda: reached.cost / 2)
 
@@ -213,6 +220,8 @@ class Solver:
             lambda p: system.jacobian(torch.from_numpy(p))[1].numpy(),
             start.numpy(),
             iterations=steps,
+            damping=self._damping,
+            geodesic=True,
             watch=after,
         )
         system.parameters = torch.from_numpy(best.parameters)
@@ -263,6 +272,7 @@ class Solver:
         if self._checkpoint is None:
             return
         info: dict[str, Any] = {"done": self._done, "step": self._step, "seconds": self._seconds}
+        info |= {"damping": self._damping}
         info |= {"grids": [layer.grid_size for layer in spline_layers(self.field) or []]}
         info |= {"rows": [dataclasses.asdict(row) for row in self.rows]}
         tensors = {name: t.detach().clone().contiguous() for name, t in self.field.state_dict().items()}
@@ -284,6 +294,7 @@ class Solver:
             self.field.load_state_dict(tensors)
             self.rows = [Row(**row) for row in info["rows"]]
             self._done, self._step, self._seconds = info["done"], info["step"], info["seconds"]
+            self._damping = info.get("damping", _DAMPING)
         except (SafetensorError, ValueError, KeyError, TypeError, OSError, RuntimeError) as error:
             reason = str(error).splitlines()[-1].strip()
             raise InputError(

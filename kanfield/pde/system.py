@@ -48,6 +48,7 @@ class System:
         faces: points of every condition, each ``(M, D)``.
         later: points at which the equation counts little, shape ``(M, D)``.
         weights: of the equation at ``inside``, shape ``(N,)``; None for ones.
+        decay: weight of the parameters' own squares, a row for each of them.
     """
 
     def __init__(
@@ -58,8 +59,9 @@ class System:
         faces: Sequence[Tensor] = (),
         later: Tensor | None = None,
         weights: Tensor | None = None,
+        decay: float = 0.0,
     ) -> None:
-        self.problem, self.field = problem, field
+        self.problem, self.field, self.decay = problem, field, decay
         self.terms = [self._term(problem.residual, inside, 1.0)]
         if weights is not None:
             self.terms[0].scale.mul_(weights)
@@ -83,7 +85,10 @@ class System:
 
     def rows(self) -> Tensor:
         """All residuals, scaled, with a graph of the parameters."""
-        return torch.cat([t.scale * self._apply(t)(self._jet(t), t.samples) for t in self.terms])
+        rows = [t.scale * self._apply(t)(self._jet(t), t.samples) for t in self.terms]
+        if self.decay:
+            rows += [self.decay**0.5 * p.reshape(-1) for p in self.field.parameters()]
+        return torch.cat(rows)
 
     def loss(self) -> Tensor:
         """Sum of squares of the rows over two: a scalar with a graph."""
@@ -101,7 +106,12 @@ class System:
         parts = [jacobian(self.field, term.samples, self._apply(term)) for term in self.terms]
         scale = torch.cat([term.scale for term in self.terms])
         rows, matrix = torch.cat([r for r, _ in parts]), torch.cat([matrix for _, matrix in parts])
-        return scale * rows, matrix.mul_(scale[:, None])
+        rows, matrix = scale * rows, matrix.mul_(scale[:, None])
+        if not self.decay:
+            return rows, matrix
+        root = self.decay**0.5
+        own = root * torch.eye(len(parameters), dtype=matrix.dtype)
+        return torch.cat([rows, root * parameters]), torch.cat([matrix, own])
 
     def outer_blocks(self, rows: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Rows and their derivatives in the parameters of a KAN's last layer, so many rows at a time."""
