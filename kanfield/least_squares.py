@@ -63,8 +63,8 @@ def levenberg_marquardt(
     more than there are residuals by equations of the residuals' number.
 
     In a narrow valley that turns, straight steps must be short. With ``geodesic`` every step follows the
-    parabola along which the residuals change at an even rate (Transtrum and Sethna, arXiv:1201.5885): one more
-    residual and one more solution with the same factors, as long as the parabola is nearly straight.
+    parabola along which the residuals change at an even rate (Transtrum and Sethna, arXiv:1201.5885), as long
+    as it is nearly straight: one more residual, and one more solution with the same factors.
 
     Args:
         residual: of parameters ``(P,)`` the residuals ``(M,)``; where one is not finite, the step is refused.

@@ -38,7 +38,7 @@ from kanfield.pde.system import System
 _SCORES = 12  # in a stretch
 _SCORED = 101  # points along each axis of the scores on the way
 _DAMPING = 1e-3  # of Levenberg-Marquardt at first; a stretch goes on with what the one before found right
-_DECAY = 1e-9  # of a KAN's parameters while the time grows
+_DECAY = 1e-8  # of a KAN's parameters while the time grows
 _HELD_OUT = 2000  # points of the residual that is reported
 
 
