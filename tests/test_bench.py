@@ -28,9 +28,10 @@ from kanfield.bench.variants import COMPILED, DENSE, Variant, variants_on
 from kanfield.cli import main
 from kanfield.config.settings import Settings
 from kanfield.encodings import GridEncoding, reference
+from kanfield.encodings.grid_encode import ORDERS as GRID_ORDERS
 from kanfield.errors import RunFailed
 from kanfield.fields import find_family
-from kanfield.splines import ORDERS, PRECISIONS
+from kanfield.splines import PRECISIONS
 from kanfield.splines.backend import native
 from kanfield.splines.triton import dispatch
 
@@ -98,7 +99,7 @@ def test_every_row_has_a_time_or_says_why_not(quick: Any) -> None:
 def test_encodings_of_every_order_are_timed_by_every_backend(quick: Any) -> None:
     backends = {"reference"} if native is None else {"reference", "native"}
     timed = {(row["order"], row["variant"]) for row in quick["encoding"] if row["milliseconds"] is not None}
-    assert timed == {(order, name) for order in ORDERS for name in backends}
+    assert timed == {(order, name) for order in GRID_ORDERS for name in backends}
     for row in quick["encoding"]:
         if row["variant"] == "reference":
             assert row["samples"] == encoding.QUICK_SAMPLES[0] and row["times_faster_than_reference"] == 1
