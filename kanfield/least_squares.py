@@ -118,7 +118,8 @@ def levenberg_marquardt(
                 r_new = residual(candidate)
                 evaluations += 1
                 new = float(r_new @ r_new)
-                predicted = cost - float((linear + r) @ (linear + r))
+                expected = linear + r
+                predicted = cost - float(expected @ expected)
                 moved = bool(np.isfinite(new) and new < cost)
                 if moved:
                     gain = min((cost - new) / max(predicted, 1e-300), 2.0)

@@ -33,7 +33,7 @@ class Solve:
     """Cells of every layer of the KAN at the end, one number for all or one a layer. Even ones are reached by
     exact refinement from coarser ones. Default: 20."""
     order: Whole = None
-    """Degree of the KAN's splines, 1 to 5. Default: 5."""
+    """Degree of the KAN's splines, 2 to 5. Default: 5."""
     optimizer: Text = None
     """lm (Levenberg-Marquardt), lbfgs or adam. Default: lm; for KANs above 3,000 parameters lbfgs."""
     steps: Whole = None

@@ -67,6 +67,8 @@ class SolveSettings:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"--{name} {value} is impossible: give a number above zero")
+        if self.order is not None and self.order < 2:
+            raise InputError(f"--order {self.order} leaves splines no second derivatives: give 2 to 5")
         if self.points is not None and self.points > MOST_POINTS:
             raise InputError(f"--points {self.points:,} are too many: give {MOST_POINTS:,} at most")
         if not 0 <= self.seed < 2**63:
